@@ -1,0 +1,27 @@
+//! The payloads of Astarte MQTT v1 as Edgehog devices speak them.
+//!
+//! - [`OtaRequest`] and [`OtaEvent`]: the object datastreams of an update.
+//! - [`Property`] and [`Value`]: individual values, `BaseImage` and the other properties.
+//! - [`introspection`]: the list of interfaces that a device has.
+//! - [`purge`]: the compressed lists of properties that exist.
+//!
+//! Decoding is strict: a document with an unknown or repeated key, a wrong BSON type or a length
+//! that lies is a [`DecodeError`]. Keys may be missing where Astarte allows it.
+
+mod document;
+mod error;
+pub mod introspection;
+mod ota;
+pub mod purge;
+mod value;
+
+pub use error::DecodeError;
+pub use introspection::InterfaceVersion;
+pub use ota::{MESSAGE_MAX, OtaEvent, OtaRequest, URL_MAX};
+pub use value::{Property, Value};
+
+/// Largest BSON payload in bytes; Astarte's broker has the same limit for messages.
+pub const DOCUMENT_MAX: usize = 65_535;
+
+/// Prefix of Edgehog's interface names, with its trailing dot.
+pub const INTERFACE_PREFIX: &str = "io.edgehog.devicemanager.";
