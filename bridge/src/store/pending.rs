@@ -1,0 +1,148 @@
+//! Rows that are durable in `redo` only, and the sweep that writes them to their own tables.
+//!
+//! The sweep goes through all slots in order, one slice after the other and round again. Behind
+//! it lie *strips*: ranges of slots, each with the commit up to which every change in the range
+//! has been written. Invariants:
+//!
+//! - the strips cover all slots, first the one at the cursor, round to the one behind it;
+//! - their commits rise in that order, so the first strip's is the smallest;
+//! - a row that is not in the map has in its table the value of the newest commit.
+//!
+//! Hence the frames up to the first strip's commit hold nothing that is not in a table.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeBounds;
+
+use super::table::Slot;
+
+/// In how many slices one round of the sweep is written.
+pub(super) const SLICES: usize = 64;
+
+/// A row's newest value; `None` is a deleted row.
+pub(super) type Value = Option<Box<[u8]>>;
+
+/// The unwritten rows.
+#[derive(Debug)]
+pub(super) struct Pending {
+    rows: BTreeMap<Slot, Value>,
+    /// Where the next slice starts.
+    cursor: Slot,
+    /// How many of `rows` lie at the cursor or behind it in order.
+    ahead: usize,
+    slices_left: usize,
+    strips: VecDeque<Strip>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Strip {
+    /// The strip's last slot.
+    last: Slot,
+    /// Every change up to this commit has been written.
+    written_up_to: u64,
+}
+
+impl Pending {
+    /// Nothing pending, everything up to and including `commit` being in the tables.
+    pub(super) fn after(commit: u64) -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            cursor: Slot::FIRST,
+            ahead: 0,
+            slices_left: SLICES,
+            strips: VecDeque::from([Strip {
+                last: Slot::LAST,
+                written_up_to: commit,
+            }]),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Puts a newer value in.
+    pub(super) fn put(&mut self, slot: Slot, value: Value) {
+        if self.rows.insert(slot, value).is_none() && slot >= self.cursor {
+            self.ahead += 1;
+        }
+    }
+
+    /// Puts a value in unless a newer one is there already: recovery goes from the newest frame
+    /// to the oldest.
+    pub(super) fn put_older(&mut self, slot: Slot, value: Option<&[u8]>) {
+        if let std::collections::btree_map::Entry::Vacant(entry) = self.rows.entry(slot) {
+            entry.insert(value.map(Into::into));
+            if slot >= self.cursor {
+                self.ahead += 1;
+            }
+        }
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Value> {
+        self.rows.get(&slot)
+    }
+
+    pub(super) fn range(
+        &self,
+        slots: impl RangeBounds<Slot>,
+    ) -> std::collections::btree_map::Range<'_, Slot, Value> {
+        self.rows.range(slots)
+    }
+
+    /// Takes the next slice out, in slot order; the caller writes it within commit `commit`,
+    /// whose own rows were put in before.
+    ///
+    /// Each slice takes its share of what lies ahead, so that a round ends after [`SLICES`]
+    /// slices whatever is put in meanwhile.
+    pub(super) fn take_slice(&mut self, commit: u64) -> Vec<(Slot, Value)> {
+        let share = self.ahead.div_ceil(self.slices_left);
+        let slots: Vec<Slot> = self
+            .rows
+            .range(self.cursor..)
+            .take(share)
+            .map(|(slot, _)| *slot)
+            .collect();
+        let slice = slots
+            .into_iter()
+            .filter_map(|slot| self.rows.remove_entry(&slot))
+            .collect::<Vec<_>>();
+        self.ahead -= slice.len();
+        self.slices_left -= 1;
+        let end = match slice.last() {
+            Some((last, _)) if self.ahead > 0 && self.slices_left > 0 => *last,
+            _ => Slot::LAST,
+        };
+        self.pass(end, commit);
+        slice
+    }
+
+    /// Notes that everything from the cursor to `last` has been written up to `commit`.
+    fn pass(&mut self, last: Slot, commit: u64) {
+        while let Some(front) = self.strips.front() {
+            if front.last > last {
+                break;
+            }
+            let round_ends = front.last == Slot::LAST;
+            self.strips.pop_front();
+            if round_ends {
+                break;
+            }
+        }
+        self.strips.push_back(Strip {
+            last,
+            written_up_to: commit,
+        });
+        if last == Slot::LAST {
+            self.cursor = Slot::FIRST;
+            self.ahead = self.rows.len();
+            self.slices_left = SLICES;
+        } else {
+            self.cursor = last.next();
+        }
+    }
+
+    /// The newest commit whose frame, and every older one, is no longer needed.
+    pub(super) fn written_up_to(&self) -> u64 {
+        self.strips.front().map_or(0, |strip| strip.written_up_to)
+    }
+}

@@ -1,0 +1,188 @@
+//! Rebuilding the unwritten rows from `redo`, newest frame first.
+//!
+//! Invariant: either every row gets the value of the newest commit, or opening fails. A missing,
+//! cut or displaced frame is an error, never an older value.
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+
+use super::error::RedoError;
+use super::format::{COUNTERS, Counters, HISTORY, META, META_REDO_FLOOR, REDO};
+use super::pending::Pending;
+use super::redo;
+use super::table::Slot;
+
+/// What an opened database holds besides its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Whether the database is a new one.
+    pub created: bool,
+    /// The schema it was written with.
+    pub schema_version: u64,
+    /// The number that the next history entry must have.
+    pub next_history: u64,
+    /// The time of the last batch, in milliseconds since the Unix epoch; 0 before the first.
+    pub at_ms: u64,
+    /// The last batch's counters; empty before the first.
+    pub counters: Vec<u8>,
+    /// How many commits were laid over the rows.
+    pub redo_commits: u64,
+    /// How many rows came from them.
+    pub redo_rows: usize,
+}
+
+/// Why recovery failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Redb(redb::Error),
+    Redo(RedoError),
+}
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Redb(error.into())
+    }
+}
+
+/// The overlay and the counters.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    pub(super) pending: Pending,
+    pub(super) counters: Counters,
+    pub(super) redo_commits: u64,
+}
+
+pub(super) fn overlay(db: &Database) -> Result<Overlay, Failure> {
+    let txn = db.begin_read()?;
+    let floor = txn
+        .open_table(META)?
+        .get(META_REDO_FLOOR)?
+        .map(|floor| floor.value())
+        .ok_or(Failure::Redo(RedoError::NoCounters))?;
+    let mut pending = Pending::after(floor.saturating_sub(1));
+    let frames = read_frames(&txn, &mut pending)?;
+    let counters = read_counters(&txn, &pending, floor)?;
+    // Both ends must fit: a frame missing at the front was trimmed too early, one missing at the
+    // end would take an acknowledged batch with it.
+    let (first, newest) = match frames {
+        Some((first, newest)) => (first, newest),
+        None => (counters.commit + 1, counters.commit),
+    };
+    if first != floor {
+        return Err(Failure::Redo(RedoError::Missing {
+            expected: floor,
+            found: frames.map(|(first, _)| first),
+        }));
+    }
+    if newest != counters.commit {
+        return Err(Failure::Redo(RedoError::Missing {
+            expected: counters.commit,
+            found: Some(newest),
+        }));
+    }
+    check_history(&txn, &counters)?;
+    Ok(Overlay {
+        pending,
+        redo_commits: counters.commit + 1 - first,
+        counters,
+    })
+}
+
+/// Lays all frames over nothing; returns the first and the newest commit among them.
+fn read_frames(
+    txn: &ReadTransaction,
+    pending: &mut Pending,
+) -> Result<Option<(u64, u64)>, Failure> {
+    let mut newest = None;
+    let mut complete = None;
+    // The pieces of the frame being read, last part first.
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    let mut next_part = 0;
+    for chunk in txn.open_table(REDO)?.range::<(u64, u32)>(..)?.rev() {
+        let (key, value) = chunk?;
+        let (commit, part) = key.value();
+        let chunk = redo::read_chunk(commit, part, value.value()).map_err(Failure::Redo)?;
+        if pieces.is_empty() {
+            let expected = complete.map(|newer: u64| newer.saturating_sub(1));
+            if let Some(expected) = expected.filter(|expected| *expected != commit) {
+                let found = Some(commit);
+                return Err(Failure::Redo(RedoError::Missing { expected, found }));
+            }
+            newest = newest.or(Some(commit));
+            next_part = chunk.parts;
+        }
+        // The part must be the one before the last read; a chunk of an older commit in its place
+        // has a part number of its own frame's end, or the same one by chance with another count.
+        let commit_of_frame = complete.map_or(newest, |newer: u64| newer.checked_sub(1));
+        if commit_of_frame != Some(commit) || part.checked_add(1) != Some(next_part) {
+            return Err(Failure::Redo(RedoError::Incomplete { commit }));
+        }
+        next_part = part;
+        pieces.push(chunk.piece.to_vec());
+        if part == 0 {
+            lay(commit, &pieces, pending).map_err(Failure::Redo)?;
+            pieces.clear();
+            complete = Some(commit);
+        }
+    }
+    if !pieces.is_empty() {
+        let commit = complete
+            .map_or(newest, |newer| newer.checked_sub(1))
+            .unwrap_or(0);
+        return Err(Failure::Redo(RedoError::Incomplete { commit }));
+    }
+    Ok(complete.zip(newest))
+}
+
+/// Lays one frame under what newer frames have put in.
+fn lay(commit: u64, pieces: &[Vec<u8>], pending: &mut Pending) -> Result<(), RedoError> {
+    let body;
+    let body = match pieces {
+        [only] => only,
+        pieces => {
+            body = pieces.iter().rev().flatten().copied().collect::<Vec<u8>>();
+            &body
+        }
+    };
+    let mut rows: Vec<(Slot, Option<&[u8]>)> = Vec::new();
+    redo::for_each_row(commit, body, |slot, value| rows.push((slot, value)))?;
+    // A row may change twice in one commit; the later value holds.
+    for (slot, value) in rows.into_iter().rev() {
+        pending.put_older(slot, value);
+    }
+    Ok(())
+}
+
+fn read_counters(
+    txn: &ReadTransaction,
+    pending: &Pending,
+    floor: u64,
+) -> Result<Counters, Failure> {
+    let table = txn.open_table(COUNTERS)?;
+    let stored = table.get([].as_slice())?;
+    let row = match (pending.get(Slot::COUNTERS), &stored) {
+        (Some(row), _) => row.as_deref(),
+        (None, Some(row)) => Some(row.value()),
+        // Only a database without any commit has none.
+        (None, None) if floor == 1 && pending.len() == 0 => {
+            return Ok(Counters::of_an_empty_database());
+        }
+        (None, None) => None,
+    };
+    row.and_then(Counters::decode)
+        .ok_or(Failure::Redo(RedoError::NoCounters))
+}
+
+/// The history always keeps its last entry, so its end is known.
+fn check_history(txn: &ReadTransaction, counters: &Counters) -> Result<(), Failure> {
+    let history = txn.open_table(HISTORY)?;
+    let found = history
+        .last()?
+        .map_or(1, |(seq, _)| seq.value().saturating_add(1));
+    if found == counters.next_history {
+        return Ok(());
+    }
+    Err(Failure::Redo(RedoError::History {
+        expected: counters.next_history,
+        found,
+    }))
+}
