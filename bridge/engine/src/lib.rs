@@ -1,1 +1,55 @@
-//! Placeholder.
+//! The pure domain of Rollcall: robots with their ECUs, groups, images, rollouts and operations.
+//!
+//! Everything happens through [`State::apply`]: an [`Input`] and a time go in, an [`Outcome`] comes out.
+//! The shell commits the rows that the outcome touched and only then performs its effects and answers.
+//!
+//! **Invariant**: this crate knows no clock, no I/O, no randomness and no wire format, so the same inputs
+//! always lead to the same state.
+
+mod apply;
+mod commands;
+mod deadlines;
+mod dispatch;
+mod input;
+mod inventory;
+mod launch;
+mod links;
+mod names;
+mod operation;
+mod outcome;
+mod plan;
+mod projection;
+mod refusal;
+mod reports;
+mod rollout;
+mod state;
+mod target;
+mod time;
+mod why;
+
+pub use input::{
+    Actor, BaseImageProperty, Command, Event, EventCode, EventStatus, ImageSpec, Input, LinkEvent,
+    Report, RobotSpec, RolloutEdit, Stamp, Timer,
+};
+pub use inventory::{
+    Counters, Cursor, Ecu, EcuSpec, Group, Hold, Image, ImageKey, ImageRef, Link, Protocol,
+    ReportedImage, Robot, RobotKey, RobotStatus,
+};
+pub use names::{
+    EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError, RobotId, RolloutName,
+};
+pub use operation::operation_id;
+pub use outcome::{Effect, Outcome, Reply, Request, RequestKind, Row};
+pub use plan::{Conflict, Drift, Plan, PlannedEcu, PlannedRobot, Preview};
+pub use projection::{
+    AirboticsEcu, AirboticsRobot, AirboticsRollout, EdgehogOperation, EdgehogTarget,
+};
+pub use refusal::Refusal;
+pub use rollout::{
+    Completion, Counts, Defaults, Mechanism, Member, OnFailure, RobotProgress, Rollout, RolloutId,
+    RolloutSpec, RolloutStatus, TargetSelection,
+};
+pub use state::State;
+pub use target::{CancelReason, FailureReason, SkipReason, SuccessKind, Target, TargetState};
+pub use time::{Millis, Timestamp};
+pub use why::{WaitReason, Why};

@@ -1,0 +1,88 @@
+//! The one entry: an input goes in, its outcome comes out.
+
+use crate::input::{Input, LinkEvent, Report, Timer};
+use crate::inventory::RobotKey;
+use crate::outcome::{Outcome, Reply};
+use crate::refusal::Refusal;
+use crate::state::{Changes, State};
+use crate::time::Timestamp;
+
+impl State {
+    /// Applies `input`, which happened at `at`. The engine's time never goes back: an `at` in the past counts as now.
+    ///
+    /// A refusal leaves the state as it was. The outcome's rows must be stored before its effects are performed.
+    pub fn apply(&mut self, at: Timestamp, input: Input) -> Outcome {
+        let before = self.now;
+        self.now = self.now.max(at);
+        let mut changes = Changes::default();
+        let reply = match input {
+            Input::Command { by, command } => self.command(&by, command, &mut changes),
+            Input::Link { robot, event } => self.link(robot, event, &mut changes),
+            Input::Report { robot, report } => self.report(robot, report, &mut changes),
+            Input::Due(Timer::Robot(robot)) => Ok(self.robot_due(robot, &mut changes)),
+            Input::Due(Timer::Rollout(rollout)) => Ok(self.rollout_due(rollout, &mut changes)),
+            Input::Started => Ok(self.started(self.now.since(before), &mut changes)),
+        };
+        debug_assert!(reply.is_ok() || (changes.touched.is_empty() && changes.effects.is_empty()));
+        Outcome {
+            reply,
+            touched: changes.touched,
+            effects: changes.effects,
+        }
+    }
+
+    fn link(
+        &mut self,
+        robot: RobotKey,
+        event: LinkEvent,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        self.registered(robot)?;
+        Ok(match event {
+            LinkEvent::Connected { connection } => self.connected(robot, connection, changes),
+            LinkEvent::Subscribed { connection } => {
+                self.subscribed(robot, connection, true, changes)
+            }
+            LinkEvent::Unsubscribed { connection } => {
+                self.subscribed(robot, connection, false, changes)
+            }
+            LinkEvent::Disconnected { connection } => self.disconnected(robot, connection, changes),
+        })
+    }
+
+    fn report(
+        &mut self,
+        robot: RobotKey,
+        report: Report,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        self.registered(robot)?;
+        match report {
+            Report::Manifest {
+                boot,
+                wants_ack,
+                ecus,
+            } => self.manifest(robot, boot, wants_ack, &ecus, changes),
+            Report::BaseImage { ecu, image } => self.base_image(robot, &ecu, image, changes),
+            Report::Event(event) => self.event(robot, &event, changes),
+            Report::Introspection => Ok(self.introspection(robot, changes)),
+            Report::ProducerProperties {
+                has_base_image,
+                empty,
+            } => Ok(self.producer_properties(robot, has_base_image, empty, changes)),
+            Report::BaseImageProperty { property, value } => {
+                Ok(self.base_image_property(robot, property, value, changes))
+            }
+            Report::PartNumber(model) => Ok(self.part_number(robot, model, changes)),
+            Report::OtherProperty => Ok(self.other_property(robot)),
+        }
+    }
+
+    fn registered(&self, robot: RobotKey) -> Result<(), Refusal> {
+        self.robots
+            .get(&robot)
+            .filter(|robot| robot.removed.is_none())
+            .map(|_| ())
+            .ok_or(Refusal::RobotGone)
+    }
+}

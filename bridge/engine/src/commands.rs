@@ -1,0 +1,292 @@
+//! What operators do to the inventory. Rollouts are in `launch`.
+
+use crate::input::{Actor, Command, ImageSpec, RobotSpec};
+use crate::inventory::{Cursor, Ecu, EcuSpec, Group, Image, ImageKey, Link, Robot, RobotKey};
+use crate::names::{GroupName, RobotId};
+use crate::outcome::{Effect, Reply, Row};
+use crate::refusal::Refusal;
+use crate::state::{Changes, State};
+use crate::target::{CancelReason, TargetState};
+use std::collections::BTreeSet;
+
+/// ECUs of one robot: a link keeps a bit for each.
+const MAX_ECUS: usize = 64;
+const MAX_LABELS: usize = 64;
+const MAX_LABEL_BYTES: usize = 256;
+const MAX_NAME_BYTES: usize = 256;
+const MAX_URL_BYTES: usize = 2_048;
+
+impl State {
+    pub(crate) fn command(
+        &mut self,
+        by: &Actor,
+        command: Command,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        match command {
+            Command::AddRobot(spec) => self.add_robot(spec, changes),
+            Command::RemoveRobot { robot } => self.remove_robot(&robot, changes),
+            Command::AddGroup { name, robots } => self.add_group(name, &robots, changes),
+            Command::RemoveGroup { name } => self.remove_group(&name, changes),
+            Command::AddImage(spec) => self.add_image(spec, changes),
+            Command::CreateRollout(spec) => self.create_rollout(by, &spec, changes),
+            Command::EditRollout { rollout, edit } => self.edit_rollout(rollout, edit, changes),
+            Command::DeleteRollout { rollout } => self.delete_rollout(rollout, changes),
+            Command::LaunchRollout {
+                rollout,
+                accept_drift,
+            } => self.launch_rollout(rollout, accept_drift, changes),
+        }
+    }
+
+    fn add_robot(&mut self, spec: RobotSpec, changes: &mut Changes) -> Result<Reply, Refusal> {
+        if self.robot_keys.contains_key(&spec.id) {
+            return Err(Refusal::RobotExists { id: spec.id });
+        }
+        check_labels(&spec)?;
+        let ecus = order_ecus(&spec.ecus)?;
+        self.counters.robots += 1;
+        let key = RobotKey(self.counters.robots);
+        self.robot_keys.insert(spec.id.clone(), key);
+        let robot = Robot {
+            key,
+            name: spec.name.unwrap_or_else(|| spec.id.to_string()),
+            id: spec.id,
+            model: spec.model,
+            labels: spec.labels,
+            groups: BTreeSet::new(),
+            ecus,
+            secret: spec.secret,
+            registered: self.now,
+            removed: None,
+            protocol: None,
+            cursor: Cursor::default(),
+            link: Link {
+                since: self.now,
+                ..Link::default()
+            },
+            memberships: Vec::new(),
+            active: None,
+            timer: None,
+        };
+        self.robots.insert(key, robot);
+        changes.touch(Row::Counters);
+        changes.touch(Row::Robot(key));
+        Ok(Reply::Robot(key))
+    }
+
+    fn remove_robot(&mut self, id: &RobotId, changes: &mut Changes) -> Result<Reply, Refusal> {
+        let key = self
+            .robot_key(id.as_str())
+            .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })?;
+        self.send_cancel(key, changes);
+        self.robot_keys.remove(id);
+        let now = self.now;
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return Err(Refusal::RobotGone);
+        };
+        robot.removed = Some(now);
+        let connection = std::mem::take(&mut robot.link).connection;
+        let groups = std::mem::take(&mut robot.groups);
+        let memberships = robot.memberships.clone();
+        for group in groups {
+            if let Some(group) = self.groups.get_mut(&group) {
+                group.robots.remove(&key);
+            }
+        }
+        changes.touch(Row::Robot(key));
+        if let Some(connection) = connection {
+            changes.effects.push(Effect::Disconnect { connection });
+        }
+        for rollout in memberships {
+            self.cancel_open(rollout, key, CancelReason::RobotRemoved, changes);
+            self.refresh_ready(key);
+            self.pump(rollout, changes);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Cancels every target of the robot in the rollout that is not final.
+    pub(crate) fn cancel_open(
+        &mut self,
+        rollout: crate::RolloutId,
+        robot: RobotKey,
+        reason: CancelReason,
+        changes: &mut Changes,
+    ) {
+        let Some(member) = self
+            .rollouts
+            .get(&rollout)
+            .and_then(|r| r.members.get(&robot))
+        else {
+            return;
+        };
+        let open: Vec<_> = (0..member.targets.len())
+            .filter(|i| !member.targets[*i].state.is_final())
+            .collect();
+        for index in open {
+            self.set_target(
+                rollout,
+                robot,
+                index,
+                TargetState::Cancelled { reason },
+                changes,
+            );
+        }
+    }
+
+    fn add_group(
+        &mut self,
+        name: GroupName,
+        robots: &[RobotId],
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let keys = robots
+            .iter()
+            .map(|id| {
+                self.robot_key(id.as_str())
+                    .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })
+            })
+            .collect::<Result<BTreeSet<_>, _>>()?;
+        let now = self.now;
+        let group = self.groups.entry(name.clone()).or_insert_with(|| Group {
+            name: name.clone(),
+            created: now,
+            robots: BTreeSet::new(),
+        });
+        changes.touch(Row::Group(name.clone()));
+        for key in keys {
+            if group.robots.insert(key)
+                && let Some(robot) = self.robots.get_mut(&key)
+            {
+                robot.groups.insert(name.clone());
+                changes.touch(Row::Robot(key));
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn remove_group(&mut self, name: &GroupName, changes: &mut Changes) -> Result<Reply, Refusal> {
+        let group = self
+            .groups
+            .remove(name)
+            .ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
+        changes.touch(Row::Group(name.clone()));
+        for key in group.robots {
+            if let Some(robot) = self.robots.get_mut(&key) {
+                robot.groups.remove(name);
+                changes.touch(Row::Robot(key));
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn add_image(&mut self, spec: ImageSpec, changes: &mut Changes) -> Result<Reply, Refusal> {
+        let image = spec.reference;
+        if self.image_keys.contains_key(&image) {
+            return Err(Refusal::ImageExists { image });
+        }
+        if spec.hardware_ids.is_empty() {
+            return Err(Refusal::ImageWithoutHardware { image });
+        }
+        if spec.size == 0 {
+            return Err(Refusal::EmptyImage { image });
+        }
+        let fetchable =
+            spec.hosted || spec.url.starts_with("http://") || spec.url.starts_with("https://");
+        if spec.url.len() > MAX_URL_BYTES {
+            return Err(Refusal::TooLong {
+                what: "the URL",
+                max: MAX_URL_BYTES,
+            });
+        }
+        if !fetchable
+            || spec
+                .url
+                .chars()
+                .any(|c| c.is_whitespace() || c.is_control())
+        {
+            return Err(Refusal::BadUrl { url: spec.url });
+        }
+        self.counters.images += 1;
+        let key = ImageKey(self.counters.images);
+        self.image_keys.insert(image.clone(), key);
+        let image = Image {
+            key,
+            reference: image,
+            hardware_ids: spec.hardware_ids.into_iter().collect(),
+            model: spec.model,
+            build_id: spec.build_id,
+            url: spec.url,
+            hosted: spec.hosted,
+            size: spec.size,
+            sha256: spec.sha256,
+            created: self.now,
+        };
+        self.images.insert(key, image);
+        changes.touch(Row::Counters);
+        changes.touch(Row::Image(key));
+        Ok(Reply::Image(key))
+    }
+}
+
+fn check_labels(spec: &RobotSpec) -> Result<(), Refusal> {
+    if spec
+        .name
+        .as_ref()
+        .is_some_and(|name| name.len() > MAX_NAME_BYTES)
+    {
+        return Err(Refusal::TooLong {
+            what: "the robot's name",
+            max: MAX_NAME_BYTES,
+        });
+    }
+    if spec.labels.len() > MAX_LABELS {
+        return Err(Refusal::TooMany {
+            what: "labels",
+            max: MAX_LABELS,
+        });
+    }
+    if spec
+        .labels
+        .iter()
+        .any(|(key, value)| key.len() + value.len() > MAX_LABEL_BYTES)
+    {
+        return Err(Refusal::TooLong {
+            what: "a label",
+            max: MAX_LABEL_BYTES,
+        });
+    }
+    Ok(())
+}
+
+/// Checks a robot's ECUs and puts them in the order of installation.
+fn order_ecus(specs: &[EcuSpec]) -> Result<Vec<Ecu>, Refusal> {
+    if specs.is_empty() || specs.len() > MAX_ECUS {
+        return Err(Refusal::EcuCount { found: specs.len() });
+    }
+    let primaries = specs.iter().filter(|ecu| ecu.primary).count();
+    if primaries != 1 {
+        return Err(Refusal::PrimaryCount { found: primaries });
+    }
+    let mut names = BTreeSet::new();
+    for ecu in specs {
+        if !names.insert(&ecu.name) {
+            return Err(Refusal::DuplicateEcu {
+                name: ecu.name.clone(),
+            });
+        }
+    }
+    let mut ecus: Vec<Ecu> = specs
+        .iter()
+        .map(|ecu| Ecu {
+            name: ecu.name.clone(),
+            hardware_id: ecu.hardware_id.clone(),
+            primary: ecu.primary,
+            reported: None,
+            hold: None,
+        })
+        .collect();
+    ecus.sort_by(|a, b| (a.primary, &a.name).cmp(&(b.primary, &b.name)));
+    Ok(ecus)
+}

@@ -1,0 +1,135 @@
+//! Timers that come due. A timer may fire for nothing (see [`State::arm`]); the deadlines themselves decide.
+
+use crate::input::Timer;
+use crate::inventory::RobotKey;
+use crate::outcome::{Reply, RequestKind};
+use crate::rollout::{RolloutId, RolloutStatus};
+use crate::state::{Changes, State};
+use crate::target::{FailureReason, TargetState};
+
+impl State {
+    pub(crate) fn robot_due(&mut self, key: RobotKey, changes: &mut Changes) -> Reply {
+        let now = self.now;
+        if let Some(robot) = self.robots.get_mut(&key)
+            && let Some(set) = robot.timer.take_if(|set| *set <= now)
+        {
+            self.timers.remove(&(set, Timer::Robot(key)));
+        }
+        let settled = self.settle_if_due(key, changes);
+        let expired = self.operation_due(key, changes);
+        self.arm(key);
+        if settled || expired {
+            Reply::Done
+        } else {
+            Reply::Stale
+        }
+    }
+
+    /// The robot has had its time to report: it is judged by what it said.
+    fn settle_if_due(&mut self, key: RobotKey, changes: &mut Changes) -> bool {
+        let now = self.now;
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return false;
+        };
+        if robot
+            .link
+            .settled_at
+            .take_if(|settled| *settled <= now)
+            .is_none()
+        {
+            return false;
+        }
+        self.judge_active(key, changes);
+        self.became_ready(key, changes);
+        true
+    }
+
+    fn operation_due(&mut self, key: RobotKey, changes: &mut Changes) -> bool {
+        let Some(robot) = self.robots.get(&key) else {
+            return false;
+        };
+        let Some((id, index)) = robot.active else {
+            return false;
+        };
+        let Some((rollout, target)) = self.active_target(robot) else {
+            return false;
+        };
+        if target.deadline.is_none_or(|deadline| deadline > self.now) {
+            return false;
+        }
+        let resends = rollout.mechanism.request_resends;
+        let timeout = rollout.mechanism.request_timeout;
+        let reason = match target.state {
+            TargetState::Requested if target.resends < resends => {
+                let deadline = self.now.after(timeout);
+                if let Some(target) = self.target_mut(id, key, index) {
+                    target.resends += 1;
+                    target.deadline = Some(deadline);
+                }
+                changes.touch(crate::Row::Member(id, key));
+                self.resend_unanswered(key, changes);
+                return true;
+            }
+            TargetState::Requested => FailureReason::RequestTimeout,
+            state
+                if target.suspect
+                    && state.rank() >= (TargetState::Installing { progress: 0 }).rank() =>
+            {
+                self.finish(id, key, index, TargetState::RolledBack, changes);
+                return true;
+            }
+            _ if target.suspect => FailureReason::Interrupted,
+            TargetState::Applied | TargetState::Verifying => FailureReason::NotConfirmed,
+            _ => FailureReason::InProgressTimeout,
+        };
+        // The robot may still have the request; what it has not begun it shall not begin.
+        self.send(id, key, index, RequestKind::Cancel, changes);
+        self.finish(id, key, index, TargetState::Failed { reason }, changes);
+        true
+    }
+
+    /// X3: what was never tried, or never finished, expires.
+    pub(crate) fn rollout_due(&mut self, id: RolloutId, changes: &mut Changes) -> Reply {
+        let Some(rollout) = self.rollouts.get(&id) else {
+            return Reply::Stale;
+        };
+        let RolloutStatus::Running { deadline, .. } = rollout.status else {
+            return Reply::Stale;
+        };
+        if deadline > self.now {
+            return Reply::Stale;
+        }
+        self.timers.remove(&(deadline, Timer::Rollout(id)));
+        let open: Vec<_> = rollout
+            .members
+            .iter()
+            .filter(|(_, m)| m.is_open())
+            .map(|(key, _)| *key)
+            .collect();
+        for key in &open {
+            self.expire_robot(id, *key, changes);
+        }
+        self.complete_if_done(id, changes);
+        for key in open {
+            self.refresh_ready(key);
+            self.offer(key, changes);
+        }
+        Reply::Done
+    }
+
+    fn expire_robot(&mut self, id: RolloutId, key: RobotKey, changes: &mut Changes) {
+        let Some(member) = self.rollouts.get(&id).and_then(|r| r.members.get(&key)) else {
+            return;
+        };
+        let states: Vec<_> = member.targets.iter().map(|target| target.state).collect();
+        for (index, state) in states.into_iter().enumerate() {
+            if state.is_final() {
+                continue;
+            }
+            if state.is_active() {
+                self.send(id, key, index, RequestKind::Cancel, changes);
+            }
+            self.set_target(id, key, index, TargetState::Expired, changes);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Everything that can happen to the engine, as values that can be stored and replayed.
+
+use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
+use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName};
+use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
+use crate::time::{Millis, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// An operator asked for something.
+    Command {
+        /// Who.
+        by: Actor,
+        /// What.
+        command: Command,
+    },
+    /// A robot's connection changed.
+    Link {
+        /// Which robot.
+        robot: RobotKey,
+        /// How.
+        event: LinkEvent,
+    },
+    /// A robot said something.
+    Report {
+        /// Which robot.
+        robot: RobotKey,
+        /// What.
+        report: Report,
+    },
+    /// A timer that [`crate::State::next_timer`] named has come due.
+    Due(Timer),
+    /// The server has started: all robots are offline, and running deadlines move on by the downtime.
+    Started,
+}
+
+/// Who asked; recorded in the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Actor(pub String);
+
+/// What an operator can ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Registers a robot.
+    AddRobot(RobotSpec),
+    /// Removes a robot; its open targets are cancelled.
+    RemoveRobot {
+        /// Which.
+        robot: RobotId,
+    },
+    /// Makes a group, or adds robots to it.
+    AddGroup {
+        /// Which.
+        name: GroupName,
+        /// Robots to add; may be empty.
+        robots: Vec<RobotId>,
+    },
+    /// Removes a group; running rollouts keep their robots.
+    RemoveGroup {
+        /// Which.
+        name: GroupName,
+    },
+    /// Adds an image.
+    AddImage(ImageSpec),
+    /// Creates a rollout; nothing is sent (A15).
+    CreateRollout(RolloutSpec),
+    /// Changes a prepared rollout (A17, X1).
+    EditRollout {
+        /// Which.
+        rollout: RolloutId,
+        /// What changes.
+        edit: RolloutEdit,
+    },
+    /// Deletes a prepared rollout (X1).
+    DeleteRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Launches a prepared rollout (A18).
+    LaunchRollout {
+        /// Which.
+        rollout: RolloutId,
+        /// Launch although the fleet has changed since the preview (X4).
+        #[serde(default)]
+        accept_drift: bool,
+    },
+}
+
+/// A robot to register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RobotSpec {
+    /// Its identity.
+    pub id: RobotId,
+    /// What people call it; the id if not given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The product that it is.
+    #[serde(default)]
+    pub model: Option<Model>,
+    /// Free labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Its ECUs, exactly one of them primary.
+    pub ecus: Vec<EcuSpec>,
+    /// SHA-256 of its credentials secret.
+    pub secret: [u8; 32],
+}
+
+/// An image to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSpec {
+    /// Name and version.
+    pub reference: ImageRef,
+    /// The boards that it runs on.
+    pub hardware_ids: Vec<HardwareId>,
+    /// The only model that it is meant for.
+    #[serde(default)]
+    pub model: Option<Model>,
+    /// The build id that must be reported after the update.
+    #[serde(default)]
+    pub build_id: Option<String>,
+    /// Where robots fetch it.
+    pub url: String,
+    /// Whether the file is hosted here.
+    pub hosted: bool,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256.
+    pub sha256: [u8; 32],
+}
+
+/// What to change in a prepared rollout; `None` leaves it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RolloutEdit {
+    /// Refuse when the rollout is no longer at this revision.
+    pub revision: Option<u32>,
+    /// Another name.
+    pub name: Option<RolloutName>,
+    /// Other robots.
+    pub target: Option<TargetSelection>,
+    /// Another map, whole.
+    pub images: Option<Vec<(HardwareId, ImageRef)>>,
+    /// Another cap, in robots.
+    pub max_in_progress: Option<u32>,
+}
+
+/// What happens to a robot's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "link", rename_all = "snake_case")]
+pub enum LinkEvent {
+    /// The broker accepted a connection.
+    Connected {
+        /// The broker's number for it.
+        connection: u64,
+    },
+    /// The robot listens for OTARequests now.
+    Subscribed {
+        /// On which connection.
+        connection: u64,
+    },
+    /// The robot no longer listens.
+    Unsubscribed {
+        /// On which connection.
+        connection: u64,
+    },
+    /// The connection is gone.
+    Disconnected {
+        /// Which one.
+        connection: u64,
+    },
+}
+
+/// What a robot says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// A native robot introduces itself.
+    Manifest {
+        /// Its process's number; grows with each start.
+        boot: u64,
+        /// It wants application-level acknowledgements.
+        wants_ack: bool,
+        /// Its ECUs as it sees them.
+        ecus: Vec<EcuSpec>,
+    },
+    /// A native robot's ECU says what it runs.
+    BaseImage {
+        /// Which ECU.
+        ecu: EcuName,
+        /// What.
+        image: ReportedImage,
+    },
+    /// An operation goes on.
+    Event(Event),
+    /// An Edgehog device introduces itself; its property window begins.
+    Introspection,
+    /// An Edgehog device says which properties it still has; none means a new process.
+    ProducerProperties {
+        /// It has a BaseImage version.
+        has_base_image: bool,
+        /// It has none at all.
+        empty: bool,
+    },
+    /// An Edgehog device sets a BaseImage property.
+    BaseImageProperty {
+        /// Which.
+        property: BaseImageProperty,
+        /// Its value.
+        value: String,
+    },
+    /// An Edgehog device says its part number (SystemInfo), which is the robot's model.
+    PartNumber(Model),
+    /// Another property of an Edgehog device: it keeps the property window open.
+    OtherProperty,
+}
+
+/// The properties of Edgehog's BaseImage interface that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseImageProperty {
+    /// `/name`
+    Name,
+    /// `/version`
+    Version,
+    /// `/buildId`
+    BuildId,
+}
+
+/// The number of a native robot's event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The robot's process.
+    pub boot: u64,
+    /// Counts events within it, from 1.
+    pub counter: u64,
+}
+
+/// An OTAEvent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Which ECU.
+    pub ecu: EcuName,
+    /// Its number; Edgehog events have none.
+    pub stamp: Option<Stamp>,
+    /// Of which operation.
+    pub operation: Uuid,
+    /// What happened.
+    pub status: EventStatus,
+    /// Percent of this status, 0 to 100.
+    pub progress: u8,
+    /// Why, for Error and Failure.
+    pub code: Option<EventCode>,
+    /// For people.
+    pub message: String,
+}
+
+/// Edgehog's OTAEvent statuses (E4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventStatus {
+    /// Taken.
+    Acknowledged,
+    /// Fetching.
+    Downloading,
+    /// Writing.
+    Deploying,
+    /// Written.
+    Deployed,
+    /// About to restart.
+    Rebooting,
+    /// Done, says the robot.
+    Success,
+    /// A fault that it will try to get over.
+    Error,
+    /// Given up.
+    Failure,
+}
+
+/// Edgehog's status codes, and those that only native robots have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the words are the wire's; `FailureReason` explains them"
+)]
+pub enum EventCode {
+    InvalidRequest,
+    UpdateAlreadyInProgress,
+    NetworkError,
+    IoError,
+    InternalError,
+    InvalidBaseImage,
+    SystemRollback,
+    Cancelled,
+    IncompatibleHardware,
+    UnexpectedVersion,
+    DigestMismatch,
+    Refused,
+    StorageFull,
+}
+
+/// What a timer is set for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timer {
+    /// The robot's operation or its introduction.
+    Robot(RobotKey),
+    /// The rollout's deadline.
+    Rollout(RolloutId),
+}
+
+/// How far a timer's stored deadline moves after a downtime.
+pub(crate) const fn extended(deadline: Timestamp, downtime: Millis) -> Timestamp {
+    deadline.after(downtime)
+}

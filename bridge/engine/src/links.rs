@@ -1,0 +1,129 @@
+//! Connections: a robot is told things only on a live connection on which it listens and has introduced itself.
+
+use crate::input::{Timer, extended};
+use crate::inventory::{Link, RobotKey};
+use crate::outcome::{Reply, Row};
+use crate::rollout::{RolloutId, RolloutStatus};
+use crate::state::{Changes, State};
+use crate::time::Millis;
+
+impl State {
+    pub(crate) fn connected(
+        &mut self,
+        key: RobotKey,
+        connection: u64,
+        changes: &mut Changes,
+    ) -> Reply {
+        let now = self.now;
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.link = Link {
+                connection: Some(connection),
+                since: now,
+                ..Link::default()
+            };
+            robot.cursor.last_seen = now;
+            changes.touch(Row::Cursor(key));
+        }
+        self.refresh_ready(key);
+        Reply::Done
+    }
+
+    pub(crate) fn disconnected(
+        &mut self,
+        key: RobotKey,
+        connection: u64,
+        changes: &mut Changes,
+    ) -> Reply {
+        let now = self.now;
+        // A connection that was taken over has nothing to say about its successor.
+        let Some(robot) = self
+            .robots
+            .get_mut(&key)
+            .filter(|r| r.link.connection == Some(connection))
+        else {
+            return Reply::Stale;
+        };
+        robot.link = Link {
+            since: now,
+            ..Link::default()
+        };
+        robot.cursor.last_seen = now;
+        changes.touch(Row::Cursor(key));
+        self.refresh_ready(key);
+        Reply::Done
+    }
+
+    pub(crate) fn subscribed(
+        &mut self,
+        key: RobotKey,
+        connection: u64,
+        subscribed: bool,
+        changes: &mut Changes,
+    ) -> Reply {
+        let Some(robot) = self
+            .robots
+            .get_mut(&key)
+            .filter(|r| r.link.connection == Some(connection) && r.link.subscribed != subscribed)
+        else {
+            return Reply::Stale;
+        };
+        robot.link.subscribed = subscribed;
+        self.became_ready(key, changes);
+        Reply::Done
+    }
+
+    /// To be called when something that readiness depends on has changed.
+    pub(crate) fn became_ready(&mut self, key: RobotKey, changes: &mut Changes) {
+        self.resend_unanswered(key, changes);
+        self.refresh_ready(key);
+        self.offer(key, changes);
+    }
+
+    /// The server was down for `downtime`: nobody could be heard, so every running deadline moves on by it.
+    pub(crate) fn started(&mut self, downtime: Millis, changes: &mut Changes) -> Reply {
+        let now = self.now;
+        let robots: Vec<_> = self.robots.keys().copied().collect();
+        for key in robots {
+            let Some(robot) = self.robots.get_mut(&key) else {
+                continue;
+            };
+            if robot.link.connection.is_some() {
+                robot.link = Link {
+                    since: now,
+                    ..Link::default()
+                };
+                self.refresh_ready(key);
+            }
+            self.extend_active(key, downtime, changes);
+        }
+        let rollouts: Vec<_> = self.rollouts.keys().copied().collect();
+        for id in rollouts {
+            self.extend_rollout(id, downtime, changes);
+        }
+        Reply::Done
+    }
+
+    fn extend_active(&mut self, key: RobotKey, downtime: Millis, changes: &mut Changes) {
+        let Some((id, index)) = self.robots.get(&key).and_then(|robot| robot.active) else {
+            return;
+        };
+        if let Some(target) = self.target_mut(id, key, index)
+            && let Some(deadline) = target.deadline
+        {
+            target.deadline = Some(extended(deadline, downtime));
+            changes.touch(Row::Member(id, key));
+        }
+    }
+
+    fn extend_rollout(&mut self, id: RolloutId, downtime: Millis, changes: &mut Changes) {
+        let Some(rollout) = self.rollouts.get_mut(&id) else {
+            return;
+        };
+        if let RolloutStatus::Running { deadline, .. } = &mut rollout.status {
+            self.timers.remove(&(*deadline, Timer::Rollout(id)));
+            *deadline = extended(*deadline, downtime);
+            self.timers.insert((*deadline, Timer::Rollout(id)));
+            changes.touch(Row::Rollout(id));
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Planning: what a rollout would do, as a value. Preview and launch share it, so they cannot disagree.
+
+use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
+use crate::names::HardwareId;
+use crate::refusal::Refusal;
+use crate::rollout::{Defaults, Mechanism, RolloutId, RolloutSpec, TargetSelection};
+use crate::state::State;
+use crate::target::SkipReason;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a rollout would do to each robot that its target names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The robots, in the order of registration.
+    pub robots: Vec<PlannedRobot>,
+}
+
+/// One robot in a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedRobot {
+    /// Which.
+    pub robot: RobotKey,
+    /// Its ECUs that get an image, in the order of installation.
+    pub ecus: Vec<PlannedEcu>,
+    /// Why it gets nothing, if so.
+    pub skipped: Option<SkipReason>,
+}
+
+/// One ECU in a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedEcu {
+    /// Index into the robot's ECUs.
+    pub ecu: u8,
+    /// What it would get.
+    pub image: ImageKey,
+    /// The version that it reports, if it does.
+    pub from: Option<String>,
+    /// It reports that image already; nothing would be sent.
+    pub already_current: bool,
+}
+
+/// Another launched rollout that has open targets on the same ECUs (X20).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The older rollout.
+    pub rollout: RolloutId,
+    /// ECUs that would be superseded: nothing was sent to them yet.
+    pub superseded: usize,
+    /// ECUs that must finish first.
+    pub in_progress: usize,
+}
+
+/// A plan with what stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// What would happen.
+    pub plan: Plan,
+    /// Which rollouts it would meet.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// How a plan differs from an earlier one (X4).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Drift {
+    /// Robots that are new.
+    pub joined: Vec<RobotKey>,
+    /// Robots that are gone.
+    pub left: Vec<RobotKey>,
+    /// Robots for which something else would happen, or from another version.
+    pub changed: Vec<RobotKey>,
+}
+
+impl Drift {
+    /// Whether nothing differs.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.joined.is_empty() && self.left.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl Plan {
+    /// Robots that get at least one image.
+    pub fn affected(&self) -> impl Iterator<Item = &PlannedRobot> {
+        self.robots.iter().filter(|robot| robot.skipped.is_none())
+    }
+
+    pub(crate) fn fingerprints(&self) -> BTreeMap<RobotKey, u64> {
+        self.robots
+            .iter()
+            .map(|robot| (robot.robot, robot.fingerprint()))
+            .collect()
+    }
+}
+
+impl PlannedRobot {
+    /// FNV-1a over what would happen to the robot; enough to see that it has changed.
+    fn fingerprint(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut eat = |bytes: &[u8]| {
+            for byte in bytes {
+                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        for ecu in &self.ecus {
+            eat(&[ecu.ecu]);
+            eat(&ecu.image.0.to_be_bytes());
+            eat(ecu.from.as_deref().unwrap_or("\0").as_bytes());
+        }
+        eat(&[match self.skipped {
+            None => 0xff,
+            Some(SkipReason::NoCompatibleEcu) => 0xfe,
+            Some(SkipReason::OtherModel) => 0xfd,
+        }]);
+        hash
+    }
+}
+
+impl State {
+    /// What the rollout `spec` would do now. Nothing is stored (A12 to A14).
+    ///
+    /// # Errors
+    /// Refuses what creation would refuse, except that it may affect nobody.
+    pub fn preview(&self, spec: &RolloutSpec) -> Result<Preview, Refusal> {
+        let images = self.check_spec(spec)?;
+        let plan = self.plan(&spec.target, &images)?;
+        let conflicts = self.conflicts(&plan);
+        Ok(Preview { plan, conflicts })
+    }
+
+    /// How the fleet has drifted from the plan that was shown when rollout `id` was created or edited.
+    ///
+    /// # Errors
+    /// Refuses an unknown rollout and a target group that is gone.
+    pub fn drift(&self, id: RolloutId) -> Result<Drift, Refusal> {
+        let rollout = self
+            .rollouts
+            .get(&id)
+            .ok_or(Refusal::UnknownRollout { id })?;
+        let now = self.plan(&rollout.target, &rollout.images)?.fingerprints();
+        let then = &rollout.preview;
+        Ok(Drift {
+            joined: now
+                .keys()
+                .filter(|robot| !then.contains_key(robot))
+                .copied()
+                .collect(),
+            left: then
+                .keys()
+                .filter(|robot| !now.contains_key(robot))
+                .copied()
+                .collect(),
+            changed: now
+                .iter()
+                .filter(|(robot, print)| then.get(robot).is_some_and(|then| then != *print))
+                .map(|(robot, _)| *robot)
+                .collect(),
+        })
+    }
+
+    /// Checks everything about `spec` but whom it affects.
+    pub(crate) fn check_spec(
+        &self,
+        spec: &RolloutSpec,
+    ) -> Result<BTreeMap<HardwareId, ImageKey>, Refusal> {
+        check_mechanism(&spec.mechanism)?;
+        let images = self.check_images(&spec.images)?;
+        self.selected(&spec.target)?;
+        Ok(images)
+    }
+
+    fn check_images(
+        &self,
+        map: &[(HardwareId, ImageRef)],
+    ) -> Result<BTreeMap<HardwareId, ImageKey>, Refusal> {
+        let mut images = BTreeMap::new();
+        for (hardware_id, reference) in map {
+            let key = self
+                .image_key(reference)
+                .ok_or_else(|| Refusal::UnknownImage {
+                    image: reference.clone(),
+                })?;
+            let runs_on = self.images.get(&key).map(|image| &image.hardware_ids);
+            if !runs_on.is_some_and(|ids| ids.contains(hardware_id)) {
+                return Err(Refusal::IncompatibleImage {
+                    image: reference.clone(),
+                    hardware_id: hardware_id.clone(),
+                    runs_on: runs_on.into_iter().flatten().cloned().collect(),
+                });
+            }
+            if images.insert(hardware_id.clone(), key).is_some() {
+                return Err(Refusal::HardwareMappedTwice {
+                    hardware_id: hardware_id.clone(),
+                });
+            }
+        }
+        if images.is_empty() {
+            Err(Refusal::NoImages)
+        } else {
+            Ok(images)
+        }
+    }
+
+    fn selected(&self, target: &TargetSelection) -> Result<BTreeSet<RobotKey>, Refusal> {
+        match target {
+            TargetSelection::Group(name) => {
+                let group = self
+                    .groups
+                    .get(name)
+                    .ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
+                Ok(group.robots.clone())
+            }
+            TargetSelection::Hardware(id) => {
+                let has = |robot: &&Robot| robot.ecus.iter().any(|ecu| ecu.hardware_id == *id);
+                Ok(self
+                    .robots
+                    .values()
+                    .filter(|r| r.removed.is_none())
+                    .filter(has)
+                    .map(|r| r.key)
+                    .collect())
+            }
+            TargetSelection::Robots(ids) if ids.is_empty() => Err(Refusal::NoRobots),
+            TargetSelection::Robots(ids) => ids
+                .iter()
+                .map(|id| {
+                    self.robot_key(id.as_str())
+                        .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) fn plan(
+        &self,
+        target: &TargetSelection,
+        images: &BTreeMap<HardwareId, ImageKey>,
+    ) -> Result<Plan, Refusal> {
+        let keys = self.selected(target)?;
+        let robots = keys.iter().filter_map(|key| self.robots.get(key));
+        Ok(Plan {
+            robots: robots.map(|robot| self.plan_robot(robot, images)).collect(),
+        })
+    }
+
+    fn plan_robot(&self, robot: &Robot, images: &BTreeMap<HardwareId, ImageKey>) -> PlannedRobot {
+        let mut ecus = Vec::new();
+        let mut skipped = SkipReason::NoCompatibleEcu;
+        for (index, ecu) in (0_u8..).zip(&robot.ecus) {
+            let Some(image) = images
+                .get(&ecu.hardware_id)
+                .and_then(|key| self.images.get(key))
+            else {
+                continue;
+            };
+            if image.model.is_some() && image.model != robot.model {
+                skipped = SkipReason::OtherModel;
+                continue;
+            }
+            let reported = ecu.reported.as_ref();
+            ecus.push(PlannedEcu {
+                ecu: index,
+                image: image.key,
+                from: reported.map(|reported| reported.version.clone()),
+                already_current: reported.is_some_and(|reported| image.is_reported_by(reported)),
+            });
+        }
+        let skipped = ecus.is_empty().then_some(skipped);
+        PlannedRobot {
+            robot: robot.key,
+            ecus,
+            skipped,
+        }
+    }
+
+    fn conflicts(&self, plan: &Plan) -> Vec<Conflict> {
+        let mut conflicts: BTreeMap<RolloutId, Conflict> = BTreeMap::new();
+        for planned in &plan.robots {
+            let Some(robot) = self.robots.get(&planned.robot) else {
+                continue;
+            };
+            for id in &robot.memberships {
+                let Some(member) = self
+                    .rollouts
+                    .get(id)
+                    .and_then(|r| r.members.get(&robot.key))
+                else {
+                    continue;
+                };
+                for target in &member.targets {
+                    if target.state.is_final()
+                        || !planned.ecus.iter().any(|ecu| ecu.ecu == target.ecu)
+                    {
+                        continue;
+                    }
+                    let conflict = conflicts.entry(*id).or_insert(Conflict {
+                        rollout: *id,
+                        superseded: 0,
+                        in_progress: 0,
+                    });
+                    if target.state.is_active() {
+                        conflict.in_progress += 1;
+                    } else {
+                        conflict.superseded += 1;
+                    }
+                }
+            }
+        }
+        conflicts.into_values().collect()
+    }
+}
+
+fn check_mechanism(mechanism: &Mechanism) -> Result<(), Refusal> {
+    let in_range = |what, found: u64, min: u64, max: u64| {
+        if (min..=max).contains(&found) {
+            Ok(())
+        } else {
+            Err(Refusal::OutOfRange {
+                what,
+                min,
+                max,
+                found,
+            })
+        }
+    };
+    let span = |what, found, min| in_range(what, found, min, Defaults::MAX_SPAN);
+    in_range(
+        "max in progress",
+        mechanism.max_in_progress.into(),
+        1,
+        u64::from(u32::MAX),
+    )?;
+    span(
+        "request timeout in milliseconds",
+        mechanism.request_timeout,
+        Defaults::MIN_REQUEST_TIMEOUT,
+    )?;
+    in_range("request resends", mechanism.request_resends.into(), 0, 100)?;
+    span(
+        "in-progress timeout in milliseconds",
+        mechanism.in_progress_timeout,
+        Defaults::MIN_REQUEST_TIMEOUT,
+    )?;
+    span(
+        "confirm timeout in milliseconds",
+        mechanism.confirm_timeout,
+        Defaults::MIN_REQUEST_TIMEOUT,
+    )?;
+    span(
+        "rollback grace in milliseconds",
+        mechanism.rollback_grace,
+        0,
+    )?;
+    span(
+        "deadline in milliseconds",
+        mechanism.deadline,
+        Defaults::MIN_REQUEST_TIMEOUT,
+    )
+}

@@ -1,0 +1,163 @@
+//! Why an input was refused. Every refusal says what to do next, and has changed nothing.
+
+use crate::inventory::ImageRef;
+use crate::names::{EcuName, GroupName, HardwareId, RobotId};
+use crate::rollout::RolloutId;
+use uuid::Uuid;
+
+/// Why an input was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the messages say it, and the fields are their subjects"
+)]
+pub enum Refusal {
+    // The inventory.
+    #[error("robot {id} exists already; choose another id, or remove it first")]
+    RobotExists { id: RobotId },
+    #[error("robot {id} is not registered; `rollcall robot ls` lists those that are")]
+    UnknownRobot { id: RobotId },
+    #[error("a robot needs 1 to 64 ECUs, not {found}")]
+    EcuCount { found: usize },
+    #[error("ECU name {name} is given twice; ECU names are unique on a robot")]
+    DuplicateEcu { name: EcuName },
+    #[error("a robot has exactly one primary ECU, not {found}; mark one with `,primary`")]
+    PrimaryCount { found: usize },
+    #[error("{what} is longer than {max} bytes; shorten it")]
+    TooLong { what: &'static str, max: usize },
+    #[error("more than {max} {what}; use fewer")]
+    TooMany { what: &'static str, max: usize },
+    #[error("group {name} does not exist; `rollcall group ls` lists those that do")]
+    UnknownGroup { name: GroupName },
+    #[error("image {image} exists already and images never change; choose another version")]
+    ImageExists { image: ImageRef },
+    #[error("image {image} does not exist; `rollcall image ls` lists those that do")]
+    UnknownImage { image: ImageRef },
+    #[error("image {image} has no hardware id; name at least one board that it runs on")]
+    ImageWithoutHardware { image: ImageRef },
+    #[error("image {image} has size 0; give the size of the file in bytes")]
+    EmptyImage { image: ImageRef },
+    #[error("URL {url:?} is not one that a robot can fetch; start it with http:// or https://")]
+    BadUrl { url: String },
+
+    // Rollouts.
+    #[error("rollout {} does not exist; `rollcall rollout ls` lists those that do", .id.0)]
+    UnknownRollout { id: RolloutId },
+    #[error("a rollout needs at least one hardware id mapped to an image")]
+    NoImages,
+    #[error("hardware id {hardware_id} is mapped twice; map each once")]
+    HardwareMappedTwice { hardware_id: HardwareId },
+    #[error("image {image} is not for hardware id {hardware_id}; it runs on {}", list(.runs_on))]
+    IncompatibleImage {
+        image: ImageRef,
+        hardware_id: HardwareId,
+        runs_on: Vec<HardwareId>,
+    },
+    #[error("a rollout needs at least one robot; the list is empty")]
+    NoRobots,
+    #[error(
+        "the rollout would affect nobody ({skipped} robots would be skipped); `rollcall rollout preview` says why"
+    )]
+    AffectsNobody { skipped: usize },
+    #[error("{what} must be from {min} to {max}, not {found}")]
+    OutOfRange {
+        what: &'static str,
+        min: u64,
+        max: u64,
+        found: u64,
+    },
+    #[error("rollout {} is {status}; only a prepared rollout can be {action}", .id.0)]
+    NotPrepared {
+        id: RolloutId,
+        status: &'static str,
+        action: &'static str,
+    },
+    #[error("rollout {} was created with immutable_on_create; launch it, or create another", .id.0)]
+    Immutable { id: RolloutId },
+    #[error("rollout {} is at revision {current}, not {found}; look at it again before changing it", .id.0)]
+    OtherRevision {
+        id: RolloutId,
+        current: u32,
+        found: u32,
+    },
+    #[error(
+        "the fleet has changed since the preview of rollout {}: {joined} robots joined, {left} left, {changed} \
+         changed; look at the preview again, then launch with --accept-drift", .id.0
+    )]
+    Drifted {
+        id: RolloutId,
+        joined: usize,
+        left: usize,
+        changed: usize,
+    },
+
+    // Robots' reports.
+    #[error("the sender is no longer registered")]
+    RobotGone,
+    #[error("ECU {ecu} is not registered on this robot")]
+    UnknownEcu { ecu: EcuName },
+    #[error(
+        "boot {found} is older than {current}; a robot keeps its boot number and increases it at each start"
+    )]
+    OlderBoot { found: u64, current: u64 },
+    #[error(
+        "event {counter} of boot {boot} is older than what can still be told apart from a duplicate"
+    )]
+    OldCounter { boot: u64, counter: u64 },
+    #[error("event of boot {found} but the Manifest said {current}; send the Manifest first")]
+    BootWithoutManifest { found: u64, current: u64 },
+    #[error("operation {operation} was never requested from ECU {ecu}")]
+    UnknownOperation { operation: Uuid, ecu: EcuName },
+    #[error("progress {found} is not a percentage")]
+    ProgressOutOfRange { found: u8 },
+    #[error("event without a Manifest; introduce the robot first")]
+    NotIntroduced,
+}
+
+fn list(ids: &[HardwareId]) -> String {
+    ids.iter()
+        .map(HardwareId::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Refusal {
+    /// A stable word for programs and counters.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::RobotExists { .. } => "robot_exists",
+            Self::UnknownRobot { .. } => "unknown_robot",
+            Self::EcuCount { .. } => "ecu_count",
+            Self::DuplicateEcu { .. } => "duplicate_ecu",
+            Self::PrimaryCount { .. } => "primary_count",
+            Self::TooLong { .. } => "too_long",
+            Self::TooMany { .. } => "too_many",
+            Self::UnknownGroup { .. } => "unknown_group",
+            Self::ImageExists { .. } => "image_exists",
+            Self::UnknownImage { .. } => "unknown_image",
+            Self::ImageWithoutHardware { .. } => "image_without_hardware",
+            Self::EmptyImage { .. } => "empty_image",
+            Self::BadUrl { .. } => "bad_url",
+            Self::UnknownRollout { .. } => "unknown_rollout",
+            Self::NoImages => "no_images",
+            Self::HardwareMappedTwice { .. } => "hardware_mapped_twice",
+            Self::IncompatibleImage { .. } => "incompatible_image",
+            Self::NoRobots => "no_robots",
+            Self::AffectsNobody { .. } => "affects_nobody",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::NotPrepared { .. } => "not_prepared",
+            Self::Immutable { .. } => "immutable",
+            Self::OtherRevision { .. } => "other_revision",
+            Self::Drifted { .. } => "drifted",
+            Self::RobotGone => "robot_gone",
+            Self::UnknownEcu { .. } => "unknown_ecu",
+            Self::OlderBoot { .. } => "older_boot",
+            Self::OldCounter { .. } => "old_counter",
+            Self::BootWithoutManifest { .. } => "boot_without_manifest",
+            Self::UnknownOperation { .. } => "unknown_operation",
+            Self::ProgressOutOfRange { .. } => "progress_out_of_range",
+            Self::NotIntroduced => "not_introduced",
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! What robots say, and what follows from it.
+//!
+//! Outcomes are judged from facts: an event only moves a target forward, and success is what the ECU reports to run.
+
+use crate::dispatch::Proof;
+use crate::input::{BaseImageProperty, Event, EventCode, EventStatus, Stamp};
+use crate::inventory::{
+    Ecu, EcuSpec, Hold, Novelty, PROPERTY_WINDOW, Protocol, ReportedImage, Robot, RobotKey,
+};
+use crate::names::{EcuName, Model};
+use crate::operation::operation_id;
+use crate::outcome::{Effect, Reply, Row};
+use crate::refusal::Refusal;
+use crate::rollout::RolloutId;
+use crate::state::{Changes, State};
+use crate::target::{CancelReason, FailureReason, SuccessKind, TargetState};
+use uuid::Uuid;
+
+/// How many of a robot's newest rollouts are searched for the operation of a late event.
+const REMEMBERED_ROLLOUTS: usize = 32;
+
+impl State {
+    pub(crate) fn manifest(
+        &mut self,
+        key: RobotKey,
+        boot: u64,
+        wants_ack: bool,
+        ecus: &[EcuSpec],
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let settled_at = self.now.after(PROPERTY_WINDOW);
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return Err(Refusal::RobotGone);
+        };
+        if boot < robot.cursor.boot {
+            return Err(Refusal::OlderBoot {
+                found: boot,
+                current: robot.cursor.boot,
+            });
+        }
+        if boot > robot.cursor.boot {
+            robot.cursor.start_boot(boot);
+        }
+        changes.touch(Row::Cursor(key));
+        if robot.protocol.replace(Protocol::Native) != Some(Protocol::Native) {
+            changes.touch(Row::Robot(key));
+        }
+        for ecu in &mut robot.ecus {
+            let hold = hold_for(ecu, ecus);
+            if ecu.hold != hold {
+                ecu.hold = hold;
+                changes.touch(Row::Robot(key));
+            }
+        }
+        robot.link.introduced = true;
+        robot.link.wants_ack = wants_ack;
+        robot.link.reported_ecus = 0;
+        robot.link.settled_at = Some(settled_at);
+        self.arm(key);
+        self.refresh_ready(key);
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn base_image(
+        &mut self,
+        key: RobotKey,
+        ecu: &EcuName,
+        image: ReportedImage,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return Err(Refusal::RobotGone);
+        };
+        if !robot.link.introduced {
+            return Err(Refusal::NotIntroduced);
+        }
+        let index = robot
+            .ecu_index(ecu.as_str())
+            .ok_or_else(|| Refusal::UnknownEcu { ecu: ecu.clone() })?;
+        let ecu = &mut robot.ecus[index];
+        if ecu.reported.as_ref() != Some(&image) {
+            ecu.reported = Some(image);
+            changes.touch(Row::Robot(key));
+        }
+        robot.link.reported_ecus |= 1 << index;
+        let settled = robot.link.settled_at.is_some() && robot.all_ecus_reported();
+        if settled {
+            robot.link.settled_at = None;
+        }
+        self.judge_ecu(key, index, changes);
+        if settled {
+            self.became_ready(key, changes);
+        } else {
+            // The ECU may have become one that needs nothing, or something again.
+            self.offer(key, changes);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Judges the operation under way by what its ECU reports now.
+    pub(crate) fn judge_active(&mut self, key: RobotKey, changes: &mut Changes) {
+        let ecu = self
+            .robots
+            .get(&key)
+            .and_then(|robot| self.active_target(robot))
+            .map(|(_, t)| t.ecu);
+        if let Some(ecu) = ecu {
+            self.judge_ecu(key, usize::from(ecu), changes);
+        }
+    }
+
+    fn judge_ecu(&mut self, key: RobotKey, ecu: usize, changes: &mut Changes) {
+        let Some(robot) = self.robots.get(&key) else {
+            return;
+        };
+        let Some((id, index)) = robot.active else {
+            return;
+        };
+        let Some((rollout, target)) = self.active_target(robot) else {
+            return;
+        };
+        if usize::from(target.ecu) != ecu {
+            return;
+        }
+        let Some(image) = self.images.get(&target.image) else {
+            return;
+        };
+        match Self::proves(robot, rollout, target, image) {
+            Proof::Installed => {
+                let state = TargetState::Succeeded {
+                    how: SuccessKind::Installed,
+                };
+                self.finish(id, key, index, state, changes);
+            }
+            Proof::OtherImage => {
+                let state = TargetState::Failed {
+                    reason: FailureReason::OtherImageReported,
+                };
+                self.finish(id, key, index, state, changes);
+            }
+            // A mere reconnect proves nothing; only a new process with the old image does, after a while.
+            Proof::OldImage
+                if robot.cursor.boot > target.boot && target.state != TargetState::Requested =>
+            {
+                let grace = self.now.after(rollout.mechanism.rollback_grace);
+                if let Some(target) = self
+                    .target_mut(id, key, index)
+                    .filter(|target| !target.suspect)
+                {
+                    target.suspect = true;
+                    target.deadline = Some(
+                        target
+                            .deadline
+                            .map_or(grace, |deadline| deadline.min(grace)),
+                    );
+                    changes.touch(Row::Member(id, key));
+                    self.arm(key);
+                }
+            }
+            Proof::OldImage | Proof::Nothing => {}
+        }
+    }
+
+    pub(crate) fn event(
+        &mut self,
+        key: RobotKey,
+        event: &Event,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let Some(robot) = self.robots.get(&key) else {
+            return Err(Refusal::RobotGone);
+        };
+        if event.progress > 100 {
+            return Err(Refusal::ProgressOutOfRange {
+                found: event.progress,
+            });
+        }
+        let ecu = robot
+            .ecu_index(event.ecu.as_str())
+            .ok_or_else(|| Refusal::UnknownEcu {
+                ecu: event.ecu.clone(),
+            })?;
+        if let Some(stamp) = event.stamp
+            && !is_new(robot, stamp)?
+        {
+            self.acknowledge(key, changes);
+            return Ok(Reply::Duplicate);
+        }
+        let current = self.active_target(robot).filter(|(rollout, target)| {
+            usize::from(target.ecu) == ecu
+                && operation_id(rollout.id, key, &event.ecu, target.attempt) == event.operation
+        });
+        let active = current.and(robot.active);
+        if active.is_none() && !self.was_requested(robot, ecu, event.operation) {
+            return Err(Refusal::UnknownOperation {
+                operation: event.operation,
+                ecu: event.ecu.clone(),
+            });
+        }
+        self.count_event(key, event.stamp, changes);
+        let Some((id, index)) = active else {
+            return Ok(Reply::Late);
+        };
+        Ok(self.advance(id, key, index, event, changes))
+    }
+
+    fn count_event(&mut self, key: RobotKey, stamp: Option<Stamp>, changes: &mut Changes) {
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return;
+        };
+        if let Some(stamp) = stamp {
+            robot.cursor.see(stamp.boot, stamp.counter);
+        }
+        changes.touch(Row::Cursor(key));
+        self.acknowledge(key, changes);
+    }
+
+    fn acknowledge(&self, key: RobotKey, changes: &mut Changes) {
+        let Some(robot) = self.robots.get(&key).filter(|robot| robot.link.wants_ack) else {
+            return;
+        };
+        if let Some(connection) = robot.link.connection {
+            let (boot, counter) = (robot.cursor.boot, robot.cursor.acknowledged);
+            changes.effects.push(Effect::Acknowledge {
+                robot: key,
+                connection,
+                boot,
+                counter,
+            });
+        }
+    }
+
+    /// Whether `operation` is one that this ECU was once asked to do.
+    fn was_requested(&self, robot: &Robot, ecu: usize, operation: Uuid) -> bool {
+        let Some(name) = robot.ecus.get(ecu).map(|ecu| &ecu.name) else {
+            return false;
+        };
+        robot
+            .memberships
+            .iter()
+            .rev()
+            .take(REMEMBERED_ROLLOUTS)
+            .any(|id| {
+                let member = self
+                    .rollouts
+                    .get(id)
+                    .and_then(|rollout| rollout.members.get(&robot.key));
+                member.is_some_and(|member| {
+                    member
+                        .targets
+                        .iter()
+                        .filter(|target| usize::from(target.ecu) == ecu)
+                        .any(|target| {
+                            (1..=target.attempt)
+                                .any(|n| operation_id(*id, robot.key, name, n) == operation)
+                        })
+                })
+            })
+    }
+
+    /// Moves the active target forward; never back.
+    fn advance(
+        &mut self,
+        id: RolloutId,
+        key: RobotKey,
+        index: usize,
+        event: &Event,
+        changes: &mut Changes,
+    ) -> Reply {
+        let edgehog = self
+            .robots
+            .get(&key)
+            .is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog));
+        let Some(mechanism) = self.rollouts.get(&id).map(|rollout| &rollout.mechanism) else {
+            return Reply::Stale;
+        };
+        let in_progress = self.now.after(mechanism.in_progress_timeout);
+        let confirm = self.now.after(mechanism.confirm_timeout);
+        let Some(target) = self.target_mut(id, key, index) else {
+            return Reply::Stale;
+        };
+        let old = target.state;
+        let Some(new) = next_state(event, old, edgehog) else {
+            return Reply::Late;
+        };
+        let reached = |state: TargetState, goal: TargetState| state.rank() >= goal.rank();
+        let forward = new.rank() > old.rank();
+        // Whoever speaks of the operation in this boot is still at it.
+        let cleared = std::mem::take(&mut target.suspect);
+        if !new.is_final() {
+            let furthest = if forward { new } else { old };
+            let first_word = !reached(old, TargetState::Acknowledged);
+            if reached(furthest, TargetState::Applied) {
+                if cleared || !reached(old, TargetState::Applied) {
+                    target.deadline = Some(confirm);
+                }
+            } else if cleared || first_word {
+                target.deadline = Some(in_progress);
+            }
+        }
+        if cleared {
+            changes.touch(Row::Member(id, key));
+        }
+        self.note(id, key, index, &event.message, changes);
+        if !forward {
+            self.arm(key);
+            return Reply::Late;
+        }
+        if new.is_final() {
+            self.finish(id, key, index, new, changes);
+        } else {
+            self.set_target(id, key, index, new, changes);
+            self.arm(key);
+        }
+        Reply::Done
+    }
+
+    // Edgehog devices.
+
+    pub(crate) fn introspection(&mut self, key: RobotKey, changes: &mut Changes) -> Reply {
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.link.introduced = true;
+            if robot.protocol.replace(Protocol::Edgehog) != Some(Protocol::Edgehog) {
+                changes.touch(Row::Robot(key));
+            }
+        }
+        self.other_property(key)
+    }
+
+    /// Each property keeps the window open: what is judged inside it would be judged by half a report.
+    pub(crate) fn other_property(&mut self, key: RobotKey) -> Reply {
+        let settled_at = self.now.after(PROPERTY_WINDOW);
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.link.settled_at = Some(settled_at);
+        }
+        self.refresh_ready(key);
+        self.arm(key);
+        Reply::Done
+    }
+
+    pub(crate) fn producer_properties(
+        &mut self,
+        key: RobotKey,
+        has_base_image: bool,
+        empty: bool,
+        changes: &mut Changes,
+    ) -> Reply {
+        if let Some(robot) = self.robots.get_mut(&key) {
+            if empty {
+                // Every process starts with an empty list, so this is a new one.
+                robot.cursor.start_boot(robot.cursor.boot + 1);
+                changes.touch(Row::Cursor(key));
+            }
+            if !has_base_image && let Some(ecu) = robot.ecus.first_mut() {
+                ecu.reported = None;
+                changes.touch(Row::Robot(key));
+            }
+        }
+        self.other_property(key)
+    }
+
+    pub(crate) fn base_image_property(
+        &mut self,
+        key: RobotKey,
+        property: BaseImageProperty,
+        value: String,
+        changes: &mut Changes,
+    ) -> Reply {
+        if let Some(ecu) = self
+            .robots
+            .get_mut(&key)
+            .and_then(|robot| robot.ecus.first_mut())
+        {
+            let reported = ecu.reported.get_or_insert_default();
+            let field = match property {
+                BaseImageProperty::Name => &mut reported.name,
+                BaseImageProperty::Version => &mut reported.version,
+                BaseImageProperty::BuildId => &mut reported.build_id,
+            };
+            if *field != value {
+                *field = value;
+                changes.touch(Row::Robot(key));
+            }
+        }
+        self.other_property(key)
+    }
+
+    pub(crate) fn part_number(
+        &mut self,
+        key: RobotKey,
+        model: Model,
+        changes: &mut Changes,
+    ) -> Reply {
+        if let Some(robot) = self.robots.get_mut(&key)
+            && robot.model.as_ref() != Some(&model)
+        {
+            robot.model = Some(model);
+            changes.touch(Row::Robot(key));
+        }
+        self.other_property(key)
+    }
+}
+
+fn hold_for(ecu: &Ecu, declared: &[EcuSpec]) -> Option<Hold> {
+    match declared.iter().find(|declared| declared.name == ecu.name) {
+        None => Some(Hold::NotDeclared),
+        Some(declared)
+            if declared.hardware_id == ecu.hardware_id && declared.primary == ecu.primary =>
+        {
+            None
+        }
+        Some(declared) => Some(Hold::DeclaredAs {
+            hardware_id: declared.hardware_id.clone(),
+            primary: declared.primary,
+        }),
+    }
+}
+
+/// Whether the event is new; an event that cannot be told apart from a duplicate is refused.
+fn is_new(robot: &Robot, Stamp { boot, counter }: Stamp) -> Result<bool, Refusal> {
+    if !robot.link.introduced {
+        return Err(Refusal::NotIntroduced);
+    }
+    let current = robot.cursor.boot;
+    match robot.cursor.novelty(boot, counter) {
+        _ if boot > current => Err(Refusal::BootWithoutManifest {
+            found: boot,
+            current,
+        }),
+        _ if boot < current => Err(Refusal::OlderBoot {
+            found: boot,
+            current,
+        }),
+        Novelty::New => Ok(true),
+        Novelty::Duplicate => Ok(false),
+        Novelty::Stale => Err(Refusal::OldCounter { boot, counter }),
+    }
+}
+
+/// Where the event takes a target that is at `old`; `None` when it says nothing about the operation.
+fn next_state(event: &Event, old: TargetState, edgehog: bool) -> Option<TargetState> {
+    Some(match event.status {
+        EventStatus::Acknowledged => TargetState::Acknowledged,
+        EventStatus::Downloading if event.progress == 100 => TargetState::Downloaded,
+        EventStatus::Downloading => TargetState::Downloading {
+            progress: event.progress,
+        },
+        EventStatus::Deploying => TargetState::Installing {
+            progress: event.progress,
+        },
+        EventStatus::Deployed => TargetState::Applied,
+        EventStatus::Rebooting | EventStatus::Success => TargetState::Verifying,
+        // Recoverable: no move, but whoever reports a fault has taken the request.
+        EventStatus::Error => TargetState::Acknowledged,
+        EventStatus::Failure => {
+            let code = event.code;
+            // An Edgehog device that is busy with this very operation says so of any second request for it.
+            let echo = edgehog
+                && code == Some(EventCode::UpdateAlreadyInProgress)
+                && old != TargetState::Requested;
+            if echo {
+                return None;
+            }
+            failure(code)
+        }
+    })
+}
+
+const fn failure(code: Option<EventCode>) -> TargetState {
+    let reason = match code {
+        None => FailureReason::Unspecified,
+        Some(EventCode::SystemRollback) => return TargetState::RolledBack,
+        Some(EventCode::Cancelled) => {
+            return TargetState::Cancelled {
+                reason: CancelReason::ByRobot,
+            };
+        }
+        Some(EventCode::InvalidRequest) => FailureReason::InvalidRequest,
+        Some(EventCode::UpdateAlreadyInProgress) => FailureReason::UpdateAlreadyInProgress,
+        Some(EventCode::NetworkError) => FailureReason::NetworkError,
+        Some(EventCode::IoError) => FailureReason::IoError,
+        Some(EventCode::InternalError) => FailureReason::InternalError,
+        Some(EventCode::InvalidBaseImage) => FailureReason::InvalidBaseImage,
+        Some(EventCode::IncompatibleHardware) => FailureReason::RefusedHardware,
+        Some(EventCode::UnexpectedVersion) => FailureReason::UnexpectedVersion,
+        Some(EventCode::DigestMismatch) => FailureReason::DigestMismatch,
+        Some(EventCode::Refused) => FailureReason::Refused,
+        Some(EventCode::StorageFull) => FailureReason::StorageFull,
+    };
+    TargetState::Failed { reason }
+}

@@ -1,0 +1,341 @@
+//! The whole state, and the few places that keep its derived parts true.
+//!
+//! Stored: robots, groups, images, rollouts with their members, counters, the engine's time. Derived and rebuilt at
+//! start: look-up tables, counts, slots, ready sets, timers. Never stored: connections.
+
+use crate::input::Timer;
+use crate::inventory::{
+    Counters, Group, Image, ImageKey, ImageRef, Link, Robot, RobotKey, RobotStatus,
+};
+use crate::names::{GroupName, RobotId};
+use crate::outcome::{Effect, Row};
+use crate::rollout::{Counts, Member, Rollout, RolloutId, RolloutStatus};
+use crate::target::{Target, TargetState};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Everything that Rollcall knows about a fleet.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub(crate) now: Timestamp,
+    pub(crate) counters: Counters,
+    pub(crate) robots: BTreeMap<RobotKey, Robot>,
+    pub(crate) robot_keys: HashMap<RobotId, RobotKey>,
+    pub(crate) groups: BTreeMap<GroupName, Group>,
+    pub(crate) images: BTreeMap<ImageKey, Image>,
+    pub(crate) image_keys: BTreeMap<ImageRef, ImageKey>,
+    pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,
+    pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
+}
+
+/// The rows and effects that the current input has led to so far.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) touched: Vec<Row>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Changes {
+    pub(crate) fn touch(&mut self, row: Row) {
+        if self.touched.last() != Some(&row) {
+            self.touched.push(row);
+        }
+    }
+}
+
+impl State {
+    /// Puts stored rows together again. Members must be in their rollouts already.
+    #[must_use]
+    pub fn rebuild(
+        now: Timestamp,
+        counters: Counters,
+        robots: impl IntoIterator<Item = Robot>,
+        groups: impl IntoIterator<Item = Group>,
+        images: impl IntoIterator<Item = Image>,
+        rollouts: impl IntoIterator<Item = Rollout>,
+    ) -> Self {
+        let mut state = Self {
+            now,
+            counters,
+            groups: groups
+                .into_iter()
+                .map(|group| (group.name.clone(), group))
+                .collect(),
+            robots: robots.into_iter().map(|robot| (robot.key, robot)).collect(),
+            images: images.into_iter().map(|image| (image.key, image)).collect(),
+            rollouts: rollouts
+                .into_iter()
+                .map(|rollout| (rollout.id, rollout))
+                .collect(),
+            ..Self::default()
+        };
+        state.image_keys = state
+            .images
+            .values()
+            .map(|image| (image.reference.clone(), image.key))
+            .collect();
+        for robot in state.robots.values_mut() {
+            robot.link = Link {
+                since: robot.cursor.last_seen,
+                ..Link::default()
+            };
+            if robot.removed.is_some() {
+                continue;
+            }
+            state.robot_keys.insert(robot.id.clone(), robot.key);
+            for group in &robot.groups {
+                if let Some(group) = state.groups.get_mut(group) {
+                    group.robots.insert(robot.key);
+                }
+            }
+        }
+        for rollout in state.rollouts.values_mut() {
+            rollout.counts = count(&rollout.members);
+            for (key, member) in &rollout.members {
+                let Some(robot) = state.robots.get_mut(key) else {
+                    continue;
+                };
+                robot.memberships.push(rollout.id);
+                if let Some(index) = member.active() {
+                    robot.active = Some((rollout.id, index));
+                }
+            }
+            if let RolloutStatus::Running { deadline, .. } = rollout.status {
+                state.timers.insert((deadline, Timer::Rollout(rollout.id)));
+            }
+        }
+        let active: Vec<_> = state
+            .robots
+            .values()
+            .filter(|r| r.active.is_some())
+            .map(|r| r.key)
+            .collect();
+        for robot in active {
+            state.arm(robot);
+        }
+        state
+    }
+
+    /// The engine's time: the latest time of any input.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The last numbers given out.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// When the next timer comes due, and which: apply [`crate::Input::Due`] then.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<(Timestamp, Timer)> {
+        self.timers.first().copied()
+    }
+
+    /// The robot with the number `key`, removed ones included.
+    #[must_use]
+    pub fn robot(&self, key: RobotKey) -> Option<&Robot> {
+        self.robots.get(&key)
+    }
+
+    /// The number of the registered robot `id`.
+    #[must_use]
+    pub fn robot_key(&self, id: &str) -> Option<RobotKey> {
+        self.robot_keys.get(id).copied()
+    }
+
+    /// All robots in the order of registration, from `after` on, removed ones included.
+    pub fn robots(&self, after: Option<RobotKey>) -> impl Iterator<Item = &Robot> {
+        let from = after.map_or(0, |key| key.0.saturating_add(1));
+        self.robots.range(RobotKey(from)..).map(|(_, robot)| robot)
+    }
+
+    /// The group called `name`.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// All groups by name.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// The image with the number `key`.
+    #[must_use]
+    pub fn image(&self, key: ImageKey) -> Option<&Image> {
+        self.images.get(&key)
+    }
+
+    /// The number of the image `reference`.
+    #[must_use]
+    pub fn image_key(&self, reference: &ImageRef) -> Option<ImageKey> {
+        self.image_keys.get(reference).copied()
+    }
+
+    /// All images in the order in which they were added.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.images.values()
+    }
+
+    /// The rollout with the number `id`.
+    #[must_use]
+    pub fn rollout(&self, id: RolloutId) -> Option<&Rollout> {
+        self.rollouts.get(&id)
+    }
+
+    /// All rollouts, oldest first.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Rollout> {
+        self.rollouts.values()
+    }
+
+    /// The target under way on `robot`.
+    #[must_use]
+    pub fn active_target(&self, robot: &Robot) -> Option<(&Rollout, &Target)> {
+        let (id, index) = robot.active?;
+        let rollout = self.rollouts.get(&id)?;
+        Some((
+            rollout,
+            rollout.members.get(&robot.key)?.targets.get(index)?,
+        ))
+    }
+
+    /// A28: the robot as a whole, from the newest outcome of each of its ECUs.
+    #[must_use]
+    pub fn robot_status(&self, robot: &Robot) -> RobotStatus {
+        let mut newest: BTreeMap<u8, TargetState> = BTreeMap::new();
+        for id in &robot.memberships {
+            let Some(member) = self
+                .rollouts
+                .get(id)
+                .and_then(|rollout| rollout.members.get(&robot.key))
+            else {
+                continue;
+            };
+            for target in &member.targets {
+                newest.insert(target.ecu, target.state);
+            }
+        }
+        if newest.values().any(|state| !state.is_final()) {
+            RobotStatus::Updating
+        } else if newest.values().any(TargetState::is_failure) {
+            RobotStatus::Failed
+        } else {
+            RobotStatus::Updated
+        }
+    }
+
+    /// The one place that changes a target's state, so that counts, slots and rows can never disagree.
+    pub(crate) fn set_target(
+        &mut self,
+        id: RolloutId,
+        key: RobotKey,
+        index: usize,
+        state: TargetState,
+        changes: &mut Changes,
+    ) {
+        let Some(rollout) = self.rollouts.get_mut(&id) else {
+            return;
+        };
+        let Some(member) = rollout.members.get_mut(&key) else {
+            return;
+        };
+        let was_open = member.is_open();
+        let Some(target) = member.targets.get_mut(index) else {
+            return;
+        };
+        let old = std::mem::replace(&mut target.state, state);
+        if std::mem::discriminant(&old) != std::mem::discriminant(&state) {
+            target.since = self.now;
+        }
+        if state.is_final() {
+            target.deadline = None;
+            target.suspect = false;
+        }
+        let counts = &mut rollout.counts;
+        *counts.slot(&old) -= 1;
+        *counts.slot(&state) += 1;
+        if was_open && !member.is_open() {
+            counts.open_robots -= 1;
+        }
+        match (old.is_active(), state.is_active()) {
+            (false, true) => {
+                counts.in_progress += 1;
+                self.set_active(key, Some((id, index)));
+            }
+            (true, false) => {
+                counts.in_progress -= 1;
+                self.set_active(key, None);
+            }
+            (true, true) | (false, false) => {}
+        }
+        changes.touch(Row::Member(id, key));
+    }
+
+    fn set_active(&mut self, key: RobotKey, active: Option<(RolloutId, usize)>) {
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.active = active;
+        }
+    }
+
+    pub(crate) fn target_mut(
+        &mut self,
+        id: RolloutId,
+        key: RobotKey,
+        index: usize,
+    ) -> Option<&mut Target> {
+        self.rollouts
+            .get_mut(&id)?
+            .members
+            .get_mut(&key)?
+            .targets
+            .get_mut(index)
+    }
+
+    /// Sets the robot's timer for the earliest thing that it waits for. An earlier timer is left to fire for nothing:
+    /// cheaper than moving it at every event.
+    pub(crate) fn arm(&mut self, key: RobotKey) {
+        let Some(robot) = self.robots.get(&key) else {
+            return;
+        };
+        let deadline = self
+            .active_target(robot)
+            .and_then(|(_, target)| target.deadline);
+        let Some(needed) = [deadline, robot.link.settled_at]
+            .into_iter()
+            .flatten()
+            .min()
+        else {
+            return;
+        };
+        if robot.timer.is_some_and(|set| set <= needed) {
+            return;
+        }
+        let set = robot.timer;
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.timer = Some(needed);
+        }
+        if let Some(set) = set {
+            self.timers.remove(&(set, Timer::Robot(key)));
+        }
+        self.timers.insert((needed, Timer::Robot(key)));
+    }
+}
+
+/// What the members of a rollout add up to.
+pub(crate) fn count(members: &BTreeMap<RobotKey, Member>) -> Counts {
+    let mut counts = Counts::default();
+    for member in members.values() {
+        counts.robots += 1;
+        counts.skipped_robots += u32::from(member.skipped.is_some());
+        counts.open_robots += u32::from(member.is_open());
+        counts.in_progress += u32::from(member.active().is_some());
+        for target in &member.targets {
+            counts.targets += 1;
+            *counts.slot(&target.state) += 1;
+        }
+    }
+    counts
+}
