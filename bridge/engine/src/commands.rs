@@ -1,7 +1,9 @@
 //! What operators do to the inventory. Rollouts are in `launch`.
 
 use crate::input::{Actor, Command, ImageSpec, RobotSpec};
-use crate::inventory::{Cursor, Ecu, EcuSpec, Group, Image, ImageKey, Link, Robot, RobotKey};
+use crate::inventory::{
+    Cursor, Ecu, EcuSpec, Group, GroupKey, Image, ImageKey, Link, Robot, RobotKey,
+};
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Reply, Row};
 use crate::refusal::Refusal;
@@ -90,7 +92,7 @@ impl State {
         let groups = std::mem::take(&mut robot.groups);
         let memberships = robot.memberships.clone();
         for group in groups {
-            if let Some(group) = self.groups.get_mut(&group) {
+            if let Some(group) = self.group_mut(&group) {
                 group.robots.remove(&key);
             }
         }
@@ -148,13 +150,15 @@ impl State {
                     .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })
             })
             .collect::<Result<BTreeSet<_>, _>>()?;
-        let now = self.now;
-        let group = self.groups.entry(name.clone()).or_insert_with(|| Group {
-            name: name.clone(),
-            created: now,
-            robots: BTreeSet::new(),
-        });
-        changes.touch(Row::Group(name.clone()));
+        let group = self
+            .group_keys
+            .get(&name)
+            .copied()
+            .unwrap_or_else(|| self.new_group(&name, changes));
+        changes.touch(Row::Group(group));
+        let Some(group) = self.groups.get_mut(&group) else {
+            return Err(Refusal::UnknownGroup { name });
+        };
         for key in keys {
             if group.robots.insert(key)
                 && let Some(robot) = self.robots.get_mut(&key)
@@ -166,12 +170,30 @@ impl State {
         Ok(Reply::Done)
     }
 
+    fn new_group(&mut self, name: &GroupName, changes: &mut Changes) -> GroupKey {
+        self.counters.groups += 1;
+        let key = GroupKey(self.counters.groups);
+        self.group_keys.insert(name.clone(), key);
+        self.groups.insert(
+            key,
+            Group {
+                key,
+                name: name.clone(),
+                created: self.now,
+                robots: BTreeSet::new(),
+            },
+        );
+        changes.touch(Row::Counters);
+        key
+    }
+
     fn remove_group(&mut self, name: &GroupName, changes: &mut Changes) -> Result<Reply, Refusal> {
-        let group = self
-            .groups
+        let removed = self
+            .group_keys
             .remove(name)
-            .ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
-        changes.touch(Row::Group(name.clone()));
+            .and_then(|key| self.groups.remove(&key));
+        let group = removed.ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
+        changes.touch(Row::Group(group.key));
         for key in group.robots {
             if let Some(robot) = self.robots.get_mut(&key) {
                 robot.groups.remove(name);

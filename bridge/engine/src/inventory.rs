@@ -18,11 +18,18 @@ pub struct RobotKey(pub u32);
 #[serde(transparent)]
 pub struct ImageKey(pub u32);
 
+/// A group's number in this database, never used twice, from 1 up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GroupKey(pub u32);
+
 /// The last numbers given out, so that none is given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// The newest robot's number.
     pub robots: u32,
+    /// The newest group's number.
+    pub groups: u32,
     /// The newest image's number.
     pub images: u32,
     /// The newest rollout's number.
@@ -278,6 +285,8 @@ impl Robot {
 /// A group of listed robots. Membership is kept at the robots; the group itself can be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
+    /// Its number here.
+    pub key: GroupKey,
     /// Its name.
     pub name: GroupName,
     /// When it was made.

@@ -32,8 +32,8 @@ pub use input::{
     Report, RobotSpec, RolloutEdit, Stamp, Timer,
 };
 pub use inventory::{
-    Counters, Cursor, Ecu, EcuSpec, Group, Hold, Image, ImageKey, ImageRef, Link, Protocol,
-    ReportedImage, Robot, RobotKey, RobotStatus,
+    Counters, Cursor, Ecu, EcuSpec, Group, GroupKey, Hold, Image, ImageKey, ImageRef, Link,
+    Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
 };
 pub use names::{
     EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError, RobotId, RolloutName,

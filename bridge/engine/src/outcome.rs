@@ -1,7 +1,7 @@
 //! What an input led to: rows to store, effects to perform after the commit, and the answer.
 
-use crate::inventory::{ImageKey, RobotKey};
-use crate::names::{EcuName, GroupName};
+use crate::inventory::{GroupKey, ImageKey, RobotKey};
+use crate::names::EcuName;
 use crate::refusal::Refusal;
 use crate::rollout::RolloutId;
 use crate::time::Timestamp;
@@ -28,8 +28,8 @@ pub enum Row {
     Robot(RobotKey),
     /// A robot's event numbering and presence.
     Cursor(RobotKey),
-    /// A group.
-    Group(GroupName),
+    /// A group; absent when it was removed.
+    Group(GroupKey),
     /// An image.
     Image(ImageKey),
     /// A rollout without members and preview; absent when it was deleted.

@@ -204,8 +204,7 @@ impl State {
         match target {
             TargetSelection::Group(name) => {
                 let group = self
-                    .groups
-                    .get(name)
+                    .group(name.as_str())
                     .ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
                 Ok(group.robots.clone())
             }

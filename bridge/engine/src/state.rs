@@ -5,7 +5,7 @@
 
 use crate::input::Timer;
 use crate::inventory::{
-    Counters, Group, Image, ImageKey, ImageRef, Link, Robot, RobotKey, RobotStatus,
+    Counters, Group, GroupKey, Image, ImageKey, ImageRef, Link, Robot, RobotKey, RobotStatus,
 };
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Row};
@@ -21,7 +21,8 @@ pub struct State {
     pub(crate) counters: Counters,
     pub(crate) robots: BTreeMap<RobotKey, Robot>,
     pub(crate) robot_keys: HashMap<RobotId, RobotKey>,
-    pub(crate) groups: BTreeMap<GroupName, Group>,
+    pub(crate) groups: BTreeMap<GroupKey, Group>,
+    pub(crate) group_keys: BTreeMap<GroupName, GroupKey>,
     pub(crate) images: BTreeMap<ImageKey, Image>,
     pub(crate) image_keys: BTreeMap<ImageRef, ImageKey>,
     pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,
@@ -57,10 +58,7 @@ impl State {
         let mut state = Self {
             now,
             counters,
-            groups: groups
-                .into_iter()
-                .map(|group| (group.name.clone(), group))
-                .collect(),
+            groups: groups.into_iter().map(|group| (group.key, group)).collect(),
             robots: robots.into_iter().map(|robot| (robot.key, robot)).collect(),
             images: images.into_iter().map(|image| (image.key, image)).collect(),
             rollouts: rollouts
@@ -74,6 +72,11 @@ impl State {
             .values()
             .map(|image| (image.reference.clone(), image.key))
             .collect();
+        state.group_keys = state
+            .groups
+            .values()
+            .map(|group| (group.name.clone(), group.key))
+            .collect();
         for robot in state.robots.values_mut() {
             robot.link = Link {
                 since: robot.cursor.last_seen,
@@ -84,7 +87,11 @@ impl State {
             }
             state.robot_keys.insert(robot.id.clone(), robot.key);
             for group in &robot.groups {
-                if let Some(group) = state.groups.get_mut(group) {
+                if let Some(group) = state
+                    .group_keys
+                    .get(group)
+                    .and_then(|key| state.groups.get_mut(key))
+                {
                     group.robots.insert(robot.key);
                 }
             }
@@ -155,12 +162,24 @@ impl State {
     /// The group called `name`.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.get(name)
+        self.groups.get(self.group_keys.get(name)?)
+    }
+
+    /// The group with the number `key`.
+    #[must_use]
+    pub fn group_by_key(&self, key: GroupKey) -> Option<&Group> {
+        self.groups.get(&key)
+    }
+
+    pub(crate) fn group_mut(&mut self, name: &GroupName) -> Option<&mut Group> {
+        self.groups.get_mut(self.group_keys.get(name)?)
     }
 
     /// All groups by name.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.groups.values()
+        self.group_keys
+            .values()
+            .filter_map(|key| self.groups.get(key))
     }
 
     /// The image with the number `key`.
