@@ -11,8 +11,8 @@ use crate::state::{Changes, State};
 use crate::target::{CancelReason, TargetState};
 use std::collections::BTreeSet;
 
-/// ECUs of one robot: a link keeps a bit for each.
-const MAX_ECUS: usize = 64;
+/// ECUs of one robot; as many as a Manifest may declare.
+const MAX_ECUS: usize = 32;
 const MAX_LABELS: usize = 64;
 const MAX_LABEL_BYTES: usize = 256;
 const MAX_NAME_BYTES: usize = 256;

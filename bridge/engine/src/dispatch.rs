@@ -11,6 +11,9 @@ use crate::rollout::{OnFailure, Rollout, RolloutId};
 use crate::state::{Changes, State};
 use crate::target::{CancelReason, FailureReason, SuccessKind, Target, TargetState};
 
+/// How much of a robot's words is kept beside a target; the history keeps them whole.
+const MAX_DETAIL_BYTES: usize = 512;
+
 /// What dispatch finds when it looks at a pending target.
 enum Verdict {
     Send,
@@ -296,7 +299,8 @@ impl State {
             .target_mut(id, key, index)
             .filter(|_| !detail.is_empty())
         {
-            target.detail = Some(detail.into());
+            let end = detail.floor_char_boundary(MAX_DETAIL_BYTES);
+            target.detail = Some(detail[..end].into());
             changes.touch(Row::Member(id, key));
         }
     }

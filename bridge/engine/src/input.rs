@@ -299,6 +299,7 @@ pub enum EventCode {
     UnexpectedVersion,
     DigestMismatch,
     Refused,
+    Busy,
     StorageFull,
 }
 

@@ -53,3 +53,7 @@ pub use state::State;
 pub use target::{CancelReason, FailureReason, SkipReason, SuccessKind, Target, TargetState};
 pub use time::{Millis, Timestamp};
 pub use why::{WaitReason, Why};
+
+/// The version of the rules. It grows with every change that makes the same inputs lead to another state; the history
+/// records it beside each input.
+pub const VERSION: u32 = 1;

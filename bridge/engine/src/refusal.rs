@@ -17,7 +17,7 @@ pub enum Refusal {
     RobotExists { id: RobotId },
     #[error("robot {id} is not registered; `rollcall robot ls` lists those that are")]
     UnknownRobot { id: RobotId },
-    #[error("a robot needs 1 to 64 ECUs, not {found}")]
+    #[error("a robot needs 1 to 32 ECUs, not {found}")]
     EcuCount { found: usize },
     #[error("ECU name {name} is given twice; ECU names are unique on a robot")]
     DuplicateEcu { name: EcuName },

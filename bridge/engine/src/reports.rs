@@ -485,6 +485,7 @@ const fn failure(code: Option<EventCode>) -> TargetState {
         Some(EventCode::UnexpectedVersion) => FailureReason::UnexpectedVersion,
         Some(EventCode::DigestMismatch) => FailureReason::DigestMismatch,
         Some(EventCode::Refused) => FailureReason::Refused,
+        Some(EventCode::Busy) => FailureReason::Busy,
         Some(EventCode::StorageFull) => FailureReason::StorageFull,
     };
     TargetState::Failed { reason }

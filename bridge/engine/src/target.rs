@@ -141,6 +141,8 @@ pub enum FailureReason {
     DigestMismatch,
     /// The robot refused for a reason of its own.
     Refused,
+    /// The robot could not update at that moment.
+    Busy,
     /// No room on the robot.
     StorageFull,
     /// The robot gave no reason.

@@ -1,0 +1,330 @@
+//! History records: every input that was taken, with what it takes to find and to replay it.
+//!
+//! The records of one robot, and of one rollout, are chained: each names the one before it. The chains' ends are in
+//! the rows (see [`crate::records`]), so a robot's history is read without looking at anybody else's.
+
+use crate::device;
+use crate::store;
+use bytes::Bytes;
+use prost::Message;
+use rollcall_engine::{Actor, Command, Input, LinkEvent, RobotKey, RolloutId, Timer, Timestamp};
+use serde::Serialize;
+
+/// One input that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the order of everything.
+    pub seq: u64,
+    /// When it happened, on the engine's clock.
+    pub at: Timestamp,
+    /// The rules that were applied to it ([`rollcall_engine::VERSION`]).
+    pub engine: u32,
+    /// The robot that it is about, and the number of that robot's record before it (0: none).
+    pub robot: Option<(RobotKey, u64)>,
+    /// The rollouts whose own row it changed, each with the number of that rollout's record before it.
+    pub rollouts: Vec<(RolloutId, u64)>,
+    /// What happened.
+    pub entry: Entry,
+}
+
+/// What happened, in the form that came from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// An operator's command.
+    Command {
+        /// Who.
+        by: Actor,
+        /// What.
+        command: Command,
+    },
+    /// A robot's connection changed.
+    Link(LinkEvent),
+    /// A robot published: topic and payload as they came.
+    Publish {
+        /// The whole topic name.
+        topic: String,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// A timer came due.
+    Due(Timer),
+    /// The server started.
+    Started,
+}
+
+/// Why history could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database said no.
+    #[error("history cannot be read")]
+    Store(#[from] store::ReadError),
+    /// A record is not what this version writes.
+    #[error("history record {seq} cannot be understood: {why}")]
+    Damaged {
+        /// Which.
+        seq: u64,
+        /// Why.
+        why: String,
+    },
+    /// The writer is gone.
+    #[error(transparent)]
+    Writer(#[from] crate::writer::CommandError),
+    /// The reading task was ended.
+    #[error("reading was interrupted")]
+    Interrupted,
+}
+
+/// The stored form. Fields are never renumbered.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Stored {
+    #[prost(uint64, tag = "1")]
+    at: u64,
+    #[prost(uint32, tag = "2")]
+    engine: u32,
+    #[prost(uint32, tag = "3")]
+    robot: u32,
+    #[prost(uint64, tag = "4")]
+    robot_before: u64,
+    #[prost(message, repeated, tag = "5")]
+    rollouts: Vec<Link>,
+    #[prost(oneof = "Kind", tags = "6, 7, 8, 9, 10")]
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Link {
+    #[prost(uint32, tag = "1")]
+    id: u32,
+    #[prost(uint64, tag = "2")]
+    before: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Kind {
+    #[prost(message, tag = "6")]
+    Command(StoredCommand),
+    #[prost(message, tag = "7")]
+    Publish(StoredPublish),
+    /// JSON of [`LinkEvent`].
+    #[prost(string, tag = "8")]
+    Link(String),
+    /// JSON of [`Timer`].
+    #[prost(string, tag = "9")]
+    Due(String),
+    #[prost(bool, tag = "10")]
+    Started(bool),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredCommand {
+    #[prost(string, tag = "1")]
+    by: String,
+    /// JSON of [`Command`].
+    #[prost(string, tag = "2")]
+    command: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredPublish {
+    #[prost(string, tag = "1")]
+    topic: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    payload: Bytes,
+}
+
+impl Record {
+    /// The stored bytes, without the number, which is the key.
+    ///
+    /// # Errors
+    /// When a command has no JSON form, which its types rule out.
+    pub(crate) fn encode(self) -> Result<Vec<u8>, serde_json::Error> {
+        let kind = match self.entry {
+            Entry::Command { by, command } => Kind::Command(StoredCommand {
+                by: by.0,
+                command: serde_json::to_string(&command)?,
+            }),
+            Entry::Link(event) => Kind::Link(serde_json::to_string(&event)?),
+            Entry::Publish { topic, payload } => Kind::Publish(StoredPublish { topic, payload }),
+            Entry::Due(timer) => Kind::Due(serde_json::to_string(&timer)?),
+            Entry::Started => Kind::Started(true),
+        };
+        let (robot, robot_before) = self
+            .robot
+            .map_or((0, 0), |(robot, before)| (robot.0, before));
+        let rollouts = self
+            .rollouts
+            .into_iter()
+            .map(|(id, before)| Link { id: id.0, before })
+            .collect();
+        let stored = Stored {
+            at: self.at.0,
+            engine: self.engine,
+            robot,
+            robot_before,
+            rollouts,
+            kind: Some(kind),
+        };
+        Ok(stored.encode_to_vec())
+    }
+
+    /// Reads a stored record.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not what this version writes.
+    pub fn decode(seq: u64, bytes: Bytes) -> Result<Self, Error> {
+        let damaged = |why: String| Error::Damaged { seq, why };
+        let stored = Stored::decode(bytes).map_err(|e| damaged(e.to_string()))?;
+        let json = |e: serde_json::Error| damaged(e.to_string());
+        let entry = match stored
+            .kind
+            .ok_or_else(|| damaged("it has no kind".to_owned()))?
+        {
+            Kind::Command(StoredCommand { by, command }) => Entry::Command {
+                by: Actor(by),
+                command: serde_json::from_str(&command).map_err(json)?,
+            },
+            Kind::Publish(StoredPublish { topic, payload }) => Entry::Publish { topic, payload },
+            Kind::Link(event) => Entry::Link(serde_json::from_str(&event).map_err(json)?),
+            Kind::Due(timer) => Entry::Due(serde_json::from_str(&timer).map_err(json)?),
+            Kind::Started(_) => Entry::Started,
+        };
+        Ok(Self {
+            seq,
+            at: Timestamp(stored.at),
+            engine: stored.engine,
+            robot: (stored.robot != 0).then_some((RobotKey(stored.robot), stored.robot_before)),
+            rollouts: stored
+                .rollouts
+                .iter()
+                .map(|link| (RolloutId(link.id), link.before))
+                .collect(),
+            entry,
+        })
+    }
+
+    /// The input that the engine was given; `None` if the payload cannot be read by this version.
+    #[must_use]
+    pub fn input(&self) -> Option<Input> {
+        let robot = self.robot.map(|(robot, _)| robot);
+        Some(match self.entry.clone() {
+            Entry::Command { by, command } => Input::Command { by, command },
+            Entry::Link(event) => Input::Link {
+                robot: robot?,
+                event,
+            },
+            Entry::Publish { topic, payload } => Input::Report {
+                robot: robot?,
+                report: device::decode(&topic, &payload).ok()?.report()?,
+            },
+            Entry::Due(timer) => Input::Due(timer),
+            Entry::Started => Input::Started,
+        })
+    }
+
+    pub(crate) fn before_of_robot(&self, key: RobotKey) -> u64 {
+        self.robot
+            .filter(|(robot, _)| *robot == key)
+            .map_or(0, |(_, before)| before)
+    }
+
+    pub(crate) fn before_of_rollout(&self, rollout: RolloutId) -> u64 {
+        self.rollouts
+            .iter()
+            .find(|(id, _)| *id == rollout)
+            .map_or(0, |(_, before)| *before)
+    }
+
+    /// The record for people and programs.
+    #[must_use]
+    pub fn view(&self) -> RecordView {
+        let (kind, by, text) = match &self.entry {
+            Entry::Command { by, command } => {
+                // The name of the command is its JSON tag, so this needs no list of its own.
+                let json = serde_json::to_value(command).unwrap_or_default();
+                ("command", Some(by.0.clone()), describe_command(&json))
+            }
+            Entry::Link(event) => ("link", None, describe_link(*event)),
+            Entry::Publish { topic, payload } => ("report", None, device::describe(topic, payload)),
+            Entry::Due(Timer::Robot(_)) => {
+                ("timer", None, "a deadline of the robot came".to_owned())
+            }
+            Entry::Due(Timer::Rollout(_)) => {
+                ("timer", None, "the rollout's deadline came".to_owned())
+            }
+            Entry::Started => ("server", None, "the server started".to_owned()),
+        };
+        RecordView {
+            seq: self.seq,
+            at_ms: self.at.0,
+            kind,
+            by,
+            text,
+        }
+    }
+}
+
+/// A record as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordView {
+    /// Its place in the order of everything.
+    pub seq: u64,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// `command`, `link`, `report`, `timer` or `server`.
+    pub kind: &'static str,
+    /// Who, for commands.
+    pub by: Option<String>,
+    /// What happened.
+    pub text: String,
+}
+
+fn describe_command(command: &serde_json::Value) -> String {
+    let name = command
+        .get("command")
+        .and_then(|name| name.as_str())
+        .unwrap_or("command");
+    let subject = ["rollout", "robot", "name", "id", "reference"]
+        .iter()
+        .find_map(|field| command.get(field));
+    let subject = match subject {
+        Some(serde_json::Value::String(text)) => format!(" {text}"),
+        Some(serde_json::Value::Number(number)) => format!(" {number}"),
+        _ => String::new(),
+    };
+    format!("{}{subject}", name.replace('_', " "))
+}
+
+fn describe_link(event: LinkEvent) -> String {
+    match event {
+        LinkEvent::Connected { connection } => format!("connected (connection {connection})"),
+        LinkEvent::Subscribed { .. } => "listens for requests".to_owned(),
+        LinkEvent::Unsubscribed { .. } => "no longer listens for requests".to_owned(),
+        LinkEvent::Disconnected { connection } => format!("disconnected (connection {connection})"),
+    }
+}
+
+/// Follows a chain from `newest` back, skipping what is not older than `before`.
+pub(crate) fn walk(
+    history: &store::History,
+    newest: u64,
+    before: Option<u64>,
+    limit: usize,
+    next: impl Fn(&Record) -> u64,
+) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::new();
+    let mut seq = newest;
+    while seq != 0 && records.len() < limit {
+        // A record that retention has removed ends the chain.
+        let Some(bytes) = history.read(seq)? else {
+            break;
+        };
+        let record = Record::decode(seq, bytes.into())?;
+        let older = next(&record);
+        if before.is_none_or(|before| seq < before) {
+            records.push(record);
+        }
+        // A chain only goes back; anything else would be a loop.
+        seq = if older < seq { older } else { 0 };
+    }
+    Ok(records)
+}
