@@ -70,7 +70,8 @@ fn main() {
 }
 
 fn say(line: &str) {
-    writeln!(std::io::stdout(), "{line}").unwrap();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").unwrap();
 }
 
 /// Opens after the kill, counts the rows, and says how long each took.

@@ -22,6 +22,7 @@ mod format;
 mod history;
 mod lock;
 mod open;
+mod peek;
 mod pending;
 mod recover;
 mod redo;

@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableError,
-    TableHandle,
+    Builder, Database, ReadableDatabase, StorageBackend, StorageError, TableError, TableHandle,
 };
 
 use super::commit::RedbStore;
@@ -21,6 +20,7 @@ use super::format::{
     MIN_READER_VERSION, NEW_DATABASE_FILE, REDB_MAGIC, REDO, SCHEMA_VERSION,
 };
 use super::lock::{DirectoryLock, Refused};
+use super::peek::Peek;
 use super::recover::{self, Failure, Recovered};
 use super::table::Table;
 
@@ -71,12 +71,7 @@ impl RedbStore {
         let exists = looks_like_a_database(&path)?;
         without_panic(&path, || {
             if exists {
-                match builder(&options).open_read_only(&path) {
-                    Ok(db) => check_schema(&path, &db).map(|_| ())?,
-                    // No reader can look into a file whose first commit never ended.
-                    Err(DatabaseError::RepairAborted) => {}
-                    Err(error) => return Err(from_redb(&path, error.into())),
-                }
+                peek_at_schema(&path, &options)?;
             } else {
                 create(directory, &path, &options)?;
             }
@@ -145,11 +140,7 @@ fn builder(options: &Options) -> Builder {
 
 /// Whether there is a database at `path`. A file without a byte is none yet.
 fn looks_like_a_database(path: &Path) -> Result<bool, OpenError> {
-    let failed = |source| OpenError::Io {
-        action: "open database",
-        path: path.into(),
-        source,
-    };
+    let failed = |source| open_failed(path, source);
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -164,6 +155,17 @@ fn looks_like_a_database(path: &Path) -> Result<bool, OpenError> {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(failed(error)),
         Ok(()) | Err(_) => Err(OpenError::NotADatabase { path: path.into() }),
     }
+}
+
+/// Refuses a database that this build may not open, without changing a byte of it.
+fn peek_at_schema(path: &Path, options: &Options) -> Result<(), OpenError> {
+    let file = File::open(path)
+        .and_then(Peek::new)
+        .map_err(|source| open_failed(path, source))?;
+    let db = builder(options)
+        .create_with_backend(file)
+        .map_err(|error| from_redb(path, error.into()))?;
+    check_schema(path, &db).map(|_| ())
 }
 
 /// Builds an empty database beside its place and moves it there once it is durable.
@@ -273,15 +275,19 @@ fn from_redb(path: &Path, error: redb::Error) -> OpenError {
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
             ) =>
         {
-            OpenError::Io {
-                action: "open database",
-                path: path.into(),
-                source,
-            }
+            open_failed(path, source)
         }
         error => OpenError::Damaged {
             path: path.into(),
             detail: error.to_string(),
         },
+    }
+}
+
+fn open_failed(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io {
+        action: "open database",
+        path: path.into(),
+        source,
     }
 }

@@ -8,7 +8,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use super::error::RedoError;
 use super::format::{COUNTERS, Counters, HISTORY, META, META_REDO_FLOOR, REDO};
 use super::pending::Pending;
-use super::redo;
+use super::redo::{self, Chunk};
 use super::table::Slot;
 
 /// What an opened database holds besides its rows.
@@ -92,45 +92,82 @@ fn read_frames(
     txn: &ReadTransaction,
     pending: &mut Pending,
 ) -> Result<Option<(u64, u64)>, Failure> {
-    let mut newest = None;
-    let mut complete = None;
-    // The pieces of the frame being read, last part first.
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
-    let mut next_part = 0;
+    let mut frames = Frames::default();
     for chunk in txn.open_table(REDO)?.range::<(u64, u32)>(..)?.rev() {
         let (key, value) = chunk?;
         let (commit, part) = key.value();
         let chunk = redo::read_chunk(commit, part, value.value()).map_err(Failure::Redo)?;
-        if pieces.is_empty() {
-            let expected = complete.map(|newer: u64| newer.saturating_sub(1));
-            if let Some(expected) = expected.filter(|expected| *expected != commit) {
-                let found = Some(commit);
-                return Err(Failure::Redo(RedoError::Missing { expected, found }));
+        frames
+            .add(commit, part, &chunk, pending)
+            .map_err(Failure::Redo)?;
+    }
+    match frames.partial {
+        Some(Partial { commit, .. }) => Err(Failure::Redo(RedoError::Incomplete { commit })),
+        None => Ok(frames.ends),
+    }
+}
+
+/// Puts frames together from chunks that come last one first.
+#[derive(Default)]
+struct Frames {
+    /// The oldest and the newest commit whose frames are complete.
+    ends: Option<(u64, u64)>,
+    partial: Option<Partial>,
+}
+
+struct Partial {
+    commit: u64,
+    /// The part read last; the one before it comes next.
+    part: u32,
+    /// Last part first.
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Frames {
+    fn add(
+        &mut self,
+        commit: u64,
+        part: u32,
+        chunk: &Chunk<'_>,
+        pending: &mut Pending,
+    ) -> Result<(), RedoError> {
+        let mut frame = match self.partial.take() {
+            Some(frame) if frame.commit != commit => {
+                return Err(RedoError::Incomplete {
+                    commit: frame.commit,
+                });
             }
-            newest = newest.or(Some(commit));
-            next_part = chunk.parts;
+            Some(frame) => frame,
+            None => self.begin(commit, chunk.parts)?,
+        };
+        if part.checked_add(1) != Some(frame.part) {
+            return Err(RedoError::Incomplete { commit });
         }
-        // The part must be the one before the last read; a chunk of an older commit in its place
-        // has a part number of its own frame's end, or the same one by chance with another count.
-        let commit_of_frame = complete.map_or(newest, |newer: u64| newer.checked_sub(1));
-        if commit_of_frame != Some(commit) || part.checked_add(1) != Some(next_part) {
-            return Err(Failure::Redo(RedoError::Incomplete { commit }));
+        frame.part = part;
+        frame.pieces.push(chunk.piece.to_vec());
+        if part > 0 {
+            self.partial = Some(frame);
+            return Ok(());
         }
-        next_part = part;
-        pieces.push(chunk.piece.to_vec());
-        if part == 0 {
-            lay(commit, &pieces, pending).map_err(Failure::Redo)?;
-            pieces.clear();
-            complete = Some(commit);
+        lay(commit, &frame.pieces, pending)?;
+        self.ends = Some((commit, self.ends.map_or(commit, |(_, newest)| newest)));
+        Ok(())
+    }
+
+    fn begin(&self, commit: u64, parts: u32) -> Result<Partial, RedoError> {
+        let expected = self.ends.map(|(oldest, _)| oldest.saturating_sub(1));
+        match expected {
+            Some(expected) if expected != commit => Err(RedoError::Missing {
+                expected,
+                found: Some(commit),
+            }),
+            _ => Ok(Partial {
+                commit,
+                part: parts,
+                pieces: Vec::new(),
+            }),
         }
     }
-    if !pieces.is_empty() {
-        let commit = complete
-            .map_or(newest, |newer| newer.checked_sub(1))
-            .unwrap_or(0);
-        return Err(Failure::Redo(RedoError::Incomplete { commit }));
-    }
-    Ok(complete.zip(newest))
 }
 
 /// Lays one frame under what newer frames have put in.
