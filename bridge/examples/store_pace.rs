@@ -7,7 +7,8 @@
 //!
 //! A second process loads 100,000 robots, their cursors and one rollout's members, then commits
 //! events that change 2.5 rows each at random. It is killed with SIGKILL after EVENTS of them
-//! (default 1,500,000), and this process opens what it left behind.
+//! (default 1,500,000), and this process opens what it left behind. `open DIRECTORY` instead of
+//! EVENTS opens a database of an earlier run once more.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,6 +39,10 @@ fn main() {
     if first.as_deref() == Some("load") {
         let directory = args.next().unwrap();
         load(Path::new(&directory), args.next().unwrap().parse().unwrap());
+        return;
+    }
+    if first.as_deref() == Some("open") {
+        reopen(Path::new(&args.next().unwrap()), 0);
         return;
     }
     let events: u64 = first.map_or(1_500_000, |text| text.parse().unwrap());

@@ -104,3 +104,47 @@ impl Counters {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_the_counters_are_frozen_and_come_back() {
+        let counters = Counters {
+            commit: 1,
+            next_history: 0x0203,
+            at_ms: 0x0405,
+            callers: vec![9, 8],
+        };
+        let row = counters.encode();
+        let expected: &[&[u8]] = &[
+            &[0, 0, 0, 0, 0, 0, 0, 1],
+            &[0, 0, 0, 0, 0, 0, 2, 3],
+            &[0, 0, 0, 0, 0, 0, 4, 5],
+            &[9, 8],
+        ];
+        assert_eq!(row, expected.concat());
+        assert_eq!(Counters::decode(&row), Some(counters));
+        assert_eq!(Counters::decode(&row[..23]), None);
+    }
+
+    #[test]
+    fn every_table_number_has_a_table_of_its_own_name() {
+        let names =
+            (0..=8).map(|number| redb::TableHandle::name(&row_table(number).unwrap()).to_owned());
+        let frozen = [
+            "counters",
+            "robots",
+            "cursors",
+            "members",
+            "groups",
+            "images",
+            "rollouts",
+            "previews",
+            "artifacts",
+        ];
+        assert_eq!(names.collect::<Vec<_>>(), frozen);
+        assert!(row_table(9).is_none());
+    }
+}

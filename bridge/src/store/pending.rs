@@ -146,3 +146,89 @@ impl Pending {
         self.strips.front().map_or(0, |strip| strip.written_up_to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::table::{RowKey, Table};
+    use super::*;
+
+    /// A row's value here is the number of the commit that changed it.
+    fn value(commit: u64) -> Value {
+        Some(commit.to_be_bytes().into())
+    }
+
+    /// Commits `rows` new keys each at random places, a slice in some of them, and checks the
+    /// rule of trimming after each.
+    fn sweep(seed: u64, keys: u32, slice_share: f64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut pending = Pending::after(0);
+        let mut tables: BTreeMap<Slot, u64> = BTreeMap::new();
+        let mut newest: BTreeMap<Slot, u64> = BTreeMap::new();
+        let mut rounds = 0;
+        for commit in 1..600 {
+            for _ in 0..rng.random_range(0..8) {
+                let slot = Slot::new(Table::Robots, RowKey::from(rng.random_range(0..keys)));
+                pending.put(slot, value(commit));
+                newest.insert(slot, commit);
+            }
+            if rng.random_bool(slice_share) {
+                for (slot, value) in pending.take_slice(commit) {
+                    let commit = value.unwrap().as_ref().try_into().unwrap();
+                    tables.insert(slot, u64::from_be_bytes(commit));
+                }
+                rounds += u32::from(pending.cursor == Slot::FIRST);
+            }
+            let trimmed = pending.written_up_to();
+            for (slot, changed_at) in &newest {
+                let stored = tables.get(slot).copied().unwrap_or(0);
+                assert!(
+                    stored == *changed_at || *changed_at > trimmed,
+                    "seed {seed}: {slot:?} of commit {changed_at} trimmed up to {trimmed}"
+                );
+                assert!(pending.get(*slot).is_some() || stored == *changed_at);
+            }
+            let ahead = pending.range(pending.cursor..).count();
+            assert_eq!(ahead, pending.ahead, "seed {seed}, commit {commit}");
+        }
+        assert!(rounds > 3, "seed {seed}: only {rounds} rounds");
+        assert!(pending.written_up_to() > 0);
+    }
+
+    #[test]
+    fn a_commit_counts_as_written_only_when_all_its_rows_are_in_their_tables() {
+        for seed in 0..3 {
+            sweep(seed, 40, 0.9);
+            sweep(seed, 600, 0.5);
+        }
+    }
+
+    #[test]
+    fn a_round_ends_after_its_slices_whatever_is_put_in_meanwhile() {
+        let mut pending = Pending::after(0);
+        let mut key = 0_u32;
+        for commit in 1..=SLICES as u64 {
+            for _ in 0..1_000 {
+                pending.put(Slot::new(Table::Robots, RowKey::from(key)), value(commit));
+                key += 1;
+            }
+            let written = pending.take_slice(commit).len();
+            assert!(written < 5_000, "slice {commit} wrote {written} rows");
+        }
+        assert_eq!(pending.cursor, Slot::FIRST);
+        assert_eq!(pending.len(), 0);
+        assert_eq!(pending.written_up_to(), 1);
+    }
+
+    #[test]
+    fn recovery_keeps_the_value_that_was_put_in_first() {
+        let slot = Slot::new(Table::Images, RowKey::from(1_u32));
+        let mut pending = Pending::after(7);
+        pending.put_older(slot, None);
+        pending.put_older(slot, Some(b"older"));
+        assert_eq!(pending.get(slot), Some(&None));
+        assert_eq!(pending.written_up_to(), 7);
+    }
+}

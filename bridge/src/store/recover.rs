@@ -172,16 +172,12 @@ impl Frames {
 
 /// Lays one frame under what newer frames have put in.
 fn lay(commit: u64, pieces: &[Vec<u8>], pending: &mut Pending) -> Result<(), RedoError> {
-    let body;
-    let body = match pieces {
-        [only] => only,
-        pieces => {
-            body = pieces.iter().rev().flatten().copied().collect::<Vec<u8>>();
-            &body
-        }
-    };
+    let mut body = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
+    for piece in pieces.iter().rev() {
+        body.extend_from_slice(piece);
+    }
     let mut rows: Vec<(Slot, Option<&[u8]>)> = Vec::new();
-    redo::for_each_row(commit, body, |slot, value| rows.push((slot, value)))?;
+    redo::for_each_row(commit, &body, |slot, value| rows.push((slot, value)))?;
     // A row may change twice in one commit; the later value holds.
     for (slot, value) in rows.into_iter().rev() {
         pending.put_older(slot, value);

@@ -197,6 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_chunk_are_frozen() {
+        let rows = [
+            (Slot::COUNTERS, Some(vec![0xAA])),
+            (
+                Slot::new(Table::Members, RowKey::from((1, 2))),
+                Some(vec![0xBB, 0xCC]),
+            ),
+            (Slot::new(Table::Artifacts, RowKey::from(3_u32)), None),
+        ];
+        let expected: &[&[u8]] = &[
+            // CRC-32 of commit 7, part 0 and all that follows.
+            &[0x5D, 0x76, 0x15, 0x43],
+            &[0, 0, 0, 1, 0, 0, 0, 33],
+            &[0, 0, 0, 0, 0, 1, 0xAA],
+            &[3, 8, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0xBB, 0xCC],
+            &[8, 4, 255, 255, 255, 255, 0, 0, 0, 3],
+        ];
+        assert_eq!(chunks_of(&rows), [expected.concat()]);
+    }
+
+    #[test]
     fn every_changed_byte_and_every_missing_byte_of_a_chunk_is_noticed() {
         let chunk = chunks_of(&rows()[..3]).remove(0);
         for at in 0..chunk.len() {
