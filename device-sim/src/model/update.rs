@@ -1,0 +1,482 @@
+//! One operation, from the accepted request to the running image.
+//!
+//! ```text
+//! Accepted -> Fetching -> Transferring -> Deploying -> Deployed -> Restarting -> (done)
+//!                ^             |
+//!                +- RetryWait <+
+//! ```
+//!
+//! The fetch is the driver's and takes as long as it takes; the transfer afterwards passes in the
+//! robot's own time, at the profile's rate. A failure leaves the old image.
+
+use rollcall_proto::native::BaseImage;
+use rollcall_proto::{Code, Status};
+use uuid::Uuid;
+
+use super::fate::{Fate, Fault, Lie};
+use super::native::Finished;
+use super::timer::Timer;
+use super::{Artifact, FetchError, FetchId, Image, Link, Output, Protocol, RealOutcome, Robot};
+
+/// First wait before a broken download is tried again, in milliseconds; doubles with each try.
+const RETRY_FIRST: u64 = 2_000;
+/// From the end of the installation to the restart, in milliseconds.
+const BEFORE_RESTART: u64 = 1_000;
+
+/// What was ordered.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) url: String,
+    /// Announced by native requests only.
+    pub(super) size: Option<u64>,
+    pub(super) sha256: Option<[u8; 32]>,
+}
+
+/// The operation that a robot works on.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) operation: Uuid,
+    pub(super) ecu: usize,
+    pub(super) order: Order,
+    pub(super) fate: Fate,
+    pub(super) stage: Stage,
+    /// Highest progress reported in the current status.
+    reported: u8,
+    /// Downloads that broke.
+    broken: u32,
+    artifact: Option<Artifact>,
+    /// Edgehog: a Cancel came too late, and the device no longer knows its request.
+    pub(super) request_forgotten: bool,
+    /// Edgehog: the broker has acknowledged an event of it.
+    pub(super) heard: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Accepted,
+    Fetching(FetchId),
+    RetryWait,
+    Transferring(Span),
+    Deploying(Span),
+    Deployed,
+    Restarting,
+}
+
+/// Something that goes from 0 to 100 percent in a given time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    started: u64,
+    duration: u64,
+    percent: u8,
+}
+
+impl Span {
+    /// When the next step of progress is reached.
+    fn next(&mut self, step: u8) -> u64 {
+        self.percent = self.percent.saturating_add(step).min(100);
+        let share = u128::from(self.duration) * u128::from(self.percent) / 100;
+        self.started
+            .saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+}
+
+impl Job {
+    pub(super) fn new(operation: Uuid, ecu: usize, order: Order, fate: Fate) -> Self {
+        Self {
+            operation,
+            ecu,
+            order,
+            fate,
+            stage: Stage::Accepted,
+            reported: 0,
+            broken: 0,
+            artifact: None,
+            request_forgotten: false,
+            heard: false,
+        }
+    }
+
+    /// Whether a Cancel still ends it.
+    pub(super) fn is_early(&self) -> bool {
+        match self.stage {
+            Stage::Accepted | Stage::Fetching(_) | Stage::RetryWait | Stage::Transferring(_) => {
+                true
+            }
+            Stage::Deploying(_) | Stage::Deployed | Stage::Restarting => false,
+        }
+    }
+}
+
+impl Robot {
+    /// Points of progress between two reports, and how often a download is tried.
+    fn protocol_limits(&self) -> (u8, u32) {
+        match self.protocol {
+            Protocol::Native => (25, 3),
+            Protocol::Edgehog => (10, 5),
+        }
+    }
+
+    pub(super) fn accept(&mut self, job: Job) {
+        let ecu = self.ecus[job.ecu].name.clone();
+        self.truth.begin(self.now, job.operation, &ecu);
+        if job.fate.unknown_operation {
+            let stranger =
+                Uuid::from_u128(u128::from(rand::Rng::next_u64(&mut self.rng)) << 64 | 1);
+            self.report(&ecu, stranger, (Status::Deploying, 50), None, "a lie");
+        }
+        self.job = Some(job);
+        self.tell((Status::Acknowledged, 0), None, "");
+        let profile = self.profile.clone();
+        let delay = profile.timing.acknowledge.draw(&mut self.rng);
+        self.after(Timer::Step, delay);
+    }
+
+    /// Reports on the running operation.
+    fn tell(&mut self, state: (Status, u8), code: Option<Code>, message: &str) {
+        if let Some(job) = &self.job {
+            let (operation, ecu) = (job.operation, self.ecus[job.ecu].name.clone());
+            self.report(&ecu, operation, state, code, message);
+        }
+    }
+
+    pub(super) fn report(
+        &mut self,
+        ecu: &str,
+        operation: Uuid,
+        state: (Status, u8),
+        code: Option<Code>,
+        message: &str,
+    ) {
+        match self.protocol {
+            Protocol::Native => self.report_natively(ecu, operation, state, code, message),
+            Protocol::Edgehog => self.report_as_edgehog(operation, state, code, message),
+        }
+    }
+
+    /// The running operation's timer.
+    pub(super) fn step(&mut self) {
+        let Some(job) = self.job.as_mut() else { return };
+        match job.stage {
+            Stage::Accepted => {
+                job.reported = 0;
+                self.tell((Status::Downloading, 0), None, "");
+                self.fetch();
+            }
+            Stage::RetryWait => self.fetch(),
+            // The driver answers.
+            Stage::Fetching(_) => {}
+            Stage::Transferring(span) => self.transfer(span),
+            Stage::Deploying(span) => self.deploy(span),
+            Stage::Deployed => self.restart(),
+            Stage::Restarting => self.restarted_into_image(),
+        }
+    }
+
+    fn fetch(&mut self) {
+        let Some(job) = self.job.as_mut() else { return };
+        self.last_id += 1;
+        let fetch = FetchId(self.last_id);
+        job.stage = Stage::Fetching(fetch);
+        let (operation, url) = (job.operation, job.order.url.clone());
+        self.outputs.push_back(Output::Fetch {
+            fetch,
+            operation,
+            url,
+        });
+    }
+
+    pub(super) fn abandon_fetch(&mut self) {
+        if let Some(Stage::Fetching(fetch)) = self.job.as_ref().map(|job| job.stage) {
+            self.outputs.push_back(Output::AbandonFetch(fetch));
+        }
+    }
+
+    /// [`super::Input::Fetched`].
+    pub(super) fn fetched(&mut self, fetch: FetchId, result: Result<Artifact, FetchError>) {
+        let Some(job) = self.job.as_mut() else { return };
+        if job.stage != Stage::Fetching(fetch) {
+            return;
+        }
+        match result {
+            Ok(artifact) => {
+                let rate = self.profile.timing.download_rate.draw(&mut self.rng);
+                let duration = artifact.size.saturating_mul(1000) / rate.max(1);
+                job.artifact = Some(artifact);
+                let mut span = Span {
+                    started: self.now,
+                    duration,
+                    percent: 0,
+                };
+                let at = span.next(self.protocol_limits().0);
+                self.set_stage(Stage::Transferring(span), at);
+            }
+            Err(error) => self.download_broke(&error.to_string()),
+        }
+    }
+
+    fn set_stage(&mut self, stage: Stage, until: u64) {
+        if let Some(job) = self.job.as_mut() {
+            job.stage = stage;
+            self.timers.set(Timer::Step, until);
+        }
+    }
+
+    fn download_broke(&mut self, reason: &str) {
+        let tries = self.protocol_limits().1;
+        let Some(job) = self.job.as_mut() else { return };
+        job.broken += 1;
+        let broken = job.broken;
+        let wait = RETRY_FIRST << (broken - 1).min(8);
+        match (self.protocol, broken < tries) {
+            (Protocol::Native, false) => self.fail(Code::NetworkError, reason),
+            (Protocol::Edgehog, false) if broken > tries => {
+                self.fail(
+                    Code::InternalError,
+                    "Too many attempts to download the OTA file",
+                );
+            }
+            _ => {
+                self.tell((Status::Error, 0), Some(Code::NetworkError), reason);
+                self.set_stage(Stage::RetryWait, self.now.saturating_add(wait));
+            }
+        }
+    }
+
+    fn transfer(&mut self, mut span: Span) {
+        let Some(job) = self.job.as_mut() else { return };
+        let (percent, fate) = (span.percent, job.fate);
+        if fate.fault == Fault::Download && percent >= 50 {
+            return self.download_broke("connection reset");
+        }
+        // After an interruption the robot goes on where it was.
+        if percent > job.reported {
+            job.reported = percent;
+            let backward = fate.lie == Lie::BackwardProgress && (60..100).contains(&percent);
+            let told = if backward { percent - 40 } else { percent };
+            self.tell((Status::Downloading, told), None, "");
+        }
+        if percent < 100 {
+            let at = span.next(self.protocol_limits().0);
+            return self.set_stage(Stage::Transferring(span), at);
+        }
+        match self.verify_artifact() {
+            Ok(()) => self.begin_deploying(),
+            Err((code, message)) => self.fail(code, message),
+        }
+    }
+
+    /// Checks what was downloaded against what was ordered.
+    fn verify_artifact(&mut self) -> Result<(), (Code, &'static str)> {
+        let Some(job) = self.job.as_mut() else {
+            return Ok(());
+        };
+        let Some(artifact) = &job.artifact else {
+            return Ok(());
+        };
+        let corrupt = job.fate.fault == Fault::Digest;
+        match self.protocol {
+            Protocol::Native => {
+                if job.order.size != Some(artifact.size) {
+                    Err((Code::DigestMismatch, "size differs"))
+                } else if corrupt || job.order.sha256 != Some(artifact.sha256) {
+                    Err((Code::DigestMismatch, "sha-256 differs"))
+                } else {
+                    Ok(())
+                }
+            }
+            Protocol::Edgehog => match (&artifact.label, corrupt) {
+                (Some(label), false) => {
+                    job.order.name.clone_from(&label.name);
+                    job.order.version.clone_from(&label.version);
+                    Ok(())
+                }
+                _ => Err((Code::InvalidBaseImage, "not a bundle for this system")),
+            },
+        }
+    }
+
+    fn begin_deploying(&mut self) {
+        if let Some(job) = self.job.as_mut() {
+            job.reported = 0;
+        }
+        self.tell((Status::Deploying, 0), None, "");
+        self.deploy_from_start();
+    }
+
+    fn deploy_from_start(&mut self) {
+        let duration = self.profile.timing.install.draw(&mut self.rng);
+        let mut span = Span {
+            started: self.now,
+            duration,
+            percent: 0,
+        };
+        let at = span.next(self.protocol_limits().0);
+        self.set_stage(Stage::Deploying(span), at);
+    }
+
+    fn deploy(&mut self, mut span: Span) {
+        let Some(job) = self.job.as_mut() else { return };
+        let percent = span.percent;
+        if job.fate.fault == Fault::Install && percent >= 50 {
+            return self.fail(Code::InvalidBaseImage, "writing the image failed");
+        }
+        if percent == 100 {
+            self.tell((Status::Deployed, 0), None, "");
+            return self.set_stage(Stage::Deployed, self.now.saturating_add(BEFORE_RESTART));
+        }
+        if percent > job.reported {
+            job.reported = percent;
+            self.tell(
+                (Status::Deploying, percent),
+                None,
+                &format!("{percent}% written"),
+            );
+        }
+        let at = span.next(self.protocol_limits().0);
+        self.set_stage(Stage::Deploying(span), at);
+    }
+
+    fn restart(&mut self) {
+        self.tell((Status::Rebooting, 0), None, "");
+        let Some(job) = self.job.as_mut() else { return };
+        job.stage = Stage::Restarting;
+        if self.ecus[job.ecu].primary {
+            self.power_down(true);
+        } else {
+            let restart = self.profile.timing.restart.draw(&mut self.rng);
+            self.after(Timer::Step, restart);
+        }
+    }
+
+    /// After a start of the robot: goes on with what was interrupted.
+    pub(super) fn resume(&mut self) {
+        let Some(job) = self.job.as_mut() else { return };
+        let primary = self.ecus[job.ecu].primary;
+        match (self.protocol, job.stage) {
+            (_, Stage::Deployed | Stage::Restarting) if primary => self.restarted_into_image(),
+            (_, Stage::Deployed | Stage::Restarting) => self.restart(),
+            (Protocol::Native, Stage::Deploying(_)) => self.deploy_from_start(),
+            (Protocol::Native, _) => self.fetch(),
+            (Protocol::Edgehog, Stage::Deploying(_)) => self.roll_back(),
+            (Protocol::Edgehog, _) => {
+                let (operation, ecu) = (job.operation, self.ecus[job.ecu].name.clone());
+                self.job = None;
+                self.conclude(&ecu, operation, RealOutcome::Forgotten);
+            }
+        }
+    }
+
+    /// The ECU has restarted: the image runs, or the old one does.
+    fn restarted_into_image(&mut self) {
+        let Some(job) = self.job.as_mut() else { return };
+        match (job.fate.lie, job.fate.fault) {
+            (Lie::ClaimSuccess, _) => self.succeed(None),
+            (Lie::WrongVersion, _) if self.protocol == Protocol::Native => {
+                let claim = BaseImage {
+                    name: job.order.name.clone(),
+                    version: "0.0.0-other".to_owned(),
+                    build_id: None,
+                    digest: None,
+                    operation: Some(job.operation),
+                };
+                self.succeed(Some(claim));
+            }
+            (_, Fault::Rollback) => self.roll_back(),
+            _ => self.install(),
+        }
+    }
+
+    fn install(&mut self) {
+        let Some(job) = self.job.as_mut() else { return };
+        let (version, build_id) = match job.order.version.split_once('+') {
+            Some((version, build)) if self.protocol == Protocol::Edgehog => {
+                (version.to_owned(), Some(build.to_owned()))
+            }
+            _ => (job.order.version.clone(), None),
+        };
+        let ecu = &mut self.ecus[job.ecu];
+        ecu.installed = Image {
+            name: job.order.name.clone(),
+            version,
+            build_id,
+            digest: job.artifact.as_ref().map(|artifact| artifact.sha256),
+        };
+        ecu.operation = Some(job.operation);
+        ecu.claim = None;
+        self.finish(Status::Success, None, "", RealOutcome::Installed);
+    }
+
+    /// Success without an image, and perhaps a `BaseImage` that is not true.
+    fn succeed(&mut self, claim: Option<BaseImage>) {
+        let Some(job) = self.job.as_mut() else { return };
+        self.ecus[job.ecu].claim = claim;
+        self.finish(Status::Success, None, "a lie", RealOutcome::Pretended);
+    }
+
+    fn roll_back(&mut self) {
+        let (code, outcome) = (Some(Code::SystemRollback), RealOutcome::RolledBack);
+        self.finish(Status::Failure, code, "the former image started", outcome);
+    }
+
+    fn fail(&mut self, code: Code, message: &str) {
+        self.finish(
+            Status::Failure,
+            Some(code),
+            message,
+            RealOutcome::Failed(code),
+        );
+    }
+
+    /// Ends the operation if its image is not being written yet.
+    pub(super) fn cancel_if_early(&mut self) -> bool {
+        let early = self.job.as_ref().is_some_and(Job::is_early);
+        if early {
+            self.abandon_fetch();
+            let (code, outcome) = (Some(Code::Canceled), RealOutcome::Canceled);
+            self.finish(Status::Failure, code, "canceled", outcome);
+        }
+        early
+    }
+
+    /// The operation is over: the image is reported where the link has stayed up, then the event.
+    fn finish(&mut self, status: Status, code: Option<Code>, message: &str, outcome: RealOutcome) {
+        let Some(job) = self.job.take() else { return };
+        self.timers.stop(Timer::Step);
+        let ecu = self.ecus[job.ecu].name.clone();
+        self.conclude(&ecu, job.operation, outcome);
+        if let Some(finished) = self.finished.back_mut() {
+            (finished.status, finished.code) = (status, code);
+            finished.acknowledged = job.heard;
+        }
+        if self.protocol == Protocol::Native && status == Status::Success && self.link == Link::Up {
+            self.publish_image(job.ecu);
+        }
+        self.report(&ecu, job.operation, (status, 0), code, message);
+    }
+
+    /// Writes an operation's real end down.
+    pub(super) fn conclude(&mut self, ecu: &str, operation: Uuid, outcome: RealOutcome) {
+        self.truth.end(self.now, operation, outcome);
+        let code = match outcome {
+            RealOutcome::Failed(code) | RealOutcome::Rejected(code) => Some(code),
+            RealOutcome::RolledBack => Some(Code::SystemRollback),
+            RealOutcome::Canceled => Some(Code::Canceled),
+            RealOutcome::Installed | RealOutcome::Pretended | RealOutcome::Forgotten => None,
+        };
+        let status = if code.is_some() {
+            Status::Failure
+        } else {
+            Status::Success
+        };
+        let ecu = ecu.to_owned();
+        self.remember(Finished {
+            operation,
+            ecu,
+            status,
+            code,
+            acknowledged: false,
+        });
+    }
+}
