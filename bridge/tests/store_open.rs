@@ -210,6 +210,32 @@ fn a_file_cut_at_any_length_is_refused_with_a_message_that_names_it() {
 }
 
 #[test]
+fn a_file_with_overwritten_bytes_is_opened_or_refused_but_never_a_panic() {
+    let (directory, _) = filled(8);
+    let whole = fs::read(directory.path().join(DATABASE_FILE)).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for round in 0..60 {
+        let mut damaged = whole.clone();
+        // The header first, where lengths and roots are; then anywhere.
+        let longest = if round < 30 { 320 } else { whole.len() };
+        for _ in 0..rng.random_range(1..20) {
+            damaged[rng.random_range(9..longest)] = rng.random();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(DATABASE_FILE), &damaged).unwrap();
+        match RedbStore::open(directory.path(), Options::default()) {
+            Ok(_)
+            | Err(
+                OpenError::Damaged { .. }
+                | OpenError::NotADatabase { .. }
+                | OpenError::Inconsistent { .. },
+            ) => {}
+            Err(other) => panic!("round {round}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_missing_directory_and_one_without_permission_name_the_path_and_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing");
