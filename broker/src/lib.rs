@@ -6,8 +6,11 @@
 mod access;
 pub mod codec;
 mod config;
+mod connection;
 mod event;
+mod message;
 mod metrics;
+mod routing;
 mod server;
 
 pub use access::{

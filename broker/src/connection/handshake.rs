@@ -1,0 +1,206 @@
+//! CONNECT and CONNACK: what both sides agree on.
+
+use super::close::{Close, reason_string};
+use crate::access::{ConnectRefusal, Why};
+use crate::codec::{
+    ConnAck, Connect, DecodeError, Packet, Properties, PropertyId, ProtocolVersion, ReasonCode,
+};
+use crate::config::Limits;
+use std::time::Duration;
+
+/// What holds for one connection, from its CONNECT and the limits.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) version: ProtocolVersion,
+    /// 1.5 times the keep-alive.
+    pub(crate) patience: Option<Duration>,
+    /// How long the session outlives the connection.
+    pub(crate) session_expiry: Duration,
+    /// Unfinished QoS 1 and 2 messages that the client takes.
+    pub(crate) send_window: u16,
+    /// Bytes of the largest packet that the client takes.
+    pub(crate) max_packet: usize,
+    /// Whether reason strings are welcome outside CONNACK and DISCONNECT.
+    pub(crate) problem_information: bool,
+    pub(crate) receive_maximum: u16,
+    pub(crate) intake_window: usize,
+    pub(crate) max_topic_levels: usize,
+}
+
+impl Terms {
+    /// The terms for a CONNECT, or why none can be agreed on. Says nothing about identity.
+    pub(crate) fn agree(
+        connect: &Connect,
+        limits: &Limits,
+        keeps_sessions: bool,
+    ) -> Result<Self, ConnectRefusal> {
+        let number = |id| connect.properties.number(id);
+        if connect
+            .properties
+            .get(PropertyId::AuthenticationMethod)
+            .is_some()
+        {
+            return Err(refusal(
+                ReasonCode::BadAuthenticationMethod,
+                "enhanced authentication is not supported",
+            ));
+        }
+        if connect.client_id.len() > limits.max_client_id {
+            return Err(refusal(
+                ReasonCode::ClientIdentifierNotValid,
+                "client id is too long",
+            ));
+        }
+        if connect.client_id.is_empty() && !connect.clean_start && !connect.version.is_v5() {
+            return Err(refusal(
+                ReasonCode::ClientIdentifierNotValid,
+                "an empty client id needs a clean session",
+            ));
+        }
+        let patience = Duration::from_secs(u64::from(connect.keep_alive)) * 3 / 2;
+        Ok(Self {
+            version: connect.version,
+            patience: (connect.keep_alive > 0).then_some(patience),
+            session_expiry: session_expiry(connect, limits, keeps_sessions),
+            send_window: number(PropertyId::ReceiveMaximum)
+                .and_then(|maximum| u16::try_from(maximum).ok())
+                .unwrap_or(u16::MAX)
+                .min(limits.send_window),
+            max_packet: number(PropertyId::MaximumPacketSize)
+                .and_then(|maximum| usize::try_from(maximum).ok())
+                .unwrap_or(usize::MAX),
+            problem_information: number(PropertyId::RequestProblemInformation) != Some(0),
+            receive_maximum: limits.receive_maximum,
+            intake_window: limits.intake_window,
+            max_topic_levels: limits.max_topic_levels,
+        })
+    }
+}
+
+fn session_expiry(connect: &Connect, limits: &Limits, keeps_sessions: bool) -> Duration {
+    if !keeps_sessions {
+        return Duration::ZERO;
+    }
+    match connect.version {
+        ProtocolVersion::V4 if connect.clean_start => Duration::ZERO,
+        ProtocolVersion::V4 => limits.max_session_expiry,
+        ProtocolVersion::V5 => {
+            let seconds = connect
+                .properties
+                .number(PropertyId::SessionExpiryInterval)
+                .unwrap_or(0);
+            Duration::from_secs(u64::from(seconds)).min(limits.max_session_expiry)
+        }
+    }
+}
+
+pub(crate) fn refusal(code: ReasonCode, why: impl Into<Why>) -> ConnectRefusal {
+    ConnectRefusal {
+        code,
+        why: why.into(),
+    }
+}
+
+/// What CONNACK tells besides success.
+#[derive(Debug)]
+pub(crate) struct Offer<'a> {
+    pub(crate) session_present: bool,
+    /// Set if the server chose the client id.
+    pub(crate) assigned_id: Option<&'a str>,
+    /// What the client asked for.
+    pub(crate) connect: &'a Connect,
+}
+
+/// Writes the CONNACK of an accepted CONNECT.
+pub(crate) fn connack(
+    offer: &Offer<'_>,
+    terms: &Terms,
+    limits: &Limits,
+    out: &mut Vec<u8>,
+) -> Result<(), Close> {
+    let failed = |error: crate::codec::EncodeError| {
+        Close::by_server(ReasonCode::UnspecifiedError, error.to_string())
+    };
+    let properties = if terms.version.is_v5() {
+        announced(offer, terms, limits).map_err(failed)?
+    } else {
+        Properties::none()
+    };
+    let packet = Packet::ConnAck(ConnAck {
+        session_present: offer.session_present,
+        code: ReasonCode::Success,
+        properties,
+    });
+    packet.encode(terms.version, out).map_err(failed)
+}
+
+fn announced(
+    offer: &Offer<'_>,
+    terms: &Terms,
+    limits: &Limits,
+) -> Result<Properties, crate::codec::EncodeError> {
+    let wide = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    let mut properties = Properties::builder()
+        .number(PropertyId::ReceiveMaximum, u32::from(terms.receive_maximum))
+        // The standard counts the fixed header; five bytes are its longest.
+        .number(
+            PropertyId::MaximumPacketSize,
+            wide(limits.max_packet_size.saturating_add(5)),
+        )
+        .number(PropertyId::TopicAliasMaximum, 0)
+        .number(PropertyId::SharedSubscriptionAvailable, 0);
+    let asked = offer
+        .connect
+        .properties
+        .number(PropertyId::SessionExpiryInterval)
+        .unwrap_or(0);
+    let given = terms.session_expiry.as_secs();
+    if u64::from(asked) != given {
+        properties = properties.number(
+            PropertyId::SessionExpiryInterval,
+            u32::try_from(given).unwrap_or(u32::MAX),
+        );
+    }
+    if let Some(id) = offer.assigned_id {
+        properties = properties.text(PropertyId::AssignedClientIdentifier, id);
+    }
+    properties.build()
+}
+
+/// Writes the CONNACK of a refused CONNECT.
+pub(crate) fn refuse(version: ProtocolVersion, refusal: &ConnectRefusal, out: &mut Vec<u8>) {
+    let mut code = refusal.code;
+    if !code.is_error() || !code.allowed_in(crate::codec::PacketType::ConnAck) {
+        code = ReasonCode::UnspecifiedError;
+    }
+    let properties = if version.is_v5() {
+        reason_string(&refusal.why).unwrap_or_default()
+    } else {
+        Properties::none()
+    };
+    let start = out.len();
+    let packet = Packet::ConnAck(ConnAck {
+        session_present: false,
+        code,
+        properties,
+    });
+    if packet.encode(version, out).is_err() {
+        out.truncate(start);
+    }
+}
+
+/// Answers a CONNECT that could not be decoded, if its first bytes show which version would understand an answer.
+pub(crate) fn refuse_undecodable(error: DecodeError, body: &[u8], out: &mut Vec<u8>) {
+    let version = match (error, body) {
+        (DecodeError::ProtocolLevel(level), _) if level < 4 => ProtocolVersion::V4,
+        (DecodeError::ProtocolLevel(_), _) | (_, [0, 4, b'M', b'Q', b'T', b'T', 5, ..]) => {
+            ProtocolVersion::V5
+        }
+        _ => return,
+    };
+    refuse(
+        version,
+        &refusal(error.reason_code(), error.to_string()),
+        out,
+    );
+}

@@ -1,0 +1,576 @@
+//! One client's protocol state, without sockets, tasks and clocks: packets in; bytes and questions out.
+//!
+//! The shell decodes packets and passes each to [`Connection::handle`]. What the connection can do alone it has done
+//! when that returns; what needs the rest of the broker comes back as a [`Request`], and the shell calls the method
+//! that answers it before it passes the next packet. Verdicts and messages for the client come in through
+//! [`Connection::settle`] and [`Connection::deliver`]. Everything that is to be written is appended to `out`.
+//!
+//! Invariant: memory is bounded by `Limits::intake_window`, `receive_maximum` and `send_window`.
+
+mod close;
+mod handshake;
+mod inbound;
+mod outbound;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use close::{Close, reason_string};
+pub(crate) use handshake::{Offer, Terms, connack, refuse, refuse_undecodable};
+pub(crate) use session::Session;
+
+use crate::codec::{
+    Ack, Auth, Disconnect, Packet, PacketType, Properties, PropertyId, ProtocolVersion, Publish,
+    PublishHead, QoS, ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, topic,
+};
+use crate::event::{DisconnectReason, Verdict};
+use crate::message::Delivery;
+use inbound::{AckQueue, Answer, Arrival, Release, fingerprint};
+use outbound::{Received, Resend, WrongAnswer};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Protocol state of a client whose CONNECT was accepted.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    terms: Terms,
+    session: Session,
+    acks: AckQueue,
+    last_packet: Instant,
+    /// What happened since the shell last collected it.
+    pub(crate) tally: Tally,
+}
+
+/// Things to count.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) publishes_out: u64,
+    pub(crate) expired: u64,
+    pub(crate) too_large: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) accepted: u64,
+    pub(crate) refused: u64,
+}
+
+/// What a packet asks of the rest of the broker.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Nothing more.
+    None,
+    /// To be answered with `publish_done`, `publish_denied` or `publish_held`.
+    Publish(Arrived),
+    /// To be answered with `subscribed`.
+    Subscribe(Subscribe),
+    /// To be answered with `unsubscribed`.
+    Unsubscribe(Unsubscribe),
+    /// The client leaves.
+    Disconnect {
+        close: Close,
+        /// A new session expiry interval, seconds.
+        expiry: Option<u32>,
+    },
+}
+
+/// A PUBLISH that is not a repetition.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) publish: Publish,
+    fingerprint: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(terms: Terms, mut session: Session, now: Instant) -> Self {
+        session.outbound.rest();
+        Self {
+            terms,
+            session,
+            acks: AckQueue::default(),
+            last_packet: now,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Ends the connection's part of the session.
+    pub(crate) fn into_session(mut self) -> Session {
+        self.acks.abandon(&mut self.session.inbound);
+        self.session.outbound.rest();
+        self.session
+    }
+
+    /// Whether no further packet may be taken, because too many publishes wait for their commit.
+    pub(crate) fn is_window_full(&self) -> bool {
+        self.acks.len() >= self.terms.intake_window
+    }
+
+    /// When silence becomes a timeout; `None` without keep-alive.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.last_packet.checked_add(self.terms.patience?)
+    }
+
+    /// Starts the client's time anew, after a pause in which it was not read.
+    pub(crate) fn touch(&mut self, now: Instant) {
+        self.last_packet = now;
+    }
+
+    /// Takes one packet.
+    pub(crate) fn handle(
+        &mut self,
+        packet: Packet,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Request, Close> {
+        self.last_packet = now;
+        match packet {
+            Packet::Publish(publish) => return self.publish(publish, out),
+            Packet::PubAck(ack) => self.session.outbound.acknowledged(ack.packet_id)?,
+            Packet::PubRec(ack) => self.pubrec(&ack, out)?,
+            Packet::PubRel(ack) => self.pubrel(&ack, out)?,
+            Packet::PubComp(ack) => self.session.outbound.completed(ack.packet_id)?,
+            Packet::Subscribe(subscribe) => return Ok(Request::Subscribe(subscribe)),
+            Packet::Unsubscribe(unsubscribe) => return Ok(Request::Unsubscribe(unsubscribe)),
+            Packet::PingReq => self.write(&Packet::PingResp, out)?,
+            Packet::Disconnect(disconnect) => return self.disconnect(&disconnect),
+            Packet::Connect(_) => return Err(unexpected("a second connect")),
+            Packet::Auth(Auth { .. }) => {
+                return Err(unexpected("auth without an authentication method"));
+            }
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                return Err(unexpected("a packet that only servers send"));
+            }
+        }
+        Ok(Request::None)
+    }
+
+    fn publish(&mut self, publish: Publish, out: &mut Vec<u8>) -> Result<Request, Close> {
+        self.check_publish(&publish)?;
+        let exactly_once = publish.qos == QoS::ExactlyOnce;
+        let mut arrived = Arrived {
+            publish,
+            fingerprint: 0,
+        };
+        if exactly_once {
+            let publish = &arrived.publish;
+            arrived.fingerprint = fingerprint(&publish.topic, &publish.payload);
+            let packet_id = publish.packet_id;
+            match self.session.inbound.arrival(packet_id, arrived.fingerprint) {
+                Arrival::New => {}
+                Arrival::Pending { ticket } => {
+                    self.tally.duplicates += 1;
+                    if !self.acks.contains(ticket) {
+                        self.acks.push(ticket, packet_id, true, None);
+                    }
+                    return Ok(Request::None);
+                }
+                Arrival::Received => {
+                    self.tally.duplicates += 1;
+                    self.ack(PacketType::PubRec, &Ack::success(packet_id), out)?;
+                    return Ok(Request::None);
+                }
+            }
+        }
+        if arrived.publish.qos != QoS::AtMostOnce {
+            self.check_receive_maximum()?;
+        }
+        Ok(Request::Publish(arrived))
+    }
+
+    fn check_publish(&self, publish: &Publish) -> Result<(), Close> {
+        if self.terms.version.is_v5() && !publish.properties.is_empty() {
+            let has = |id| publish.properties.get(id).is_some();
+            if has(PropertyId::TopicAlias) {
+                // Topic Alias Maximum is 0, so every alias is above it.
+                return Err(Close::violation(
+                    ReasonCode::TopicAliasInvalid,
+                    "topic aliases are not supported",
+                ));
+            }
+            if has(PropertyId::SubscriptionIdentifier) {
+                return Err(unexpected("a subscription identifier from a client"));
+            }
+        }
+        if topic::levels(&publish.topic) > self.terms.max_topic_levels {
+            return Err(Close::violation(
+                ReasonCode::TopicNameInvalid,
+                "topic has too many levels",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_receive_maximum(&self) -> Result<(), Close> {
+        let maximum = usize::from(self.terms.receive_maximum);
+        let unreleased = self.session.inbound.unreleased();
+        if self.acks.len() + unreleased < maximum
+            || self.acks.at_least_once() + unreleased < maximum
+        {
+            return Ok(());
+        }
+        Err(Close::violation(
+            ReasonCode::ReceiveMaximumExceeded,
+            "more unfinished publishes than the receive maximum",
+        ))
+    }
+
+    /// The publish was taken care of at once.
+    pub(crate) fn publish_done(
+        &mut self,
+        arrived: &Arrived,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        self.answer(arrived, Answer::SUCCESS, out)
+    }
+
+    /// The publish was refused. MQTT 5 is told; on 3.1.1, which has no words for it, robots are disconnected and
+    /// other clients get a plain acknowledgement (MQTT-3.3.5-2 allows both).
+    pub(crate) fn publish_denied(
+        &mut self,
+        arrived: &Arrived,
+        why: &str,
+        is_robot: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        if self.terms.version.is_v5() {
+            let answer = Answer {
+                code: ReasonCode::NotAuthorized,
+                why: Some(why.into()),
+            };
+            self.answer(arrived, answer, out)
+        } else if is_robot {
+            Err(Close::denied(why.to_owned()))
+        } else {
+            self.answer(arrived, Answer::SUCCESS, out)
+        }
+    }
+
+    /// The publish was handed over and waits for its verdict under the returned ticket (0 for QoS 0).
+    pub(crate) fn publish_held(&mut self, arrived: &Arrived) -> u64 {
+        let Publish { qos, packet_id, .. } = arrived.publish;
+        if qos == QoS::AtMostOnce {
+            return 0;
+        }
+        let ticket = self.session.inbound.next_ticket();
+        let exactly_once = qos == QoS::ExactlyOnce;
+        if exactly_once {
+            self.session
+                .inbound
+                .pend(packet_id, arrived.fingerprint, ticket);
+        }
+        self.acks.push(ticket, packet_id, exactly_once, None);
+        ticket
+    }
+
+    /// A publish under this ticket never reached the owner.
+    pub(crate) fn publish_lost(&mut self, ticket: u64) {
+        self.session.inbound.forget(ticket);
+    }
+
+    fn answer(
+        &mut self,
+        arrived: &Arrived,
+        answer: Answer,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        let Publish { qos, packet_id, .. } = arrived.publish;
+        if qos == QoS::AtMostOnce {
+            return Ok(());
+        }
+        let ticket = self.session.inbound.next_ticket();
+        let exactly_once = qos == QoS::ExactlyOnce;
+        if exactly_once {
+            self.session
+                .inbound
+                .pend(packet_id, arrived.fingerprint, ticket);
+        }
+        self.acks
+            .push(ticket, packet_id, exactly_once, Some(answer));
+        self.release(out)
+    }
+
+    /// The owner's verdict on a publish of this session.
+    pub(crate) fn settle(
+        &mut self,
+        ticket: u64,
+        verdict: Verdict,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        if !self.acks.contains(ticket) {
+            self.session.inbound.settle_unasked(ticket, &verdict);
+            return Ok(());
+        }
+        let answer = match verdict {
+            Verdict::Accepted => {
+                self.tally.accepted += 1;
+                Answer::SUCCESS
+            }
+            Verdict::Refused { code, why } => {
+                self.tally.refused += 1;
+                self.refusal(code, why)
+            }
+            Verdict::Disconnect { code, why } => {
+                self.tally.refused += 1;
+                self.session.inbound.forget(ticket);
+                return Err(Close::by_server(code, why.to_string()));
+            }
+        };
+        self.acks.settle(ticket, answer);
+        self.release(out)
+    }
+
+    fn refusal(&self, code: ReasonCode, why: Arc<str>) -> Answer {
+        if !self.terms.version.is_v5() {
+            return Answer::SUCCESS;
+        }
+        let fits = code.is_error() && code.allowed_in(PacketType::PubAck);
+        Answer {
+            code: if fits {
+                code
+            } else {
+                ReasonCode::UnspecifiedError
+            },
+            why: Some(why),
+        }
+    }
+
+    fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
+        while let Some(released) = self.acks.release(&mut self.session.inbound) {
+            let kind = if released.exactly_once {
+                PacketType::PubRec
+            } else {
+                PacketType::PubAck
+            };
+            let mut ack = Ack::success(released.packet_id);
+            ack.code = released.answer.code;
+            if self.terms.problem_information
+                && let Some(why) = &released.answer.why
+            {
+                ack.properties = reason_string(why).unwrap_or_default();
+                if ack.encoded_len_v5() > self.terms.max_packet {
+                    ack.properties = Properties::none();
+                }
+            }
+            self.ack(kind, &ack, out)?;
+        }
+        Ok(())
+    }
+
+    fn pubrec(&mut self, ack: &Ack, out: &mut Vec<u8>) -> Result<(), Close> {
+        let mut release = Ack::success(ack.packet_id);
+        match self.session.outbound.received(ack.packet_id, ack.code)? {
+            Received::Release => {}
+            Received::Refused => return Ok(()),
+            Received::Unknown if ack.code.is_error() => return Ok(()),
+            Received::Unknown => release.code = ReasonCode::PacketIdentifierNotFound,
+        }
+        self.ack(PacketType::PubRel, &release, out)
+    }
+
+    fn pubrel(&mut self, ack: &Ack, out: &mut Vec<u8>) -> Result<(), Close> {
+        let mut complete = Ack::success(ack.packet_id);
+        match self.session.inbound.release(ack.packet_id) {
+            Release::Done => {}
+            Release::Unknown => complete.code = ReasonCode::PacketIdentifierNotFound,
+            Release::TooEarly => return Err(unexpected("pubrel before pubrec")),
+        }
+        self.ack(PacketType::PubComp, &complete, out)
+    }
+
+    fn disconnect(&self, disconnect: &Disconnect) -> Result<Request, Close> {
+        let expiry = disconnect
+            .properties
+            .number(PropertyId::SessionExpiryInterval);
+        if self.terms.session_expiry.is_zero() && expiry.is_some_and(|seconds| seconds > 0) {
+            return Err(unexpected("a session expiry after connecting without one"));
+        }
+        let reason = if disconnect.code == ReasonCode::Success {
+            DisconnectReason::ByClient
+        } else {
+            DisconnectReason::ByClientWithWill
+        };
+        Ok(Request::Disconnect {
+            close: Close::because(reason),
+            expiry,
+        })
+    }
+
+    /// Answers a SUBSCRIBE.
+    pub(crate) fn subscribed(
+        &mut self,
+        packet_id: u16,
+        codes: Vec<ReasonCode>,
+        why: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        let properties = self.explanation(why);
+        let packet = Packet::SubAck(SubAck {
+            packet_id,
+            properties,
+            codes,
+        });
+        self.write(&packet, out)
+    }
+
+    /// Answers an UNSUBSCRIBE.
+    pub(crate) fn unsubscribed(
+        &mut self,
+        packet_id: u16,
+        codes: Vec<ReasonCode>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        let packet = Packet::UnsubAck(UnsubAck {
+            packet_id,
+            properties: Properties::none(),
+            codes,
+        });
+        self.write(&packet, out)
+    }
+
+    fn explanation(&self, why: Option<&str>) -> Properties {
+        if self.terms.version.is_v5() && self.terms.problem_information {
+            why.and_then(reason_string).unwrap_or_default()
+        } else {
+            Properties::none()
+        }
+    }
+
+    /// Whether the client's window takes another message.
+    pub(crate) fn has_room(&self) -> bool {
+        self.session.outbound.has_room(self.terms.send_window)
+    }
+
+    /// Repeats what an earlier connection left unfinished, as far as the client's window allows.
+    pub(crate) fn resend(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Close> {
+        while let Some(resend) = self.session.outbound.resend(self.terms.send_window) {
+            match resend {
+                Resend::Publish {
+                    packet_id,
+                    delivery,
+                } => self.write_publish(&delivery, packet_id, true, now, out)?,
+                Resend::Release { packet_id } => {
+                    self.ack(PacketType::PubRel, &Ack::success(packet_id), out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message. Only to be called while `has_room`.
+    pub(crate) fn deliver(
+        &mut self,
+        delivery: Delivery,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        if delivery.message.is_expired(now) {
+            self.tally.expired += 1;
+            return Ok(());
+        }
+        if self
+            .head(&delivery, 1, false, &extra(&delivery, now))
+            .encoded_len(self.terms.version, delivery.message.payload.len())
+            > self.terms.max_packet
+        {
+            self.tally.too_large += 1;
+            return Ok(());
+        }
+        let packet_id = if delivery.qos == QoS::AtMostOnce {
+            0
+        } else {
+            self.session.outbound.start(delivery.clone())
+        };
+        self.write_publish(&delivery, packet_id, false, now, out)
+    }
+
+    fn head<'a>(
+        &self,
+        delivery: &'a Delivery,
+        packet_id: u16,
+        dup: bool,
+        extra: &'a [u8],
+    ) -> PublishHead<'a> {
+        PublishHead {
+            dup,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            topic: &delivery.message.topic,
+            packet_id,
+            extra,
+            properties: &delivery.message.properties,
+        }
+    }
+
+    fn write_publish(
+        &mut self,
+        delivery: &Delivery,
+        packet_id: u16,
+        dup: bool,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        self.tally.publishes_out += 1;
+        let extra = extra(delivery, now);
+        self.head(delivery, packet_id, dup, &extra)
+            .encode(self.terms.version, &delivery.message.payload, out)
+            .map_err(|error| Close::by_server(ReasonCode::UnspecifiedError, error.to_string()))
+    }
+
+    fn ack(&self, kind: PacketType, ack: &Ack, out: &mut Vec<u8>) -> Result<(), Close> {
+        ack.encode(kind, self.terms.version, out)
+            .map_err(|error| Close::by_server(ReasonCode::UnspecifiedError, error.to_string()))
+    }
+
+    fn write(&self, packet: &Packet, out: &mut Vec<u8>) -> Result<(), Close> {
+        packet
+            .encode(self.terms.version, out)
+            .map_err(|error| Close::by_server(ReasonCode::UnspecifiedError, error.to_string()))
+    }
+
+    /// The bytes that tell the client why the server ends the connection.
+    pub(crate) fn farewell(&self, close: &Close, out: &mut Vec<u8>) {
+        close.farewell(self.terms.version, self.terms.max_packet, out);
+    }
+
+    pub(crate) fn version(&self) -> ProtocolVersion {
+        self.terms.version
+    }
+
+    /// How long the session outlives the connection.
+    pub(crate) fn session_expiry(&self) -> Duration {
+        self.terms.session_expiry
+    }
+}
+
+/// Properties of this one delivery: what is left of the expiry, and the matching subscriptions.
+fn extra(delivery: &Delivery, now: Instant) -> Vec<u8> {
+    if delivery.message.expires.is_none() && delivery.subscription_ids.is_none() {
+        return Vec::new();
+    }
+    let mut properties = Properties::builder();
+    if let Some(expires) = delivery.message.expires {
+        let left = expires.saturating_duration_since(now).as_secs();
+        properties = properties.number(
+            PropertyId::MessageExpiryInterval,
+            u32::try_from(left).unwrap_or(u32::MAX),
+        );
+    }
+    for id in delivery.subscription_ids.iter().flatten() {
+        properties = properties.number(PropertyId::SubscriptionIdentifier, *id);
+    }
+    properties
+        .build()
+        .map(|properties| properties.as_bytes().to_vec())
+        .unwrap_or_default()
+}
+
+fn unexpected(what: &'static str) -> Close {
+    Close::violation(ReasonCode::ProtocolError, what)
+}
+
+impl From<WrongAnswer> for Close {
+    fn from(_: WrongAnswer) -> Self {
+        unexpected("an acknowledgement of another quality of service")
+    }
+}

@@ -1,0 +1,71 @@
+//! A message on its way to subscribers.
+
+use crate::codec::{Properties, PropertyId, QoS};
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What was published, shared by all its deliveries. Owns its bytes: a receive buffer would keep many others alive.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) topic: ByteString,
+    pub(crate) payload: Bytes,
+    /// Forwarded unchanged; the expiry is kept apart, since it shrinks while the message waits.
+    pub(crate) properties: Properties,
+    pub(crate) expires: Option<Instant>,
+}
+
+impl Message {
+    /// Copies everything into one block.
+    pub(crate) fn copied(
+        topic: &str,
+        payload: &[u8],
+        properties: &Properties,
+        now: Instant,
+    ) -> Arc<Self> {
+        let expires = properties
+            .number(PropertyId::MessageExpiryInterval)
+            .and_then(|seconds| now.checked_add(Duration::from_secs(u64::from(seconds))));
+        let forwarded = properties.without(&[
+            PropertyId::MessageExpiryInterval,
+            PropertyId::TopicAlias,
+            PropertyId::WillDelayInterval,
+        ]);
+        let mut block =
+            BytesMut::with_capacity(topic.len() + payload.len() + forwarded.as_bytes().len());
+        block.extend_from_slice(topic.as_bytes());
+        block.extend_from_slice(payload);
+        block.extend_from_slice(forwarded.as_bytes());
+        let mut rest = block.freeze();
+        let topic_bytes = rest.split_to(topic.len());
+        let payload = rest.split_to(payload.len());
+        Arc::new(Self {
+            topic: ByteString::try_from(topic_bytes).unwrap_or_default(),
+            payload,
+            properties: forwarded.with_bytes(rest),
+            expires,
+        })
+    }
+
+    /// Bytes that count against queue limits.
+    pub(crate) fn size(&self) -> usize {
+        self.topic.len() + self.payload.len() + self.properties.as_bytes().len()
+    }
+
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// One message for one client.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Identifiers of the matching subscriptions (MQTT 5).
+    pub(crate) subscription_ids: Option<Box<[u32]>>,
+    /// Must not outlive the connection.
+    pub(crate) transient: bool,
+}

@@ -1,0 +1,473 @@
+//! Sessions, subscriptions, retained messages and wills of all clients. Pure: time comes in, deliveries go out.
+//!
+//! A session is *online* while a connection owns its protocol state, and *absent* while the router keeps it:
+//!
+//! ```text
+//!   open ──► online ──close, keep──► absent ──open──► online
+//!              │                        │
+//!              └──close, drop──► gone ◄─┴─ expiry, clean start
+//! ```
+//!
+//! Invariant: every subscription in the tree belongs to a session in `sessions`, and its filter is in that session's
+//! list.
+
+mod retained;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
+use crate::config::Limits;
+use crate::connection::Session;
+use crate::event::{ConnectionId, Verdict};
+use crate::message::{Delivery, Message};
+use retained::Retained;
+use slab::Slab;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tree::Tree;
+
+/// Where a session stands in the router; valid until it is closed or expires.
+pub(crate) type SessionKey = usize;
+
+/// All sessions and what flows between them.
+#[derive(Debug)]
+pub(crate) struct Router {
+    limits: Arc<Limits>,
+    names: HashMap<Arc<str>, SessionKey>,
+    sessions: Slab<Entry>,
+    tree: Tree<Wish>,
+    retained: Retained,
+    /// Wills and ends of absent sessions, by time.
+    deadlines: BTreeSet<(Instant, SessionKey)>,
+    last_session: u64,
+    pub(crate) tally: Tally,
+}
+
+/// Things to count.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) offline_queue_full: u64,
+    pub(crate) retained_limit: u64,
+    pub(crate) wills: u64,
+    pub(crate) expired_sessions: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Arc<str>,
+    /// Tells a session from an older one of the same client.
+    number: u64,
+    presence: Presence,
+    subscriptions: Vec<Box<str>>,
+}
+
+#[derive(Debug)]
+enum Presence {
+    Online(ConnectionId),
+    Absent(Box<Absent>),
+}
+
+#[derive(Debug)]
+struct Absent {
+    session: Session,
+    queued_bytes: usize,
+    until: Instant,
+    will: Option<(Instant, Testament)>,
+}
+
+/// What a subscription asks for, as the tree keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wish {
+    qos: QoS,
+    no_local: bool,
+    retain_as_published: bool,
+    identifier: Option<u32>,
+}
+
+/// A will with its publishing parameters.
+#[derive(Debug, Clone)]
+pub(crate) struct Testament {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) delay: Duration,
+}
+
+/// How opening a session went.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A connection owns the session; it has to end first.
+    Busy(ConnectionId),
+    /// The session is the caller's.
+    Ready(Box<Ready>),
+}
+
+/// A session in the hands of a new connection.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) key: SessionKey,
+    pub(crate) number: u64,
+    pub(crate) present: bool,
+    pub(crate) session: Session,
+    /// Filters that a resumed session brings along.
+    pub(crate) subscriptions: Vec<(Box<str>, QoS)>,
+}
+
+/// No further session fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManySessions;
+
+/// A message for a connected client.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) key: SessionKey,
+    pub(crate) delivery: Delivery,
+}
+
+impl Router {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+        Self {
+            limits,
+            names: HashMap::new(),
+            sessions: Slab::new(),
+            tree: Tree::default(),
+            retained: Retained::default(),
+            deadlines: BTreeSet::new(),
+            last_session: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.tree.len()
+    }
+
+    pub(crate) fn retained(&self) -> (usize, usize) {
+        (self.retained.len(), self.retained.bytes())
+    }
+
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// Gives a client its session. A clean start ends the old one first, which may publish its will into `routed`.
+    pub(crate) fn open(
+        &mut self,
+        name: &Arc<str>,
+        clean_start: bool,
+        connection: ConnectionId,
+        now: Instant,
+        routed: &mut Vec<Routed>,
+    ) -> Result<Opened, TooManySessions> {
+        if let Some(&key) = self.names.get(name) {
+            match &self.sessions[key].presence {
+                Presence::Online(owner) => return Ok(Opened::Busy(*owner)),
+                Presence::Absent(absent) if clean_start || absent.until <= now => {
+                    self.end(key, now, routed);
+                }
+                Presence::Absent(_) => {
+                    if let Some(ready) = self.resume(key, connection) {
+                        return Ok(Opened::Ready(Box::new(ready)));
+                    }
+                }
+            }
+        }
+        if self.sessions.len() >= self.limits.max_sessions {
+            return Err(TooManySessions);
+        }
+        self.last_session += 1;
+        let key = self.sessions.insert(Entry {
+            name: Arc::clone(name),
+            number: self.last_session,
+            presence: Presence::Online(connection),
+            subscriptions: Vec::new(),
+        });
+        self.names.insert(Arc::clone(name), key);
+        Ok(Opened::Ready(Box::new(Ready {
+            key,
+            number: self.last_session,
+            present: false,
+            session: Session::default(),
+            subscriptions: Vec::new(),
+        })))
+    }
+
+    fn resume(&mut self, key: SessionKey, connection: ConnectionId) -> Option<Ready> {
+        let entry = &mut self.sessions[key];
+        let presence = std::mem::replace(&mut entry.presence, Presence::Online(connection));
+        let Presence::Absent(absent) = presence else {
+            return None;
+        };
+        self.deadlines.remove(&(absent.until, key));
+        if let Some((at, _)) = absent.will {
+            self.deadlines.remove(&(at, key));
+        }
+        let mut subscriptions = Vec::with_capacity(entry.subscriptions.len());
+        for filter in &entry.subscriptions {
+            if let Some(wish) = self.tree.get(filter, key) {
+                subscriptions.push((filter.clone(), wish.qos));
+            }
+        }
+        Some(Ready {
+            key,
+            number: entry.number,
+            present: true,
+            session: absent.session,
+            subscriptions,
+        })
+    }
+
+    /// Takes a session back when its connection ends. Without `keep` it ends; its will is published now, or after its
+    /// delay if the session lives on.
+    pub(crate) fn close(
+        &mut self,
+        key: SessionKey,
+        session: Session,
+        keep: Duration,
+        will: Option<Testament>,
+        now: Instant,
+        routed: &mut Vec<Routed>,
+    ) {
+        let Some(until) = now.checked_add(keep).filter(|_| !keep.is_zero()) else {
+            self.remove(key);
+            if let Some(will) = will {
+                self.execute(&will, now, routed);
+            }
+            return;
+        };
+        let mut delayed = None;
+        if let Some(will) = will {
+            if will.delay.is_zero() {
+                self.execute(&will, now, routed);
+            } else {
+                let at = now + will.delay.min(keep);
+                self.deadlines.insert((at, key));
+                delayed = Some((at, will));
+            }
+        }
+        self.deadlines.insert((until, key));
+        let queued_bytes = session
+            .queue
+            .iter()
+            .map(|delivery| delivery.message.size())
+            .sum();
+        self.sessions[key].presence = Presence::Absent(Box::new(Absent {
+            session,
+            queued_bytes,
+            until,
+            will: delayed,
+        }));
+    }
+
+    /// A verdict that came after its connection had ended. Returns the connection that owns the session now, if any:
+    /// the verdict is for it.
+    pub(crate) fn settle_late(
+        &mut self,
+        key: SessionKey,
+        number: u64,
+        ticket: u64,
+        verdict: &Verdict,
+    ) -> Option<SessionKey> {
+        let entry = self.sessions.get_mut(key)?;
+        if entry.number != number {
+            return None;
+        }
+        match &mut entry.presence {
+            Presence::Online(_) => Some(key),
+            Presence::Absent(absent) => {
+                absent.session.inbound.settle_unasked(ticket, verdict);
+                None
+            }
+        }
+    }
+
+    /// Adds a subscription. The retained messages that it gets now are returned.
+    pub(crate) fn subscribe(
+        &mut self,
+        key: SessionKey,
+        filter: &str,
+        options: SubscribeOptions,
+        identifier: Option<u32>,
+        now: Instant,
+    ) -> Result<Vec<Delivery>, ReasonCode> {
+        let entry = &mut self.sessions[key];
+        let is_new = !entry.subscriptions.iter().any(|known| **known == *filter);
+        if is_new {
+            if entry.subscriptions.len() >= self.limits.max_subscriptions {
+                return Err(ReasonCode::QuotaExceeded);
+            }
+            entry.subscriptions.reserve_exact(1);
+            entry.subscriptions.push(filter.into());
+        }
+        let wish = Wish {
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            identifier,
+        };
+        self.tree.insert(filter, key, wish);
+        let wants_retained = match options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        if !wants_retained {
+            return Ok(Vec::new());
+        }
+        let deliveries = self.retained.matching(filter, now).into_iter();
+        Ok(deliveries
+            .map(|(message, qos)| Delivery {
+                message,
+                qos: qos.min(options.qos),
+                retain: true,
+                subscription_ids: identifier.map(|id| Box::from([id])),
+                transient: false,
+            })
+            .collect())
+    }
+
+    /// Removes a subscription; whether it existed.
+    pub(crate) fn unsubscribe(&mut self, key: SessionKey, filter: &str) -> bool {
+        self.sessions[key]
+            .subscriptions
+            .retain(|known| **known != *filter);
+        self.tree.remove(filter, key)
+    }
+
+    /// Routes a message: into `routed` for connected clients, into the queues of absent ones. Returns whether anybody
+    /// subscribes to it.
+    pub(crate) fn publish(
+        &mut self,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        qos: QoS,
+        retain: bool,
+        now: Instant,
+        routed: &mut Vec<Routed>,
+    ) -> bool {
+        if retain {
+            let stored = self.retained.set(
+                message,
+                qos,
+                now,
+                self.limits.max_retained_messages,
+                self.limits.max_retained_bytes,
+            );
+            self.tally.retained_limit += u64::from(stored.is_err());
+        }
+        let mut found: BTreeMap<SessionKey, Delivery> = BTreeMap::new();
+        self.tree.matches(&message.topic, &mut |subscriber| {
+            let wish = subscriber.options;
+            if wish.no_local && publisher == Some(subscriber.session) {
+                return;
+            }
+            let delivery = found.entry(subscriber.session).or_insert_with(|| Delivery {
+                message: Arc::clone(message),
+                qos: QoS::AtMostOnce,
+                retain: false,
+                subscription_ids: None,
+                transient: false,
+            });
+            delivery.qos = delivery.qos.max(wish.qos.min(qos));
+            delivery.retain |= retain && wish.retain_as_published;
+            if let Some(id) = wish.identifier {
+                let known = delivery.subscription_ids.take().unwrap_or_default();
+                let ids = known.iter().copied().chain([id]).collect();
+                delivery.subscription_ids = Some(ids);
+            }
+        });
+        let anybody = !found.is_empty();
+        for (key, delivery) in found {
+            match &mut self.sessions[key].presence {
+                Presence::Online(_) => routed.push(Routed { key, delivery }),
+                Presence::Absent(absent) => {
+                    let kept = absent.queue(delivery, &self.limits);
+                    self.tally.offline_queue_full += u64::from(!kept);
+                }
+            }
+        }
+        anybody
+    }
+
+    /// The next moment at which `tick` has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Publishes delayed wills and ends sessions whose time has come.
+    pub(crate) fn tick(&mut self, now: Instant, routed: &mut Vec<Routed>) {
+        while let Some(&(at, key)) = self.deadlines.first() {
+            if at > now {
+                return;
+            }
+            self.deadlines.remove(&(at, key));
+            let Some(Entry {
+                presence: Presence::Absent(absent),
+                ..
+            }) = self.sessions.get_mut(key)
+            else {
+                continue;
+            };
+            let will = absent.will.take_if(|(due, _)| *due <= now);
+            let ended = absent.until <= now;
+            if let Some((_, will)) = will {
+                self.execute(&will, now, routed);
+            }
+            if ended {
+                self.tally.expired_sessions += 1;
+                self.end(key, now, routed);
+            }
+        }
+    }
+
+    /// Ends an absent session.
+    fn end(&mut self, key: SessionKey, now: Instant, routed: &mut Vec<Routed>) {
+        let Some(entry) = self.remove(key) else {
+            return;
+        };
+        let Presence::Absent(absent) = entry.presence else {
+            return;
+        };
+        self.deadlines.remove(&(absent.until, key));
+        if let Some((at, will)) = absent.will {
+            self.deadlines.remove(&(at, key));
+            self.execute(&will, now, routed);
+        }
+    }
+
+    fn remove(&mut self, key: SessionKey) -> Option<Entry> {
+        let entry = self.sessions.try_remove(key)?;
+        self.names.remove(&entry.name);
+        for filter in &entry.subscriptions {
+            self.tree.remove(filter, key);
+        }
+        Some(entry)
+    }
+
+    fn execute(&mut self, will: &Testament, now: Instant, routed: &mut Vec<Routed>) {
+        self.tally.wills += 1;
+        self.publish(None, &will.message, will.qos, will.retain, now, routed);
+    }
+}
+
+impl Absent {
+    /// QoS 0 is not kept; neither is what exceeds the limits, which the caller counts.
+    fn queue(&mut self, delivery: Delivery, limits: &Limits) -> bool {
+        if delivery.qos == QoS::AtMostOnce {
+            return true;
+        }
+        let bytes = self.queued_bytes + delivery.message.size();
+        if self.session.queue.len() >= limits.queue_messages || bytes > limits.queue_bytes {
+            return false;
+        }
+        self.queued_bytes = bytes;
+        self.session.queue.push_back(delivery);
+        true
+    }
+}

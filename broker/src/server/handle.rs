@@ -1,0 +1,165 @@
+//! The broker as the rest of the process sees it.
+
+use super::hub::Hub;
+use super::listener;
+use super::mailbox::Rejected;
+use crate::access::Access;
+use crate::codec::{Properties, QoS, ReasonCode, topic};
+use crate::config::Config;
+use crate::connection::Close;
+use crate::event::{ConnectionId, Event, Ticket, Verdict};
+use crate::message::{Delivery, Message};
+use crate::metrics::MetricsSnapshot;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// One broker; any number of listeners may share it.
+#[derive(Debug)]
+pub struct Broker {
+    handle: BrokerHandle,
+}
+
+impl Broker {
+    /// A broker without listeners. Must be called within a tokio runtime, which then runs its tasks.
+    ///
+    /// Robots' events go into `events`; its capacity bounds how far clients run ahead of the receiver. The receiver must
+    /// keep receiving, or be dropped, while the broker shuts down.
+    #[must_use]
+    pub fn new(config: Config, access: Arc<dyn Access>, events: mpsc::Sender<Event>) -> Self {
+        let hub = Arc::new(Hub::new(config, access, events));
+        tokio::spawn(listener::keep_time(Arc::clone(&hub)));
+        Self {
+            handle: BrokerHandle { hub },
+        }
+    }
+
+    /// Serves clients that connect to this listener until the broker shuts down.
+    pub fn listen(&self, listener: TcpListener) {
+        tokio::spawn(listener::accept(Arc::clone(&self.handle.hub), listener));
+    }
+
+    /// The handle for the rest of the process.
+    #[must_use]
+    pub fn handle(&self) -> BrokerHandle {
+        self.handle.clone()
+    }
+}
+
+/// Speaks to a running broker; cheap to clone, callable from any thread.
+#[derive(Debug, Clone)]
+pub struct BrokerHandle {
+    hub: Arc<Hub>,
+}
+
+/// Why a message could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The connection has ended.
+    #[error("connection is gone")]
+    Gone,
+    /// The client has no subscription that matches the topic.
+    #[error("topic is not subscribed by the connection")]
+    NotSubscribed,
+    /// More waits for the client than its queue holds; it is being disconnected.
+    #[error("queue of the connection is full")]
+    QueueFull,
+    /// The topic is no valid topic name.
+    #[error("topic name is not valid")]
+    InvalidTopic,
+}
+
+impl BrokerHandle {
+    /// Answers a PUBLISH that was handed over. A second answer to the same ticket has no effect, and neither has one for
+    /// a connection that is gone (except that a lasting session remembers it).
+    pub fn settle(&self, ticket: Ticket, verdict: Verdict) {
+        self.hub.settle(&ticket, verdict);
+    }
+
+    /// Sends to one live connection, if it has a matching subscription, whose granted quality of service caps `qos`.
+    /// The message is never kept beyond the connection's life.
+    ///
+    /// # Errors
+    /// Nothing was sent. After `QueueFull` the client is being disconnected.
+    pub fn send(
+        &self,
+        connection: ConnectionId,
+        topic: &str,
+        payload: Bytes,
+        qos: QoS,
+    ) -> Result<(), SendError> {
+        let mailbox = self.hub.connection(connection).ok_or(SendError::Gone)?;
+        let delivery = Delivery {
+            message: message(topic, &payload)?,
+            qos,
+            retain: false,
+            subscription_ids: None,
+            transient: true,
+        };
+        mailbox
+            .push_if_subscribed(delivery, &self.hub.limits)
+            .map_err(|rejected| match rejected {
+                Rejected::Closed => SendError::Gone,
+                Rejected::NotSubscribed => SendError::NotSubscribed,
+                Rejected::Full => SendError::QueueFull,
+            })
+    }
+
+    /// Ends a connection. One that has ended already is left alone.
+    pub fn disconnect(&self, connection: ConnectionId, code: ReasonCode, why: &str) {
+        if let Some(mailbox) = self.hub.connection(connection) {
+            mailbox.order(Close::by_server(code, why.to_owned()));
+        }
+    }
+
+    /// Routes a message to subscribers as if a client had published it.
+    ///
+    /// # Errors
+    /// The topic is not valid.
+    pub fn publish(
+        &self,
+        topic: &str,
+        payload: Bytes,
+        qos: QoS,
+        retain: bool,
+    ) -> Result<(), SendError> {
+        let message = message(topic, &payload)?;
+        self.hub.publish(None, &message, qos, retain);
+        Ok(())
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.hub.snapshot()
+    }
+
+    /// Stops accepting, tells every client (MQTT 5: 0x8B) and returns when all connections have ended.
+    pub async fn shutdown(&self) {
+        loop {
+            let changed = self.hub.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            self.hub.stop();
+            if !self.hub.has_connections() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+fn message(topic: &str, payload: &[u8]) -> Result<Arc<Message>, SendError> {
+    if topic::is_name(topic) {
+        Ok(Message::copied(
+            topic,
+            payload,
+            &Properties::none(),
+            Instant::now(),
+        ))
+    } else {
+        Err(SendError::InvalidTopic)
+    }
+}

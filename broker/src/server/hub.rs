@@ -1,0 +1,322 @@
+//! What all tasks of one broker share.
+//!
+//! Lock order: `routing` before a mailbox, never the other way round; `connections` is held with no other lock.
+
+use super::mailbox::Mailbox;
+use crate::access::Access;
+use crate::codec::{QoS, ReasonCode, SubscribeOptions};
+use crate::config::{Config, Limits};
+use crate::connection::{Close, Connection};
+use crate::event::{ConnectionId, DisconnectReason, Event, Ticket, Verdict};
+use crate::message::{Delivery, Message};
+use crate::metrics::{Count, Metrics, MetricsSnapshot};
+use crate::routing::{Opened, Ready, Routed, Router, SessionKey, Testament, TooManySessions};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Shared by listeners, connection tasks and handles.
+pub(crate) struct Hub {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) access: Arc<dyn Access>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) metrics: Metrics,
+    pub(crate) handshaking: AtomicUsize,
+    pub(crate) established: AtomicUsize,
+    stopping: AtomicBool,
+    /// Told when the broker stops and when the last connection has gone.
+    pub(crate) changed: Notify,
+    /// Told when the router has a new first deadline.
+    pub(crate) deadlines: Notify,
+    last_connection: AtomicU64,
+    connections: RwLock<HashMap<ConnectionId, Arc<Mailbox>>>,
+    routing: Mutex<Routing>,
+    random: RandomState,
+}
+
+struct Routing {
+    router: Router,
+    /// Mailboxes of the sessions that are online.
+    links: HashMap<SessionKey, Arc<Mailbox>>,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+/// How opening a session went.
+pub(crate) enum Opening {
+    /// Wait for this, then try again.
+    Wait(oneshot::Receiver<()>),
+    Ready(Box<Ready>),
+}
+
+impl Hub {
+    pub(crate) fn new(
+        config: Config,
+        access: Arc<dyn Access>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let limits = Arc::new(config.limits.clamped());
+        Self {
+            access,
+            events,
+            metrics: Metrics::default(),
+            handshaking: AtomicUsize::new(0),
+            established: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            changed: Notify::new(),
+            deadlines: Notify::new(),
+            last_connection: AtomicU64::new(0),
+            connections: RwLock::default(),
+            routing: Mutex::new(Routing {
+                router: Router::new(Arc::clone(&limits)),
+                links: HashMap::new(),
+            }),
+            random: RandomState::new(),
+            limits,
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Tells everybody to end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.changed.notify_waiters();
+        let mailboxes: Vec<_> = self.connections.read().values().cloned().collect();
+        for mailbox in mailboxes {
+            mailbox.order(Close::because(DisconnectReason::ServerShutdown));
+        }
+    }
+
+    /// Registers a new connection.
+    pub(crate) fn enter(&self) -> Arc<Mailbox> {
+        let id = ConnectionId(1 + self.last_connection.fetch_add(1, Ordering::Relaxed));
+        let mailbox = Arc::new(Mailbox::new(id));
+        self.connections.write().insert(id, Arc::clone(&mailbox));
+        // Looked at after the registration, so that either `stop` sees the connection or the connection sees it.
+        if self.is_stopping() {
+            mailbox.order(Close::because(DisconnectReason::ServerShutdown));
+        }
+        mailbox
+    }
+
+    pub(crate) fn leave(&self, id: ConnectionId) {
+        let mut connections = self.connections.write();
+        connections.remove(&id);
+        let last = connections.is_empty();
+        drop(connections);
+        if last {
+            self.changed.notify_waiters();
+        }
+    }
+
+    pub(crate) fn has_connections(&self) -> bool {
+        !self.connections.read().is_empty()
+    }
+
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<Arc<Mailbox>> {
+        self.connections.read().get(&id).cloned()
+    }
+
+    /// A client id that nobody uses and nobody can guess.
+    pub(crate) fn propose_id(&self) -> String {
+        loop {
+            let mut hasher = self.random.build_hasher();
+            hasher.write_u64(self.last_connection.load(Ordering::Relaxed));
+            hasher.write_u64(RandomState::new().build_hasher().finish());
+            let id = format!("auto-{:016x}", hasher.finish());
+            if !self.routing.lock().router.is_known(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn open(
+        &self,
+        name: &Arc<str>,
+        clean_start: bool,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Opening, TooManySessions> {
+        let mut routed = Vec::new();
+        let mut guard = self.routing.lock();
+        let routing = &mut *guard;
+        let opened =
+            routing
+                .router
+                .open(name, clean_start, mailbox.id(), Instant::now(), &mut routed);
+        self.dispatch(&routing.links, routed);
+        self.collect(&mut routing.router);
+        match opened? {
+            Opened::Busy(owner) => {
+                drop(guard);
+                let (_, nobody) = oneshot::channel();
+                let Some(other) = self.connection(owner) else {
+                    return Ok(Opening::Wait(nobody));
+                };
+                let ended = other.ended();
+                other.order(Close::because(DisconnectReason::TakenOver));
+                Ok(Opening::Wait(ended))
+            }
+            Opened::Ready(ready) => {
+                routing.links.insert(ready.key, Arc::clone(mailbox));
+                Ok(Opening::Ready(ready))
+            }
+        }
+    }
+
+    /// Gives the session of an ended connection back; the mailbox takes nothing in from now on.
+    pub(crate) fn close(
+        &self,
+        key: SessionKey,
+        mailbox: &Mailbox,
+        mut connection: Connection,
+        keep: Duration,
+        will: Option<Testament>,
+    ) {
+        let now = Instant::now();
+        let mut routed = Vec::new();
+        let mut unwritten = Vec::new();
+        let mut guard = self.routing.lock();
+        let routing = &mut *guard;
+        let remains = mailbox.close();
+        for (ticket, verdict) in remains.verdicts {
+            // The answer cannot be written any more; what matters is what the session remembers.
+            let _ = connection.settle(ticket, verdict, &mut unwritten);
+        }
+        let mut session = connection.into_session();
+        session.queue.extend(
+            remains
+                .queue
+                .into_iter()
+                .filter(|delivery| !delivery.transient && delivery.qos != QoS::AtMostOnce),
+        );
+        routing.links.remove(&key);
+        routing
+            .router
+            .close(key, session, keep, will, now, &mut routed);
+        self.dispatch(&routing.links, routed);
+        self.collect(&mut routing.router);
+        drop(guard);
+        if !keep.is_zero() {
+            self.deadlines.notify_one();
+        }
+        drop(remains.waiters);
+    }
+
+    /// Delivers a verdict to its connection, or to the session if the connection is gone.
+    pub(crate) fn settle(&self, ticket: &Ticket, verdict: Verdict) {
+        if ticket.sequence == 0 {
+            return;
+        }
+        let Err(verdict) = ticket.mailbox.settle(ticket.sequence, verdict) else {
+            return;
+        };
+        self.metrics.one(Count::LateVerdicts);
+        let Some(session) = ticket.mailbox.session() else {
+            return;
+        };
+        let mut guard = self.routing.lock();
+        let routing = &mut *guard;
+        let owner =
+            routing
+                .router
+                .settle_late(session.key, session.number, ticket.sequence, &verdict);
+        if let Some(mailbox) = owner.and_then(|key| routing.links.get(&key)) {
+            // Closing needs the routing lock, so the session's owner still listens.
+            let _ = mailbox.settle(ticket.sequence, verdict);
+        }
+    }
+
+    pub(crate) fn subscribe(
+        &self,
+        key: SessionKey,
+        filter: &str,
+        options: SubscribeOptions,
+        identifier: Option<u32>,
+    ) -> Result<Vec<Delivery>, ReasonCode> {
+        self.routing
+            .lock()
+            .router
+            .subscribe(key, filter, options, identifier, Instant::now())
+    }
+
+    pub(crate) fn unsubscribe(&self, key: SessionKey, filter: &str) -> bool {
+        self.routing.lock().router.unsubscribe(key, filter)
+    }
+
+    /// Routes a message to its subscribers.
+    pub(crate) fn publish(
+        &self,
+        publisher: Option<SessionKey>,
+        message: &Arc<Message>,
+        qos: QoS,
+        retain: bool,
+    ) {
+        let mut routed = Vec::new();
+        let mut guard = self.routing.lock();
+        let routing = &mut *guard;
+        routing
+            .router
+            .publish(publisher, message, qos, retain, Instant::now(), &mut routed);
+        self.dispatch(&routing.links, routed);
+        self.collect(&mut routing.router);
+    }
+
+    /// Does what is due; the next moment at which something is.
+    pub(crate) fn tick(&self) -> Option<Instant> {
+        let mut routed = Vec::new();
+        let mut guard = self.routing.lock();
+        let routing = &mut *guard;
+        routing.router.tick(Instant::now(), &mut routed);
+        self.dispatch(&routing.links, routed);
+        self.collect(&mut routing.router);
+        routing.router.next_deadline()
+    }
+
+    fn dispatch(&self, links: &HashMap<SessionKey, Arc<Mailbox>>, routed: Vec<Routed>) {
+        for Routed { key, delivery } in routed {
+            if let Some(mailbox) = links.get(&key) {
+                // A full mailbox has ordered its connection to end, which is counted there.
+                let _ = mailbox.push(delivery, &self.limits);
+            }
+        }
+    }
+
+    fn collect(&self, router: &mut Router) {
+        let tally = std::mem::take(&mut router.tally);
+        self.metrics
+            .add(Count::OfflineQueueFull, tally.offline_queue_full);
+        self.metrics.add(Count::RetainedLimit, tally.retained_limit);
+        self.metrics.add(Count::WillsPublished, tally.wills);
+        self.metrics
+            .add(Count::SessionsExpired, tally.expired_sessions);
+    }
+
+    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+        let routing = self.routing.lock();
+        let (retained_messages, retained_bytes) = routing.router.retained();
+        MetricsSnapshot {
+            connections: self.established.load(Ordering::Relaxed),
+            handshaking: self.handshaking.load(Ordering::Relaxed),
+            sessions: routing.router.sessions(),
+            subscriptions: routing.router.subscriptions(),
+            retained_messages,
+            retained_bytes,
+            counts: Count::ALL
+                .iter()
+                .map(|count| self.metrics.get(*count))
+                .collect(),
+        }
+    }
+}

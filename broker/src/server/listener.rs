@@ -1,0 +1,82 @@
+//! Accepting sockets, and the one timer of the router.
+
+use super::hub::Hub;
+use super::task;
+use crate::metrics::Count;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Pause after an accept that failed for want of files or memory: retrying at once would fail again and spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until the broker stops.
+pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener) {
+    loop {
+        let stop = hub.changed.notified();
+        if hub.is_stopping() {
+            return;
+        }
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => admit(&hub, stream, peer),
+                Err(error) => {
+                    hub.metrics.one(Count::AcceptErrors);
+                    if is_about_one_peer(&error) {
+                        tracing::debug!(%error, "a peer left before it was accepted");
+                    } else {
+                        tracing::warn!(%error, "cannot accept connections");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            },
+            () = stop => {}
+        }
+    }
+}
+
+fn is_about_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}
+
+fn admit(hub: &Arc<Hub>, stream: TcpStream, peer: std::net::SocketAddr) {
+    hub.metrics.one(Count::SocketsAccepted);
+    if hub.handshaking.load(Ordering::Relaxed) >= hub.limits.max_handshaking {
+        hub.metrics.one(Count::HandshakeLimit);
+        return;
+    }
+    // Without this every acknowledgement could wait 40 ms for the peer's delayed one. A failure costs only that.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "cannot turn off delayed sending");
+    }
+    hub.handshaking.fetch_add(1, Ordering::Relaxed);
+    let mailbox = hub.enter();
+    tokio::spawn(task::run(Arc::clone(hub), stream, peer, mailbox));
+}
+
+/// Publishes delayed wills and ends sessions at their time.
+pub(super) async fn keep_time(hub: Arc<Hub>) {
+    while !hub.is_stopping() {
+        let stop = hub.changed.notified();
+        let earlier = hub.deadlines.notified();
+        match hub.tick() {
+            Some(at) => tokio::select! {
+                () = tokio::time::sleep_until(at.into()) => {}
+                () = earlier => {}
+                () = stop => {}
+            },
+            None => tokio::select! {
+                () = earlier => {}
+                () = stop => {}
+            },
+        }
+    }
+}

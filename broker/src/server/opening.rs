@@ -1,0 +1,317 @@
+//! From an accepted socket to an accepted CONNECT.
+
+use super::hub::Opening;
+use super::mailbox::SessionRef;
+use super::serving::Served;
+use super::task::{Line, Wake, Want, with_output};
+use crate::access::{
+    ConnectRefusal, ConnectRequest, Principal, PublishAccess, SessionPolicy, SubscribeAccess,
+};
+use crate::codec::{
+    Connect, Packet, PacketType, PropertyId, ProtocolVersion, ReasonCode, Will, topic,
+};
+use crate::connection::{Connection, Offer, Terms, connack, refuse, refuse_undecodable};
+use crate::event::Event;
+use crate::message::Message;
+use crate::metrics::Count;
+use crate::routing::{Ready, Testament};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Waits for a complete CONNECT, but not long. Every failure is counted here.
+pub(super) async fn receive_connect(line: &mut Line) -> Option<Box<Connect>> {
+    line.set_timer(Instant::now().checked_add(line.hub.limits.connect_timeout));
+    let want = Want {
+        packets: true,
+        messages: false,
+    };
+    loop {
+        let failure = match line.wake(want, &mut None).await {
+            Wake::Read(Ok(count)) if count > 0 => {
+                count_bytes(line, count);
+                match try_connect(line) {
+                    Ok(Some(connect)) => return Some(connect),
+                    Ok(None) => continue,
+                    Err(failure) => failure,
+                }
+            }
+            Wake::Read(_) | Wake::Writable(_) => Count::ConnectAbandoned,
+            Wake::Timer => Count::ConnectTimeout,
+            Wake::Mail(_) | Wake::Room(_) => return None,
+        };
+        line.hub.metrics.one(failure);
+        tracing::debug!(peer = %line.peer, reason = failure.name(), "no connect");
+        return None;
+    }
+}
+
+fn count_bytes(line: &Line, count: usize) {
+    line.hub
+        .metrics
+        .add(Count::BytesIn, u64::try_from(count).unwrap_or(u64::MAX));
+}
+
+fn try_connect(line: &mut Line) -> Result<Option<Box<Connect>>, Count> {
+    let packet = line
+        .socket
+        .packet(line.hub.limits.max_packet_size)
+        .map_err(|_| Count::ConnectMalformed)?;
+    let Some((first, body)) = packet else {
+        return Ok(None);
+    };
+    if PacketType::from_first_byte(first) != Some(PacketType::Connect) {
+        return Err(Count::ConnectMalformed);
+    }
+    line.hub.metrics.one(Count::PacketsIn);
+    match Packet::decode(ProtocolVersion::V5, first, body.clone()) {
+        Ok(Packet::Connect(connect)) => Ok(Some(connect)),
+        Ok(_) => Err(Count::ConnectMalformed),
+        Err(error) => {
+            with_output(|out| {
+                refuse_undecodable(error, &body, out);
+                // The connection ends anyway.
+                let _ = line.socket.write(out);
+            });
+            Err(Count::ConnectMalformed)
+        }
+    }
+}
+
+/// Why a CONNECT is refused, and what counts it.
+struct Refused(Count, ConnectRefusal);
+
+impl Refused {
+    fn new(count: Count, code: ReasonCode, why: impl Into<crate::access::Why>) -> Self {
+        Self(
+            count,
+            ConnectRefusal {
+                code,
+                why: why.into(),
+            },
+        )
+    }
+}
+
+/// Decides about a CONNECT and opens the session.
+pub(super) async fn open(line: &mut Line, connect: Box<Connect>) -> Option<Box<Served>> {
+    if line.hub.established.fetch_add(1, Ordering::Relaxed) >= line.hub.limits.max_connections {
+        line.hub.established.fetch_sub(1, Ordering::Relaxed);
+        let refused = Refused::new(
+            Count::ConnectionLimit,
+            ReasonCode::ServerBusy,
+            "too many connections",
+        );
+        refuse_connect(line, &connect, &refused);
+        return None;
+    }
+    let opened = match examine(line, &connect) {
+        Ok(examined) => establish(line, &connect, examined).await,
+        Err(refused) => Err(refused),
+    };
+    match opened {
+        Ok(served) => {
+            line.hub.metrics.one(Count::ConnectionsOpened);
+            Some(served)
+        }
+        Err(refused) => {
+            line.hub.established.fetch_sub(1, Ordering::Relaxed);
+            refuse_connect(line, &connect, &refused);
+            None
+        }
+    }
+}
+
+fn refuse_connect(line: &mut Line, connect: &Connect, Refused(count, refusal): &Refused) {
+    line.hub.metrics.one(*count);
+    tracing::info!(
+        peer = %line.peer,
+        client_id = %connect.client_id,
+        code = %refusal.code,
+        why = %refusal.why,
+        "connect refused"
+    );
+    with_output(|out| {
+        refuse(connect.version, refusal, out);
+        // The connection ends anyway.
+        let _ = line.socket.write(out);
+    });
+}
+
+/// A CONNECT that passed every check.
+struct Examined {
+    principal: Principal,
+    terms: Terms,
+    will: Option<Testament>,
+    is_assigned: bool,
+}
+
+fn examine(line: &Line, connect: &Connect) -> Result<Examined, Refused> {
+    let hub = &line.hub;
+    // Checked before the owner sees anything, and again once it has said whether sessions are kept.
+    Terms::agree(connect, &hub.limits, true)
+        .map_err(|refusal| Refused(Count::ClientIdRefused, refusal))?;
+    let proposed = connect.client_id.is_empty().then(|| hub.propose_id());
+    let request = ConnectRequest {
+        client_id: &connect.client_id,
+        proposed_id: proposed.as_deref(),
+        username: connect.username.as_deref(),
+        password: connect.password.as_deref(),
+        peer: line.peer,
+        version: connect.version,
+        clean_start: connect.clean_start,
+    };
+    let principal = hub
+        .access
+        .authenticate(&request)
+        .map_err(|refusal| Refused(Count::ConnectRefused, refusal))?;
+    if principal.client_id.is_empty() {
+        return Err(Refused::new(
+            Count::ClientIdRefused,
+            ReasonCode::ClientIdentifierNotValid,
+            "an empty client id was not replaced",
+        ));
+    }
+    let keeps_sessions = principal.sessions == SessionPolicy::Persistent;
+    let terms = Terms::agree(connect, &hub.limits, keeps_sessions)
+        .map_err(|refusal| Refused(Count::ClientIdRefused, refusal))?;
+    let will = match &connect.will {
+        Some(will) => Some(testament(line, &principal, will)?),
+        None => None,
+    };
+    Ok(Examined {
+        is_assigned: *principal.client_id != *connect.client_id,
+        principal,
+        terms,
+        will,
+    })
+}
+
+/// A will is a publish that comes later, so it is judged like one.
+fn testament(line: &Line, principal: &Principal, will: &Will) -> Result<Testament, Refused> {
+    let refused = |why: String| Refused::new(Count::WillRefused, ReasonCode::NotAuthorized, why);
+    if topic::is_reserved(&will.topic) {
+        return Err(refused("a will may not go to a topic of the server".into()));
+    }
+    if topic::levels(&will.topic) > line.hub.limits.max_topic_levels {
+        return Err(Refused::new(
+            Count::TopicTooDeep,
+            ReasonCode::TopicNameInvalid,
+            "the topic of the will has too many levels",
+        ));
+    }
+    match line
+        .hub
+        .access
+        .publish(principal, &will.topic, will.qos, will.retain)
+    {
+        PublishAccess::Route => {}
+        PublishAccess::Intake => {
+            return Err(refused(format!(
+                "a will may not go to {}, which takes only live publishes",
+                will.topic
+            )));
+        }
+        PublishAccess::Deny { why } => {
+            return Err(refused(format!("will to {} denied: {why}", will.topic)));
+        }
+    }
+    let delay = will
+        .properties
+        .number(PropertyId::WillDelayInterval)
+        .unwrap_or(0);
+    Ok(Testament {
+        message: Message::copied(&will.topic, &will.payload, &will.properties, Instant::now()),
+        qos: will.qos,
+        retain: will.retain,
+        delay: Duration::from_secs(u64::from(delay)),
+    })
+}
+
+async fn establish(
+    line: &mut Line,
+    connect: &Connect,
+    examined: Examined,
+) -> Result<Box<Served>, Refused> {
+    let Examined {
+        principal,
+        terms,
+        will,
+        is_assigned,
+    } = examined;
+    let clean = connect.clean_start || principal.sessions == SessionPolicy::AlwaysClean;
+    let mut ready = loop {
+        match line.hub.open(&principal.client_id, clean, &line.mailbox) {
+            // Ends with an error when the older connection is gone; either way it is time to try again.
+            Ok(Opening::Wait(ended)) => drop(ended.await),
+            Ok(Opening::Ready(ready)) => break ready,
+            Err(_) => {
+                return Err(Refused::new(
+                    Count::SessionLimit,
+                    ReasonCode::QuotaExceeded,
+                    "too many sessions",
+                ));
+            }
+        }
+    };
+    line.mailbox.serve(SessionRef {
+        key: ready.key,
+        number: ready.number,
+    });
+    if principal.tag != 0 {
+        announce(line, connect, &principal).await;
+    }
+    restore_subscriptions(line, &principal, &mut ready).await;
+    line.mailbox
+        .preload(std::mem::take(&mut ready.session.queue));
+    let offer = Offer {
+        session_present: ready.present,
+        assigned_id: is_assigned.then_some(&*principal.client_id),
+        connect,
+    };
+    let limits = Arc::clone(&line.hub.limits);
+    let connection = Connection::new(terms, ready.session, Instant::now());
+    with_output(|out| {
+        if connack(&offer, connection.terms(), &limits, out).is_ok() {
+            // A broken socket shows at the next read.
+            let _ = line.socket.write(out);
+        }
+    });
+    Ok(Box::new(Served::new(
+        connection, ready.key, principal, will,
+    )))
+}
+
+async fn announce(line: &Line, connect: &Connect, principal: &Principal) {
+    let event = Event::Connected {
+        connection: line.mailbox.id(),
+        tag: principal.tag,
+        client_id: Arc::clone(&principal.client_id),
+        version: connect.version,
+        clean_start: connect.clean_start,
+    };
+    // A dropped receiver has chosen not to hear.
+    let _ = line.hub.events.send(event).await;
+}
+
+/// Puts a resumed session's subscriptions in force again, as far as they are still allowed.
+async fn restore_subscriptions(line: &Line, principal: &Principal, ready: &mut Ready) {
+    for (filter, granted) in std::mem::take(&mut ready.subscriptions) {
+        if let SubscribeAccess::Deny { .. } = line.hub.access.subscribe(principal, &filter) {
+            line.hub.metrics.one(Count::SubscribeDenied);
+            line.hub.unsubscribe(ready.key, &filter);
+            continue;
+        }
+        line.mailbox.subscribed(&filter, granted);
+        if principal.tag != 0 {
+            let event = Event::Subscribed {
+                connection: line.mailbox.id(),
+                tag: principal.tag,
+                filter: filter.into(),
+                granted,
+            };
+            // A dropped receiver has chosen not to hear.
+            let _ = line.hub.events.send(event).await;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One connection's task, from the accepted socket to the end.
+
+use super::hub::Hub;
+use super::mailbox::{Mail, Mailbox};
+use super::opening;
+use super::serving;
+use super::socket::Socket;
+use crate::event::Event;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::OwnedPermit;
+use tokio::sync::mpsc::error::SendError;
+use tokio::time::Sleep;
+
+/// Waits for room in the event channel.
+pub(super) type Room =
+    Pin<Box<dyn Future<Output = Result<OwnedPermit<Event>, SendError<()>>> + Send>>;
+
+/// A connection's ends: its socket, its mailbox, the shared hub and one timer.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) hub: Arc<Hub>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) socket: Socket,
+    pub(super) peer: SocketAddr,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a task waits for besides orders, verdicts and its timer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Want {
+    pub(super) packets: bool,
+    pub(super) messages: bool,
+}
+
+/// Why a task goes on.
+pub(super) enum Wake {
+    Mail(Mail),
+    Read(io::Result<usize>),
+    Writable(io::Result<()>),
+    Timer,
+    Room(Result<OwnedPermit<Event>, SendError<()>>),
+}
+
+impl Line {
+    /// Sets the timer; `None` turns it off.
+    pub(super) fn set_timer(&mut self, at: Option<Instant>) {
+        match (at, &mut self.timer) {
+            (Some(at), Some(timer)) => timer.as_mut().reset(at.into()),
+            (Some(at), None) => self.timer = Some(Box::pin(tokio::time::sleep_until(at.into()))),
+            (None, _) => self.timer = None,
+        }
+    }
+
+    /// Waits for the next thing to do.
+    pub(super) async fn wake(&mut self, want: Want, room: &mut Option<Room>) -> Wake {
+        self.socket.settle_down();
+        poll_fn(|cx| self.poll(cx, want, room)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, want: Want, room: &mut Option<Room>) -> Poll<Wake> {
+        if let Some(mail) = self.mailbox.poll(cx, want.messages) {
+            return Poll::Ready(Wake::Mail(mail));
+        }
+        if let Some(waiting) = room
+            && let Poll::Ready(permit) = waiting.as_mut().poll(cx)
+        {
+            *room = None;
+            return Poll::Ready(Wake::Room(permit));
+        }
+        if self.socket.backlog() > 0
+            && let Poll::Ready(ready) = self.socket.poll_writable(cx)
+        {
+            return Poll::Ready(Wake::Writable(ready));
+        }
+        if want.packets
+            && let Poll::Ready(read) = self.socket.poll_read(cx, self.hub.limits.max_packet_size)
+        {
+            return Poll::Ready(Wake::Read(read));
+        }
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Wake::Timer);
+        }
+        Poll::Pending
+    }
+}
+
+thread_local! {
+    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The most that the worker's output buffer keeps allocated, bytes.
+const OUT_KEPT: usize = 256 * 1024;
+
+/// Lends the worker's output buffer. Whatever a task writes in one go leaves in one write.
+pub(super) fn with_output<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    OUT.with_borrow_mut(|out| {
+        out.clear();
+        let result = work(out);
+        out.clear();
+        out.shrink_to(OUT_KEPT);
+        result
+    })
+}
+
+/// Runs one connection to its end.
+pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, mailbox: Arc<Mailbox>) {
+    let id = mailbox.id();
+    let mut line = Line {
+        hub: Arc::clone(&hub),
+        mailbox,
+        socket: Socket::new(stream),
+        peer,
+        timer: None,
+    };
+    let connect = opening::receive_connect(&mut line).await;
+    line.set_timer(None);
+    let opened = match connect {
+        Some(connect) => opening::open(&mut line, connect).await,
+        None => None,
+    };
+    hub.handshaking.fetch_sub(1, Ordering::Relaxed);
+    let lingers = match opened {
+        Some(mut served) => {
+            let close = serving::serve(&mut line, &mut served).await;
+            serving::finish(&mut line, *served, close).await
+        }
+        None => true,
+    };
+    if lingers {
+        line.socket.linger().await;
+    }
+    hub.leave(id);
+}
