@@ -241,7 +241,7 @@ pub struct Robot {
     /// The operation under way: rollout and index of the target (derived).
     pub active: Option<(RolloutId, usize)>,
     /// When its timer is set (derived).
-    pub(crate) timer: Option<Timestamp>,
+    pub timer: Option<Timestamp>,
 }
 
 /// A28: the robot as a whole.

@@ -28,7 +28,7 @@ mod tests {
         let ecu = EcuName::new("main").unwrap();
         let id = operation_id(RolloutId(1), RobotKey(2), &ecu, 3);
         assert_eq!(id.get_version_num(), 5);
-        assert_eq!(id.to_string(), "47bfafc9-36fa-5d9c-8b54-1db8b2d4c27b");
+        assert_eq!(id.to_string(), "05ed1472-c7f2-5ba5-81e0-903aca3b0ead");
         assert_ne!(id, operation_id(RolloutId(1), RobotKey(2), &ecu, 4));
         assert_ne!(id, operation_id(RolloutId(2), RobotKey(2), &ecu, 3));
     }

@@ -20,7 +20,7 @@ pub struct Outcome {
 }
 
 /// A stored row.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Row {
     /// The last numbers given out.
     Counters,

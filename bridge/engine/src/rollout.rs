@@ -298,7 +298,7 @@ pub struct Rollout {
     /// What the members add up to (derived).
     pub counts: Counts,
     /// Robots that could be told now if a slot were free, not counting those with an operation under way (derived).
-    pub(crate) ready: BTreeSet<RobotKey>,
+    pub ready: BTreeSet<RobotKey>,
 }
 
 impl Rollout {

@@ -1,14 +1,47 @@
 //! The writer: one thread owns the state, makes every input durable in batches, and only then lets the world know.
 
+mod batch;
+mod dev;
 mod handle;
+mod outbox;
+mod run;
+mod spawn;
 mod status;
 
+pub(crate) use handle::Control;
 pub use handle::{Bridge, CommandError};
-pub(crate) use handle::{CONTROL_QUEUE, Control};
+pub use run::WriterError;
+pub use spawn::{Running, Setup, SpawnError, spawn};
 pub use status::{Status, StatusSnapshot};
 
-use rollcall_engine::{RobotKey, RolloutId, State};
+use rollcall_engine::{RobotKey, RolloutId, State, Timestamp};
 use std::collections::BTreeMap;
+
+/// The writer's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Intake stops while the disk has fewer bytes than this left.
+    pub disk_reserve_bytes: u64,
+    /// History older than this is removed in small steps, milliseconds.
+    pub retention_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { disk_reserve_bytes: 256 << 20, retention_ms: 90 * 24 * 3_600 * 1_000 }
+    }
+}
+
+/// The last thing that a robot said in vain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastRefusal {
+    /// When.
+    pub at: Timestamp,
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// Why, for people.
+    pub why: String,
+}
 
 /// The ends of the history chains: the newest record of each robot and each rollout.
 #[derive(Debug, Default)]
@@ -18,10 +51,22 @@ pub struct Chains {
 }
 
 impl Chains {
+    pub(crate) fn set_robot(&mut self, robot: RobotKey, newest: u64) -> u64 {
+        let index = robot.0 as usize;
+        if self.robots.len() <= index {
+            self.robots.resize(index + 1, 0);
+        }
+        std::mem::replace(&mut self.robots[index], newest)
+    }
+
     /// The robot's newest record; 0 if it has none.
     #[must_use]
     pub fn robot(&self, robot: RobotKey) -> u64 {
         self.robots.get(robot.0 as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn set_rollout(&mut self, rollout: RolloutId, newest: u64) -> u64 {
+        self.rollouts.insert(rollout, newest).unwrap_or(0)
     }
 
     /// The rollout's newest record; 0 if it has none.
@@ -40,4 +85,6 @@ pub struct View<'a> {
     pub chains: &'a Chains,
     /// The newest `rollcall.v1.State` of each robot that is connected.
     pub telemetry: &'a BTreeMap<RobotKey, rollcall_proto::native::State>,
+    /// The last refused publish of each robot since the server's start.
+    pub refusals: &'a BTreeMap<RobotKey, LastRefusal>,
 }

@@ -1,0 +1,180 @@
+//! Who may connect, publish and subscribe: a robot below its own base and nowhere else.
+
+use crate::registry::{Entry, Registry};
+use rollcall_broker::{
+    Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, QoS, ReasonCode, SessionPolicy, SubscribeAccess,
+};
+use rollcall_engine::Protocol;
+use rollcall_proto::topic::{Base, is_device_publishable};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// What the server's settings say about access.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessRules {
+    /// The realm that is served.
+    pub realm: String,
+    /// Let clients in that are not robots, without credentials; loopback only.
+    pub open: bool,
+    /// Register unknown robots by their first words; loopback only.
+    pub dev: bool,
+}
+
+/// The broker's questions, answered from the inventory.
+#[derive(Debug)]
+pub(crate) struct FleetAccess {
+    rules: AccessRules,
+    registry: Registry,
+}
+
+impl FleetAccess {
+    pub(crate) const fn new(rules: AccessRules, registry: Registry) -> Self {
+        Self { rules, registry }
+    }
+
+    fn robot(&self, base: Base<'_>, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
+        let principal = |tag, sessions| Principal { client_id: Arc::from(connect.client_id), tag, sessions };
+        if let Some(entry) = self.registry.get(base.robot) {
+            if !self.rules.dev {
+                check_secret(connect, &entry)?;
+            }
+            // An Edgehog device re-sends its properties only when no session is present.
+            let sessions = match entry.protocol {
+                Some(Protocol::Native) => SessionPolicy::Persistent,
+                Some(Protocol::Edgehog) | None => SessionPolicy::AlwaysClean,
+            };
+            return Ok(principal(u64::from(entry.key.0), sessions));
+        }
+        if self.rules.dev {
+            let tag = self.registry.provisional(base.robot).ok_or_else(|| {
+                refusal(ReasonCode::QuotaExceeded, "too many robots have registered themselves; restart the server")
+            })?;
+            return Ok(principal(tag, SessionPolicy::AlwaysClean));
+        }
+        Err(refusal(
+            ReasonCode::NotAuthorized,
+            format!("robot {} is not registered; add it with `rollcall robot add`", base.robot),
+        ))
+    }
+}
+
+impl Access for FleetAccess {
+    fn authenticate(&self, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
+        match Base::parse(connect.client_id) {
+            Ok(base) if base.realm == self.rules.realm => self.robot(base, connect),
+            _ if self.rules.open && connect.peer.ip().is_loopback() => {
+                let id = if connect.client_id.is_empty() { connect.proposed_id } else { Some(connect.client_id) };
+                let id = id.ok_or_else(|| {
+                    refusal(ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session")
+                })?;
+                Ok(Principal { client_id: Arc::from(id), tag: 0, sessions: SessionPolicy::Persistent })
+            }
+            _ => Err(refusal(
+                ReasonCode::ClientIdentifierNotValid,
+                format!("a robot's client id is {}/<robot id>", self.rules.realm),
+            )),
+        }
+    }
+
+    fn publish(&self, principal: &Principal, topic: &str, _: QoS, _: bool) -> PublishAccess {
+        let deny = |why: &'static str| PublishAccess::Deny { why: why.into() };
+        if principal.tag == 0 {
+            // Nobody but the server and the robots themselves speaks on robots' topics.
+            return if below_realm(topic, &self.rules.realm) {
+                deny("the topic belongs to a robot")
+            } else {
+                PublishAccess::Route
+            };
+        }
+        match Base::parse(&principal.client_id) {
+            Ok(base) if is_device_publishable(&base, topic) => PublishAccess::Intake,
+            _ => deny("a robot publishes only on its own device-owned interfaces and control topics"),
+        }
+    }
+
+    fn subscribe(&self, principal: &Principal, filter: &str) -> SubscribeAccess {
+        let own = |base: Base<'_>| base.may_subscribe(filter);
+        if principal.tag == 0 || Base::parse(&principal.client_id).is_ok_and(own) {
+            return SubscribeAccess::Grant { max_qos: QoS::ExactlyOnce };
+        }
+        SubscribeAccess::Deny { why: "a robot subscribes only below its own base".into() }
+    }
+}
+
+fn below_realm(topic: &str, realm: &str) -> bool {
+    topic.strip_prefix(realm).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn check_secret(connect: &ConnectRequest<'_>, entry: &Entry) -> Result<(), ConnectRefusal> {
+    if connect.username != Some(connect.client_id) {
+        return Err(refusal(ReasonCode::BadUserNameOrPassword, "a robot's user name is its client id"));
+    }
+    let given = Sha256::digest(connect.password.unwrap_or_default());
+    // Hashes of a 256-bit secret are compared, so timing says nothing; comparing all bytes costs nothing either.
+    let differing = given.iter().zip(entry.secret).fold(0, |differing, (a, b)| differing | (a ^ b));
+    if differing == 0 {
+        return Ok(());
+    }
+    Err(refusal(ReasonCode::BadUserNameOrPassword, "the password is not the robot's credentials secret"))
+}
+
+fn refusal(code: ReasonCode, why: impl Into<rollcall_broker::Why>) -> ConnectRefusal {
+    ConnectRefusal { code, why: why.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_broker::ProtocolVersion;
+
+    fn access(open: bool, dev: bool) -> FleetAccess {
+        FleetAccess::new(AccessRules { realm: "fleet".into(), open, dev }, Registry::default())
+    }
+
+    fn connect<'a>(id: &'a str) -> ConnectRequest<'a> {
+        ConnectRequest {
+            client_id: id,
+            proposed_id: None,
+            username: Some(id),
+            password: Some(b"x"),
+            peer: "127.0.0.1:9".parse().unwrap(),
+            version: ProtocolVersion::V5,
+            clean_start: true,
+        }
+    }
+
+    #[test]
+    fn an_unknown_robot_is_refused_and_told_what_to_do() {
+        let refused = access(false, false).authenticate(&connect("fleet/r1")).unwrap_err();
+        assert_eq!(refused.code, ReasonCode::NotAuthorized);
+        assert!(refused.why.contains("rollcall robot add"));
+    }
+
+    #[test]
+    fn clients_that_are_no_robots_need_an_open_broker() {
+        assert!(access(false, false).authenticate(&connect("anybody")).is_err());
+        let open = access(true, false);
+        let client = open.authenticate(&connect("anybody")).unwrap();
+        assert_eq!(client.tag, 0);
+        assert_eq!(open.publish(&client, "a/b", QoS::AtMostOnce, false), PublishAccess::Route);
+        assert!(matches!(
+            open.publish(&client, "fleet/r1/rollcall.v1.OTARequest/main", QoS::AtMostOnce, false),
+            PublishAccess::Deny { .. }
+        ));
+    }
+
+    #[test]
+    fn a_robot_stays_below_its_own_base() {
+        let access = access(false, true);
+        let robot = access.authenticate(&connect("fleet/r1")).unwrap();
+        let publish = |topic| access.publish(&robot, topic, QoS::AtLeastOnce, false);
+        assert_eq!(publish("fleet/r1/rollcall.v1.Manifest"), PublishAccess::Intake);
+        for topic in ["fleet/r2/rollcall.v1.Manifest", "fleet/r1/rollcall.v1.OTARequest/main", "other", "fleet/r1x"] {
+            assert!(matches!(publish(topic), PublishAccess::Deny { .. }), "{topic}");
+        }
+        assert!(matches!(access.subscribe(&robot, "fleet/r1/#"), SubscribeAccess::Grant { .. }));
+        for filter in ["#", "fleet/+/x", "fleet/r2/#", "+/r1/#", "fleet/#"] {
+            assert!(matches!(access.subscribe(&robot, filter), SubscribeAccess::Deny { .. }), "{filter}");
+        }
+    }
+}

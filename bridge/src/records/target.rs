@@ -1,0 +1,213 @@
+//! Members of a rollout with their targets: the rows that change with nearly every event, so they are kept small.
+
+use super::RecordError;
+use prost::Message;
+use rollcall_engine::{
+    CancelReason, FailureReason, ImageKey, Member, RolloutId, SkipReason, SuccessKind, Target,
+    TargetState, Timestamp,
+};
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredMember {
+    #[prost(message, repeated, tag = "1")]
+    targets: Vec<StoredTarget>,
+    /// 0: not skipped.
+    #[prost(uint32, tag = "2")]
+    skipped: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredTarget {
+    #[prost(uint32, tag = "1")]
+    ecu: u32,
+    #[prost(uint32, tag = "2")]
+    image: u32,
+    #[prost(uint32, tag = "3")]
+    state: u32,
+    /// Progress, reason or rollout, as the state needs it.
+    #[prost(uint32, tag = "4")]
+    argument: u32,
+    #[prost(uint64, tag = "5")]
+    since: u64,
+    #[prost(uint32, tag = "6")]
+    attempt: u32,
+    #[prost(uint32, tag = "7")]
+    resends: u32,
+    #[prost(uint64, tag = "8")]
+    boot: u64,
+    #[prost(bool, tag = "9")]
+    suspect: bool,
+    #[prost(uint64, optional, tag = "10")]
+    deadline: Option<u64>,
+    #[prost(string, optional, tag = "11")]
+    detail: Option<String>,
+}
+
+pub(super) fn encode_member(member: &Member) -> Vec<u8> {
+    let targets = member.targets.iter().map(encode_target).collect();
+    StoredMember {
+        targets,
+        skipped: member.skipped.map_or(0, skip_number),
+    }
+    .encode_to_vec()
+}
+
+pub(super) fn decode_member(bytes: &[u8]) -> Result<Member, RecordError> {
+    let stored = StoredMember::decode(bytes)?;
+    let skipped = match stored.skipped {
+        0 => None,
+        number => Some(skip_reason(number)?),
+    };
+    Ok(Member {
+        targets: stored
+            .targets
+            .into_iter()
+            .map(decode_target)
+            .collect::<Result<_, _>>()?,
+        skipped,
+    })
+}
+
+fn encode_target(target: &Target) -> StoredTarget {
+    let (state, argument) = state_numbers(target.state);
+    StoredTarget {
+        ecu: target.ecu.into(),
+        image: target.image.0,
+        state,
+        argument,
+        since: target.since.0,
+        attempt: target.attempt.into(),
+        resends: target.resends.into(),
+        boot: target.boot,
+        suspect: target.suspect,
+        deadline: target.deadline.map(|at| at.0),
+        detail: target.detail.as_deref().map(str::to_owned),
+    }
+}
+
+fn decode_target(stored: StoredTarget) -> Result<Target, RecordError> {
+    let small = |number: u32, what| u8::try_from(number).map_err(|_| RecordError::Invalid(what));
+    Ok(Target {
+        ecu: small(stored.ecu, "ECU")?,
+        image: ImageKey(stored.image),
+        state: state(stored.state, stored.argument)?,
+        since: Timestamp(stored.since),
+        attempt: u16::try_from(stored.attempt).map_err(|_| RecordError::Invalid("attempt"))?,
+        resends: small(stored.resends, "resends")?,
+        boot: stored.boot,
+        suspect: stored.suspect,
+        deadline: stored.deadline.map(Timestamp),
+        detail: stored.detail.map(String::into_boxed_str),
+    })
+}
+
+fn state_numbers(state: TargetState) -> (u32, u32) {
+    match state {
+        TargetState::Pending => (1, 0),
+        TargetState::Requested => (2, 0),
+        TargetState::Acknowledged => (3, 0),
+        TargetState::Downloading { progress } => (4, progress.into()),
+        TargetState::Downloaded => (5, 0),
+        TargetState::Installing { progress } => (6, progress.into()),
+        TargetState::Applied => (7, 0),
+        TargetState::Verifying => (8, 0),
+        TargetState::Succeeded {
+            how: SuccessKind::Installed,
+        } => (9, 0),
+        TargetState::Succeeded {
+            how: SuccessKind::AlreadyCurrent,
+        } => (9, 1),
+        TargetState::Failed { reason } => (10, failure_number(reason)),
+        TargetState::RolledBack => (11, 0),
+        TargetState::Skipped { reason } => (12, skip_number(reason)),
+        TargetState::Cancelled { reason } => (13, cancel_number(reason)),
+        TargetState::Superseded { by } => (14, by.0),
+        TargetState::Expired => (15, 0),
+    }
+}
+
+fn state(state: u32, argument: u32) -> Result<TargetState, RecordError> {
+    let progress = || u8::try_from(argument).map_err(|_| RecordError::Invalid("progress"));
+    Ok(match state {
+        1 => TargetState::Pending,
+        2 => TargetState::Requested,
+        3 => TargetState::Acknowledged,
+        4 => TargetState::Downloading {
+            progress: progress()?,
+        },
+        5 => TargetState::Downloaded,
+        6 => TargetState::Installing {
+            progress: progress()?,
+        },
+        7 => TargetState::Applied,
+        8 => TargetState::Verifying,
+        9 if argument == 0 => TargetState::Succeeded {
+            how: SuccessKind::Installed,
+        },
+        9 if argument == 1 => TargetState::Succeeded {
+            how: SuccessKind::AlreadyCurrent,
+        },
+        10 => TargetState::Failed {
+            reason: failure_reason(argument)?,
+        },
+        11 => TargetState::RolledBack,
+        12 => TargetState::Skipped {
+            reason: skip_reason(argument)?,
+        },
+        13 => TargetState::Cancelled {
+            reason: cancel_reason(argument)?,
+        },
+        14 => TargetState::Superseded {
+            by: RolloutId(argument),
+        },
+        15 => TargetState::Expired,
+        _ => return Err(RecordError::Invalid("state")),
+    })
+}
+
+/// Two functions between a reason and its number, from one list.
+macro_rules! numbered {
+    ($type:ident, $what:literal, $to:ident, $from:ident, { $($variant:ident = $number:literal),* $(,)? }) => {
+        fn $to(reason: $type) -> u32 {
+            match reason {
+                $($type::$variant => $number,)*
+            }
+        }
+
+        fn $from(number: u32) -> Result<$type, RecordError> {
+            match number {
+                $($number => Ok($type::$variant),)*
+                _ => Err(RecordError::Invalid($what)),
+            }
+        }
+    };
+}
+
+numbered!(SkipReason, "skip reason", skip_number, skip_reason, { NoCompatibleEcu = 1, OtherModel = 2 });
+numbered!(CancelReason, "cancel reason", cancel_number, cancel_reason, {
+    RobotRemoved = 1,
+    EarlierEcuFailed = 2,
+    ByRobot = 3,
+});
+numbered!(FailureReason, "failure reason", failure_number, failure_reason, {
+    RequestTimeout = 1,
+    InProgressTimeout = 2,
+    NotConfirmed = 3,
+    Interrupted = 4,
+    MissingVersion = 5,
+    OtherImageReported = 6,
+    IncompatibleHardware = 7,
+    InvalidRequest = 8,
+    UpdateAlreadyInProgress = 9,
+    NetworkError = 10,
+    IoError = 11,
+    InternalError = 12,
+    InvalidBaseImage = 13,
+    RefusedHardware = 14,
+    UnexpectedVersion = 15,
+    DigestMismatch = 16,
+    Refused = 17,
+    StorageFull = 18,
+    Unspecified = 19,
+    Busy = 20,
+});

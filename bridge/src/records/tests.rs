@@ -1,0 +1,119 @@
+//! Rows come back as they were, whatever the engine put into them.
+
+use super::*;
+use crate::store::Options;
+use crate::store::{Batch, RedbStore, Store};
+use rollcall_engine::*;
+
+fn commands() -> Vec<Command> {
+    let robot = |id: &str| {
+        Command::AddRobot(RobotSpec {
+            id: RobotId::new(id).unwrap(),
+            name: Some("R".into()),
+            model: Some(Model::new("m1").unwrap()),
+            labels: [("site".to_owned(), "kiel".to_owned())].into(),
+            ecus: vec![
+                EcuSpec {
+                    name: EcuName::new("main").unwrap(),
+                    hardware_id: HardwareId::new("hw").unwrap(),
+                    primary: true,
+                },
+                EcuSpec {
+                    name: EcuName::new("arm").unwrap(),
+                    hardware_id: HardwareId::new("hw").unwrap(),
+                    primary: false,
+                },
+            ],
+            secret: [7; 32],
+        })
+    };
+    let image = ImageSpec {
+        reference: "os@2.0.0".parse().unwrap(),
+        hardware_ids: vec![HardwareId::new("hw").unwrap()],
+        model: None,
+        build_id: Some("b7".into()),
+        url: "http://127.0.0.1/x".into(),
+        hosted: false,
+        size: 9,
+        sha256: [3; 32],
+    };
+    let rollout = |target| {
+        Command::CreateRollout(RolloutSpec {
+            name: RolloutName::new("r").unwrap(),
+            target,
+            images: vec![(HardwareId::new("hw").unwrap(), "os@2.0.0".parse().unwrap())],
+            mechanism: Mechanism::default(),
+        })
+    };
+    let group = GroupName::new("g").unwrap();
+    vec![
+        robot("r1"),
+        robot("r2"),
+        Command::AddGroup {
+            name: group.clone(),
+            robots: vec![RobotId::new("r2").unwrap()],
+        },
+        Command::AddImage(image),
+        rollout(TargetSelection::Group(group)),
+        rollout(TargetSelection::Hardware(HardwareId::new("hw").unwrap())),
+        Command::LaunchRollout {
+            rollout: RolloutId(1),
+            accept_drift: false,
+        },
+        Command::RemoveRobot {
+            robot: RobotId::new("r1").unwrap(),
+        },
+    ]
+}
+
+#[test]
+fn a_state_survives_the_way_through_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = RedbStore::open(dir.path(), Options::default()).unwrap();
+    let mut state = State::default();
+    let mut chains = Chains::default();
+    for command in commands() {
+        let outcome = state.apply(
+            Timestamp(5),
+            Input::Command {
+                by: Actor("me".into()),
+                command,
+            },
+        );
+        outcome.reply.unwrap();
+        chains.set_robot(RobotKey(2), 17);
+        let rows = outcome
+            .touched
+            .iter()
+            .filter_map(|row| change(&state, &chains, row))
+            .collect();
+        let batch = Batch {
+            at_ms: 5,
+            history: Vec::new(),
+            rows,
+            counters: encode_counters(state.counters()),
+        };
+        store.commit(batch).unwrap();
+    }
+    drop(store);
+    let (store, recovered) = RedbStore::open(dir.path(), Options::default()).unwrap();
+    let (loaded, _) = load(&store, &recovered).unwrap();
+    assert_eq!(loaded.counters(), state.counters());
+    assert_eq!(
+        format!("{:?}", loaded.robots(None).collect::<Vec<_>>()),
+        format!("{:?}", state.robots(None).collect::<Vec<_>>())
+    );
+    assert_eq!(
+        format!("{:?}", loaded.rollouts().collect::<Vec<_>>()),
+        format!("{:?}", state.rollouts().collect::<Vec<_>>())
+    );
+    assert_eq!(
+        loaded.groups().collect::<Vec<_>>(),
+        state.groups().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        loaded.images().collect::<Vec<_>>(),
+        state.images().collect::<Vec<_>>()
+    );
+    assert_eq!(loaded.next_timer(), state.next_timer());
+}

@@ -1,0 +1,271 @@
+//! One batch: what its inputs will need when they are durable.
+
+use super::run::{Retention, Writer, wall_clock};
+use super::{Chains, CommandError, Control, View};
+use crate::device::{self, Message};
+use crate::history::{Entry, Record};
+use crate::records;
+use crate::registry::PROVISIONAL;
+use crate::store::{Batch, HistoryEntry, Store};
+use rollcall_broker::{ConnectionId, Event, ReasonCode, Ticket, Verdict};
+use rollcall_engine::{
+    Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, RobotKey, Row, State, Timer, Timestamp,
+};
+use rollcall_proto::edgehog;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Something to do with the durable state after the commit.
+pub(super) type Answer = Box<dyn FnOnce(&View<'_>) + Send>;
+
+/// What one commit will make durable, and what is to be done then.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// Inputs looked at, refused ones included: what bounds a batch.
+    pub(super) inputs: usize,
+    /// OTAEvents among the recorded inputs.
+    pub(super) events: usize,
+    pub(super) history: Vec<HistoryEntry>,
+    rows: BTreeSet<Row>,
+    /// Robots of which connection tasks must hear.
+    pub(super) robots: Vec<RobotKey>,
+    pub(super) settlements: Vec<(Ticket, Verdict)>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Pending {
+    /// The batch for the store.
+    pub(super) fn batch(&mut self, state: &State, chains: &Chains) -> Batch {
+        Batch {
+            at_ms: state.now().0,
+            history: std::mem::take(&mut self.history),
+            rows: self.rows.iter().filter_map(|row| records::change(state, chains, row)).collect(),
+            counters: records::encode_counters(state.counters()),
+        }
+    }
+}
+
+impl<S: Store + Retention> Writer<S> {
+    /// Takes in what robots do.
+    pub(super) fn take_event(&mut self, event: Event, pending: &mut Pending) {
+        pending.inputs += 1;
+        match event {
+            Event::Connected { connection, tag, .. } => {
+                self.take_link(tag, LinkEvent::Connected { connection: connection.0 }, pending);
+            }
+            Event::Disconnected { connection, tag, .. } => {
+                self.telemetry.remove(&key(tag));
+                self.take_link(tag, LinkEvent::Disconnected { connection: connection.0 }, pending);
+            }
+            Event::Subscribed { connection, tag, filter, .. } => {
+                if is_request_filter(&filter) {
+                    self.take_link(tag, LinkEvent::Subscribed { connection: connection.0 }, pending);
+                }
+            }
+            Event::Unsubscribed { connection, tag, filter } => {
+                if is_request_filter(&filter) {
+                    self.take_link(tag, LinkEvent::Unsubscribed { connection: connection.0 }, pending);
+                }
+            }
+            Event::Publish { ticket, tag, topic, payload, .. } => {
+                self.take_publish(ticket, tag, &topic, &payload, pending);
+            }
+        }
+    }
+
+    pub(super) fn take_link(&mut self, tag: u64, event: LinkEvent, pending: &mut Pending) {
+        if tag & PROVISIONAL != 0 {
+            return self.newcomer_link(tag, event, pending);
+        }
+        let robot = key(tag);
+        let outcome = self.apply(wall_clock(), Input::Link { robot, event });
+        // A robot that was removed meanwhile has nothing to hear; its connection is being closed.
+        let _ = self.record(Some(robot), Entry::Link(event), outcome, pending);
+    }
+
+    pub(super) fn take_publish(
+        &mut self,
+        ticket: Ticket,
+        tag: u64,
+        topic: &str,
+        payload: &[u8],
+        pending: &mut Pending,
+    ) {
+        if tag & PROVISIONAL != 0 {
+            return self.newcomer_publish(ticket, tag, topic, payload, pending);
+        }
+        let robot = key(tag);
+        let report = match device::decode(topic, payload) {
+            Ok(Message::Report(report)) => report,
+            Ok(Message::State(state)) => {
+                self.telemetry.insert(robot, state);
+                return pending.settlements.push((ticket, Verdict::Accepted));
+            }
+            Ok(Message::EmptyCache) => {
+                let connection = ticket.connection();
+                let answer = self.outbox.consumer_properties(robot, connection);
+                pending.answers.push(answer);
+                return pending.settlements.push((ticket, Verdict::Accepted));
+            }
+            Ok(Message::Unused) => return pending.settlements.push((ticket, Verdict::Accepted)),
+            Err(error) => return self.refuse(robot, ticket, topic, "malformed_payload", &error.to_string(), pending),
+        };
+        let is_event = matches!(report, rollcall_engine::Report::Event(_));
+        let outcome = self.apply(wall_clock(), Input::Report { robot, report });
+        let entry = Entry::Publish { topic: topic.to_owned(), payload: payload.to_vec().into() };
+        match self.record(Some(robot), entry, outcome, pending) {
+            Ok(reply) => {
+                pending.events += usize::from(is_event && reply == Reply::Done);
+                match reply {
+                    Reply::Duplicate => self.status.refuse("duplicate_event"),
+                    Reply::Late => self.status.refuse("late_event"),
+                    Reply::Done | Reply::Stale | Reply::Robot(_) | Reply::Image(_) | Reply::Rollout(_) => {}
+                }
+                pending.settlements.push((ticket, Verdict::Accepted));
+            }
+            Err(refusal) => self.refuse(robot, ticket, topic, refusal.code(), &refusal.to_string(), pending),
+        }
+    }
+
+    /// Answers a publish that says nothing usable: an Edgehog device is disconnected, as Astarte does.
+    fn refuse(
+        &mut self,
+        robot: RobotKey,
+        ticket: Ticket,
+        topic: &str,
+        code: &'static str,
+        why: &str,
+        pending: &mut Pending,
+    ) {
+        tracing::debug!(robot = robot.0, topic, code, why, "refused a publish");
+        self.status.refuse(code);
+        self.refusals.insert(robot, super::LastRefusal { at: wall_clock(), code, why: why.to_owned() });
+        let why: Arc<str> = why.into();
+        let edgehog = self.state.robot(robot).is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog))
+            || topic.contains(edgehog::INTERFACE_PREFIX);
+        let verdict = if edgehog {
+            Verdict::Disconnect { code: ReasonCode::PayloadFormatInvalid, why }
+        } else {
+            Verdict::Refused { code: ReasonCode::PayloadFormatInvalid, why }
+        };
+        pending.settlements.push((ticket, verdict));
+    }
+
+    /// Takes in what people ask. Returns whether the writer shall stop.
+    pub(super) fn take_control(&mut self, item: Control, pending: &mut Pending) -> bool {
+        pending.inputs += 1;
+        match item {
+            Control::Shutdown => return true,
+            Control::Query(ask) => pending.answers.push(ask),
+            Control::Command { by, command, answer } => {
+                let reply = match self.status.intake_stopped() {
+                    Some(why) => Err(CommandError::IntakeStopped { why }),
+                    None => self.take_command(by, command, pending).map_err(CommandError::Refused),
+                };
+                // Whoever asked may have gone; the command holds all the same.
+                pending.answers.push(Box::new(move |_| drop(answer.send(reply))));
+            }
+        }
+        false
+    }
+
+    pub(super) fn take_command(
+        &mut self,
+        by: Actor,
+        command: Command,
+        pending: &mut Pending,
+    ) -> Result<Reply, Refusal> {
+        let robot = match &command {
+            Command::RemoveRobot { robot } => self.state.robot_key(robot.as_str()),
+            _ => None,
+        };
+        let input = Input::Command { by: by.clone(), command: command.clone() };
+        let outcome = self.apply(wall_clock(), input);
+        let robot = match outcome.reply {
+            Ok(Reply::Robot(key)) => Some(key),
+            _ => robot,
+        };
+        let reply = self.record(robot, Entry::Command { by, command }, outcome, pending);
+        if let Err(refusal) = &reply {
+            self.status.refuse(refusal.code());
+        }
+        reply
+    }
+
+    pub(super) fn apply_timer(&mut self, at: Timestamp, timer: Timer, pending: &mut Pending) {
+        pending.inputs += 1;
+        let outcome = self.apply(at, Input::Due(timer));
+        let robot = match timer {
+            Timer::Robot(robot) => Some(robot),
+            Timer::Rollout(_) => None,
+        };
+        // A timer is never refused.
+        let _ = self.record(robot, Entry::Due(timer), outcome, pending);
+    }
+
+    /// Puts an applied input into the batch: its history record, its rows, its effects. What changed nothing is not
+    /// recorded.
+    pub(super) fn record(
+        &mut self,
+        robot: Option<RobotKey>,
+        entry: Entry,
+        outcome: Outcome,
+        pending: &mut Pending,
+    ) -> Result<Reply, Refusal> {
+        let reply = outcome.reply?;
+        pending.effects.extend(outcome.effects);
+        if matches!(reply, Reply::Duplicate | Reply::Stale) {
+            return Ok(reply);
+        }
+        let seq = self.next_history;
+        let rollouts: BTreeSet<_> = outcome
+            .touched
+            .iter()
+            .filter_map(|row| if let Row::Rollout(id) = row { Some(*id) } else { None })
+            .collect();
+        let record = Record {
+            seq,
+            at: self.state.now(),
+            engine: rollcall_engine::VERSION,
+            robot: robot.map(|robot| (robot, self.chains.set_robot(robot, seq))),
+            rollouts: rollouts.into_iter().map(|id| (id, self.chains.set_rollout(id, seq))).collect(),
+            entry,
+        };
+        match record.encode() {
+            Ok(bytes) => {
+                pending.history.push(HistoryEntry { seq, bytes });
+                self.next_history += 1;
+            }
+            // The types rule it out; losing the explanation is better than losing the effect.
+            Err(error) => tracing::error!(%error, "history record has no JSON form"),
+        }
+        for row in outcome.touched {
+            if let Row::Robot(key) = row {
+                pending.robots.push(key);
+            }
+            pending.rows.insert(row);
+        }
+        // The end of the chain is kept in the cursor's row.
+        pending.rows.extend(robot.map(Row::Cursor));
+        Ok(reply)
+    }
+}
+
+/// The robot behind a tag.
+pub(super) fn key(tag: u64) -> RobotKey {
+    RobotKey(u32::try_from(tag).unwrap_or(0))
+}
+
+/// Whether a subscription is to OTARequests, of either protocol.
+fn is_request_filter(filter: &str) -> bool {
+    let Some(interface) = filter.splitn(3, '/').nth(2) else { return false };
+    interface == "#"
+        || interface.starts_with("rollcall.v1.OTARequest")
+        || interface.strip_prefix(edgehog::INTERFACE_PREFIX).is_some_and(|rest| rest.starts_with("OTARequest"))
+}
+
+/// For logs.
+pub(super) fn shown(connection: ConnectionId) -> u64 {
+    connection.0
+}

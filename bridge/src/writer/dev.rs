@@ -1,0 +1,123 @@
+//! `serve --dev`: robots that register themselves by their first words.
+//!
+//! Until a robot has said what it is, its messages wait here, unacknowledged and few.
+
+use super::batch::Pending;
+use super::run::{Retention, Writer};
+use crate::device::{self, EDGEHOG_ECU, Message};
+use crate::store::Store;
+use rollcall_broker::{ReasonCode, Ticket, Verdict};
+use rollcall_engine::{
+    Actor, Command, EcuName, EcuSpec, HardwareId, LinkEvent, Report, Reply, RobotId, RobotKey, RobotSpec,
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// Messages of one unregistered robot that may wait; an Edgehog device publishes about 25 properties.
+const MAX_WAITING: usize = 64;
+
+/// Robots on their way into the inventory.
+#[derive(Debug, Default)]
+pub(crate) struct Newcomers {
+    waiting: HashMap<u64, Newcomer>,
+    /// Those that got their number while still on the connection with the provisional tag.
+    registered: HashMap<u64, RobotKey>,
+}
+
+#[derive(Debug, Default)]
+struct Newcomer {
+    links: Vec<LinkEvent>,
+    messages: Vec<(Ticket, String, Vec<u8>)>,
+}
+
+impl<S: Store + Retention> Writer<S> {
+    pub(super) fn newcomer_link(&mut self, tag: u64, event: LinkEvent, pending: &mut Pending) {
+        if let Some(key) = self.newcomers.registered.get(&tag) {
+            return self.take_link(u64::from(key.0), event, pending);
+        }
+        match event {
+            LinkEvent::Connected { .. } => {
+                self.newcomers.waiting.insert(tag, Newcomer { links: vec![event], messages: Vec::new() });
+            }
+            LinkEvent::Disconnected { .. } => {
+                self.newcomers.waiting.remove(&tag);
+            }
+            LinkEvent::Subscribed { .. } | LinkEvent::Unsubscribed { .. } => {
+                if let Some(newcomer) = self.newcomers.waiting.get_mut(&tag)
+                    && newcomer.links.len() < MAX_WAITING
+                {
+                    newcomer.links.push(event);
+                }
+            }
+        }
+    }
+
+    pub(super) fn newcomer_publish(
+        &mut self,
+        ticket: Ticket,
+        tag: u64,
+        topic: &str,
+        payload: &[u8],
+        pending: &mut Pending,
+    ) {
+        if let Some(key) = self.newcomers.registered.get(&tag) {
+            return self.take_publish(ticket, u64::from(key.0), topic, payload, pending);
+        }
+        let Some(newcomer) = self.newcomers.waiting.get_mut(&tag) else { return };
+        if newcomer.messages.len() >= MAX_WAITING {
+            let why = "introduce the robot first: publish a Manifest, or SystemInfo's part number".into();
+            return pending
+                .settlements
+                .push((ticket, Verdict::Disconnect { code: ReasonCode::QuotaExceeded, why }));
+        }
+        newcomer.messages.push((ticket, topic.to_owned(), payload.to_vec()));
+        let Some(ecus) = introduction(topic, payload) else { return };
+        self.register_newcomer(tag, ecus, pending);
+    }
+
+    fn register_newcomer(&mut self, tag: u64, ecus: Vec<EcuSpec>, pending: &mut Pending) {
+        let Some(newcomer) = self.newcomers.waiting.remove(&tag) else { return };
+        let id = self.registry.provisional_id(tag).and_then(|id| RobotId::new(id.as_ref()).ok());
+        let known = id.as_ref().and_then(|id| self.state.robot_key(id.as_str()));
+        let key = match (known, id) {
+            (Some(key), _) => Some(key),
+            (None, None) => None,
+            (None, Some(id)) => {
+                // No secret has this hash, so the robot can connect only while the server is in dev mode.
+                let spec =
+                    RobotSpec { id, name: None, model: None, labels: BTreeMap::new(), ecus, secret: [0; 32] };
+                match self.take_command(Actor("dev".to_owned()), Command::AddRobot(spec), pending) {
+                    Ok(Reply::Robot(key)) => Some(key),
+                    _ => None,
+                }
+            }
+        };
+        let Some(key) = key else {
+            let why: std::sync::Arc<str> = "the robot cannot be registered as it describes itself".into();
+            let code = ReasonCode::PayloadFormatInvalid;
+            for (ticket, ..) in newcomer.messages {
+                pending.settlements.push((ticket, Verdict::Disconnect { code, why: why.clone() }));
+            }
+            return;
+        };
+        self.newcomers.registered.insert(tag, key);
+        for event in newcomer.links {
+            self.take_link(u64::from(key.0), event, pending);
+        }
+        for (ticket, topic, payload) in newcomer.messages {
+            self.take_publish(ticket, u64::from(key.0), &topic, &payload, pending);
+        }
+    }
+}
+
+/// The ECUs of a robot that describes itself: a Manifest, or an Edgehog device's part number.
+fn introduction(topic: &str, payload: &[u8]) -> Option<Vec<EcuSpec>> {
+    match device::decode(topic, payload).ok()? {
+        Message::Report(Report::Manifest { ecus, .. }) => Some(ecus),
+        Message::Report(Report::PartNumber(model)) => Some(vec![EcuSpec {
+            name: EcuName::new(EDGEHOG_ECU).ok()?,
+            hardware_id: HardwareId::new(model.as_str()).ok()?,
+            primary: true,
+        }]),
+        Message::Report(_) | Message::State(_) | Message::EmptyCache | Message::Unused => None,
+    }
+}

@@ -1,0 +1,262 @@
+//! The writer's loop: take what has queued up, apply it, commit it once, and only then answer.
+
+use super::batch::Pending;
+use super::dev::Newcomers;
+use super::outbox::Outbox;
+use super::{Chains, Control, LastRefusal, Settings, Status, View};
+use crate::records;
+use crate::registry::Registry;
+use crate::store::space::Space;
+use crate::store::{CommitError, RedbStore, Store};
+use rollcall_broker::Event;
+use rollcall_engine::{Input, RobotKey, State, Timestamp};
+use rollcall_proto::native;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+
+/// Inputs of one commit: enough to share the cost of an fsync, few enough to keep latency bounded.
+const MAX_BATCH: usize = 10_000;
+
+/// Between the starts of two commits under continuous load: tiny commits cost 33 to 72 KB each.
+const MIN_COMMIT_INTERVAL: Duration = Duration::from_millis(5);
+
+/// How often the engine's time is made durable while operations are under way, so that a downtime can be told from
+/// idleness; and how often retention and the disk are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// History records removed by one step of retention.
+const TRIM_STEP: usize = 2_000;
+
+/// Why the writer has stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterError {
+    /// A commit failed: what it held is not acknowledged, and a restart recovers.
+    #[error("commit failed, nothing of it was acknowledged; restart the server to recover")]
+    Commit(#[from] CommitError),
+    /// The thread could not begin.
+    #[error("writer thread cannot start")]
+    Start(#[source] std::io::Error),
+}
+
+/// Everything that the writer's thread owns.
+pub(crate) struct Writer<S> {
+    pub(super) store: S,
+    pub(super) state: State,
+    pub(super) chains: Chains,
+    pub(super) telemetry: BTreeMap<RobotKey, native::State>,
+    pub(super) refusals: BTreeMap<RobotKey, LastRefusal>,
+    pub(super) next_history: u64,
+    pub(super) registry: Registry,
+    pub(super) newcomers: Newcomers,
+    pub(super) outbox: Outbox,
+    pub(super) status: Arc<Status>,
+    pub(super) settings: Settings,
+    pub(super) space: Box<dyn Space>,
+    pub(super) last_commit: Option<Instant>,
+    pub(super) last_housekeeping: Instant,
+}
+
+/// What the loop woke up for.
+enum Wake {
+    Event(Event),
+    Control(Control),
+    Timer,
+    Closed,
+}
+
+impl<S: Store + Retention> Writer<S> {
+    /// Runs until it is told to stop, or a commit fails.
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut control: mpsc::Receiver<Control>,
+    ) -> Result<(), WriterError> {
+        loop {
+            let wake = self.wait(&mut events, &mut control).await;
+            self.pace(&wake).await;
+            let mut pending = Pending::default();
+            let mut stop = false;
+            match wake {
+                Wake::Event(event) => self.take_event(event, &mut pending),
+                Wake::Control(item) => stop |= self.take_control(item, &mut pending),
+                Wake::Timer => {}
+                Wake::Closed => stop = true,
+            }
+            // What is queued at a stop was never answered; robots will say it again.
+            while !stop && pending.inputs < MAX_BATCH {
+                if let Ok(item) = control.try_recv() {
+                    stop = self.take_control(item, &mut pending);
+                } else if self.intake_open()
+                    && let Ok(event) = events.try_recv()
+                {
+                    self.take_event(event, &mut pending);
+                } else {
+                    break;
+                }
+            }
+            if self.intake_open() {
+                self.take_due_timers(&mut pending);
+            }
+            self.commit(&mut pending)?;
+            self.publish(pending);
+            self.housekeeping()?;
+            if stop {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn wait(&self, events: &mut mpsc::Receiver<Event>, control: &mut mpsc::Receiver<Control>) -> Wake {
+        let open = self.intake_open();
+        let until_timer = self.state.next_timer().filter(|_| open).map(|(at, _)| at.since(wall_clock()));
+        let sleep = until_timer.map_or(HOUSEKEEPING, |span| Duration::from_millis(span).min(HOUSEKEEPING));
+        tokio::select! {
+            biased;
+            item = control.recv() => item.map_or(Wake::Closed, Wake::Control),
+            event = events.recv(), if open => event.map_or(Wake::Timer, Wake::Event),
+            () = tokio::time::sleep(sleep) => Wake::Timer,
+        }
+    }
+
+    /// Commits at once after idleness; under continuous load lets a batch gather.
+    async fn pace(&self, wake: &Wake) {
+        let Some(last) = self.last_commit.filter(|_| matches!(wake, Wake::Event(_) | Wake::Control(_))) else {
+            return;
+        };
+        let wait = MIN_COMMIT_INTERVAL.saturating_sub(last.elapsed());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn take_due_timers(&mut self, pending: &mut Pending) {
+        let now = wall_clock();
+        while let Some((at, timer)) = self.state.next_timer().filter(|(at, _)| *at <= now) {
+            if pending.inputs >= MAX_BATCH {
+                return;
+            }
+            self.apply_timer(now.max(at), timer, pending);
+        }
+    }
+
+    /// Makes everything in `pending` durable.
+    pub(super) fn commit(&mut self, pending: &mut Pending) -> Result<(), WriterError> {
+        if pending.history.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let batch = pending.batch(&self.state, &self.chains);
+        let stats = self.store.commit(batch)?;
+        self.last_commit = Some(started);
+        let status = &self.status;
+        status.commits.fetch_add(1, Relaxed);
+        status.inputs_committed.fetch_add(pending.inputs as u64, Relaxed);
+        status.events_committed.fetch_add(pending.events as u64, Relaxed);
+        status.largest_batch.fetch_max(pending.inputs as u64, Relaxed);
+        status.commit_micros.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+        tracing::trace!(commit = stats.commit, inputs = pending.inputs, "committed");
+        Ok(())
+    }
+
+    /// Lets the world know what is durable now: connections, acknowledgements, requests, answers.
+    fn publish(&mut self, pending: Pending) {
+        for key in &pending.robots {
+            if let Some(robot) = self.state.robot(*key) {
+                self.registry.update(robot);
+            }
+        }
+        self.outbox.settle(pending.settlements);
+        self.outbox.perform(&self.state, pending.effects);
+        let view = View {
+            state: &self.state,
+            chains: &self.chains,
+            telemetry: &self.telemetry,
+            refusals: &self.refusals,
+        };
+        for answer in pending.answers {
+            answer(&view);
+        }
+    }
+
+    pub(super) fn intake_open(&self) -> bool {
+        self.status.intake_stopped().is_none()
+    }
+
+    fn housekeeping(&mut self) -> Result<(), WriterError> {
+        if self.last_housekeeping.elapsed() < HOUSEKEEPING {
+            return Ok(());
+        }
+        self.last_housekeeping = Instant::now();
+        self.look_at_disk();
+        if !self.intake_open() {
+            return Ok(());
+        }
+        if self.state.rollouts().any(|rollout| rollout.counts.in_progress > 0) {
+            let at_ms = wall_clock().max(self.state.now()).0;
+            let counters = records::encode_counters(self.state.counters());
+            let heartbeat = crate::store::Batch { at_ms, counters, ..crate::store::Batch::default() };
+            self.store.commit(heartbeat)?;
+        }
+        let oldest_kept = wall_clock().0.saturating_sub(self.settings.retention_ms);
+        self.store.retain(Timestamp(oldest_kept), TRIM_STEP)?;
+        Ok(())
+    }
+
+    /// Stops intake before the disk is full, and starts it again with some room to spare.
+    pub(super) fn look_at_disk(&mut self) {
+        let reserve = self.settings.disk_reserve_bytes;
+        let available = match self.space.available() {
+            Ok(available) => available,
+            Err(error) => {
+                tracing::warn!(%error, "free space of the data directory cannot be read");
+                return;
+            }
+        };
+        let stopped = !self.intake_open();
+        if !stopped && available < reserve {
+            let why = format!(
+                "the disk has {available} bytes left, less than the reserve of {reserve}; free some space, intake \
+                 then starts again by itself"
+            );
+            tracing::warn!(available, reserve, "intake stopped: the disk is nearly full");
+            self.status.set_intake_stopped(Some(why));
+        } else if stopped && available >= reserve.saturating_add(reserve / 16) {
+            tracing::info!(available, "intake started again: the disk has room");
+            self.status.set_intake_stopped(None);
+        }
+    }
+
+    pub(super) fn apply(&mut self, at: Timestamp, input: Input) -> rollcall_engine::Outcome {
+        self.state.apply(at, input)
+    }
+}
+
+/// A store that can forget old history.
+pub(crate) trait Retention {
+    /// Removes at most `step` history records that are older than `before`.
+    fn retain(&mut self, before: Timestamp, step: usize) -> Result<(), CommitError>;
+}
+
+impl Retention for RedbStore {
+    fn retain(&mut self, before: Timestamp, step: usize) -> Result<(), CommitError> {
+        let history = self.history();
+        let Ok(Some(oldest)) = history.oldest() else { return Ok(()) };
+        let last = oldest + step as u64 - 1;
+        // If the last record of the step is old enough, so are those before it.
+        let Ok(Some(bytes)) = history.read(last) else { return Ok(()) };
+        let old = crate::history::Record::decode(last, bytes.into()).is_ok_and(|record| record.at < before);
+        if old {
+            self.trim_history(last + 1, step)?;
+        }
+        Ok(())
+    }
+}
+
+/// The wall clock in milliseconds since the Unix epoch.
+pub(crate) fn wall_clock() -> Timestamp {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
