@@ -17,7 +17,7 @@ use rollcall::store::{
 const REDO: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("redo");
 const HISTORY: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("history");
 const COUNTERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("counters");
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const SWEEP: TableDefinition<'_, (), &[u8]> = TableDefinition::new("sweep");
 
 /// The redo chunks of a batch with this row length: one, or three.
 const SHORT_ROW: usize = 100;
@@ -169,7 +169,7 @@ fn a_history_that_ends_too_early_or_too_late_is_refused() {
 }
 
 #[test]
-fn a_database_without_its_counters_or_its_redo_floor_is_refused() {
+fn a_database_without_its_counters_or_its_sweep_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let pace = Options {
         rows_per_slice: 1,
@@ -207,14 +207,14 @@ fn a_database_without_its_counters_or_its_redo_floor_is_refused() {
         "{refused:?}"
     );
     change(&file, |txn| {
-        txn.open_table(META).unwrap().remove("redo_floor").unwrap();
+        txn.open_table(SWEEP).unwrap().remove(()).unwrap();
     });
     let refused = RedbStore::open(directory.path(), Options::default());
     assert!(
         matches!(
             &refused,
             Err(OpenError::Inconsistent {
-                source: RedoError::NoCounters,
+                source: RedoError::NoSweep,
                 ..
             })
         ),

@@ -9,11 +9,12 @@
 mod store_model;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use redb::{Database, TableDefinition};
+use redb::{Database, StorageBackend, TableDefinition};
 use rollcall::store::{
     DATABASE_FILE, LOCK_FILE, OpenError, Options, RedbStore, SCHEMA_VERSION, Store,
 };
@@ -233,6 +234,41 @@ fn a_file_with_overwritten_bytes_is_opened_or_refused_but_never_a_panic() {
             Err(other) => panic!("round {round}: {other:?}"),
         }
     }
+}
+
+/// A disk at which the storage library panics.
+#[derive(Debug)]
+struct Panicking;
+
+impl StorageBackend for Panicking {
+    fn len(&self) -> io::Result<u64> {
+        panic!("as redb does with some files");
+    }
+
+    fn read(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+        unreachable!("the length is asked for first")
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        unreachable!("the length is asked for first")
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        unreachable!("the length is asked for first")
+    }
+}
+
+#[test]
+fn a_panic_of_the_storage_library_while_opening_is_an_error() {
+    let refused = RedbStore::open_with_backend(Panicking, Options::default());
+    assert!(
+        matches!(&refused, Err(OpenError::Damaged { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]

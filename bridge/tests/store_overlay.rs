@@ -172,3 +172,30 @@ fn keys_that_only_grow_cannot_keep_the_sweep_from_coming_round() {
     }
     assert!(most <= 2 * 64 * 3 + 3, "{most} commits in redo");
 }
+
+#[test]
+fn restarts_cannot_keep_the_sweep_from_coming_round() {
+    let disk = FaultDisk::default();
+    let pace = Options {
+        rows_per_slice: 2,
+        ..Options::default()
+    };
+    let mut most = 0;
+    for number in 0..600_u32 {
+        let (mut store, _) = RedbStore::open_with_backend(disk.backend(), pace.clone()).unwrap();
+        let rows = vec![RowChange {
+            table: Table::Robots,
+            key: RowKey::from(number * 7_919 % 100),
+            value: Some(vec![1; 20]),
+        }];
+        let stats = store
+            .commit(Batch {
+                rows,
+                ..Batch::default()
+            })
+            .unwrap();
+        most = most.max(stats.redo_commits);
+        disk.crash(Tearing::Whole, || true);
+    }
+    assert!(most <= 2 * 64 * 2 + 2, "{most} commits in redo");
+}

@@ -52,9 +52,9 @@ fn run(disk: &FaultDisk, seed: u64, crashes: u64) -> Result<Seen, String> {
             }
         }
         if rng.random_bool(0.9) {
-            disk.power_off_after(rng.random_range(0..120));
+            disk.power_off_after(rng.random_range(0..300));
         }
-        for _ in 0..rng.random_range(0..12) {
+        for _ in 0..rng.random_range(0..30) {
             let batch = acknowledged.random_batch(&mut rng);
             let mut after = acknowledged.clone();
             after.apply(&batch);

@@ -7,7 +7,7 @@ use redb::{Durability, WriteTransaction};
 
 use super::batch::{Batch, HistoryEntry};
 use super::error::CommitError;
-use super::format::{self, Counters, HISTORY, META, META_REDO_FLOOR, REDO};
+use super::format::{self, Counters, HISTORY, REDO, SWEEP};
 use super::open::{Opened, Options};
 use super::pending::{Pending, SLICES, Value};
 use super::recover::Overlay;
@@ -69,7 +69,7 @@ impl RedbStore {
             counters: overlay.counters,
             frame: FrameWriter::default(),
             options,
-            rows_since_slice: 0,
+            rows_since_slice: overlay.rows_since_slice,
             poison: None,
         }
     }
@@ -190,7 +190,10 @@ impl RedbStore {
         if needed > needed_before {
             let mut redo = txn.open_table(REDO)?;
             redo.retain_in(..(needed, 0), |_, _| false)?;
-            txn.open_table(META)?.insert(META_REDO_FLOOR, needed)?;
+        }
+        if due > 0 {
+            let sweep = self.pending.encode_sweep();
+            txn.open_table(SWEEP)?.insert((), sweep.as_slice())?;
         }
         Ok(written)
     }

@@ -117,6 +117,9 @@ pub enum RedoError {
     /// The counters are absent or cannot be read.
     #[error("counters are missing")]
     NoCounters,
+    /// The state of the sweep is absent or impossible.
+    #[error("state of the sweep is missing")]
+    NoSweep,
     /// History and counters disagree.
     #[error("history ends before number {found}, the counters say {expected}")]
     History {

@@ -30,12 +30,14 @@ pub(super) const REDB_MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const META_SCHEMA: &str = "schema_version";
 pub(super) const META_MIN_READER: &str = "min_reader_version";
-pub(super) const META_REDO_FLOOR: &str = "redo_floor";
 
 pub(super) const HISTORY: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("history");
 
 /// (commit, part) to one chunk of that commit's frame.
 pub(super) const REDO: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("redo");
+
+/// One value: where the sweep stands.
+pub(super) const SWEEP: TableDefinition<'_, (), &[u8]> = TableDefinition::new("sweep");
 
 pub(super) const COUNTERS: RowTable = TableDefinition::new("counters");
 

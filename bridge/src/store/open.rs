@@ -16,11 +16,12 @@ use redb::{
 use super::commit::RedbStore;
 use super::error::OpenError;
 use super::format::{
-    self, DATABASE_FILE, HISTORY, META, META_MIN_READER, META_REDO_FLOOR, META_SCHEMA,
-    MIN_READER_VERSION, NEW_DATABASE_FILE, REDB_MAGIC, REDO, SCHEMA_VERSION,
+    self, DATABASE_FILE, HISTORY, META, META_MIN_READER, META_SCHEMA, MIN_READER_VERSION,
+    NEW_DATABASE_FILE, REDB_MAGIC, REDO, SCHEMA_VERSION, SWEEP,
 };
 use super::lock::{DirectoryLock, Refused};
 use super::peek::Peek;
+use super::pending::Pending;
 use super::recover::{self, Failure, Recovered};
 use super::table::Table;
 
@@ -207,9 +208,10 @@ fn initialise(db: &Database) -> Result<(), redb::Error> {
         let mut meta = txn.open_table(META)?;
         meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
         meta.insert(META_MIN_READER, MIN_READER_VERSION)?;
-        meta.insert(META_REDO_FLOOR, 1)?;
         txn.open_table(HISTORY)?;
         txn.open_table(REDO)?;
+        let sweep = Pending::before_the_first_commit().encode_sweep();
+        txn.open_table(SWEEP)?.insert((), sweep.as_slice())?;
         txn.open_table(format::COUNTERS)?;
         for table in Table::ALL {
             txn.open_table(format::definition(table))?;

@@ -9,6 +9,10 @@
 //! - a row that is not in the map has in its table the value of the newest commit.
 //!
 //! Hence the frames up to the first strip's commit hold nothing that is not in a table.
+//!
+//! The sweep is written down with each slice and goes on after a restart where it was. Began each
+//! start a new round, a server that is restarted often would never finish one, and its `redo`
+//! would grow for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeBounds;
@@ -20,6 +24,8 @@ pub(super) const SLICES: usize = 64;
 
 /// A row's newest value; `None` is a deleted row.
 pub(super) type Value = Option<Box<[u8]>>;
+
+const STRIP_BYTES: usize = 24;
 
 /// The unwritten rows.
 #[derive(Debug)]
@@ -41,9 +47,22 @@ struct Strip {
     written_up_to: u64,
 }
 
+impl Strip {
+    fn decode(bytes: &[u8; STRIP_BYTES]) -> Self {
+        let mut last = [0; 16];
+        let mut written_up_to = [0; 8];
+        last.copy_from_slice(&bytes[..16]);
+        written_up_to.copy_from_slice(&bytes[16..]);
+        Self {
+            last: Slot::from_bytes(last),
+            written_up_to: u64::from_be_bytes(written_up_to),
+        }
+    }
+}
+
 impl Pending {
-    /// Nothing pending, everything up to and including `commit` being in the tables.
-    pub(super) fn after(commit: u64) -> Self {
+    /// Nothing pending before the first commit.
+    pub(super) fn before_the_first_commit() -> Self {
         Self {
             rows: BTreeMap::new(),
             cursor: Slot::FIRST,
@@ -51,9 +70,55 @@ impl Pending {
             slices_left: SLICES,
             strips: VecDeque::from([Strip {
                 last: Slot::LAST,
-                written_up_to: commit,
+                written_up_to: 0,
             }]),
         }
+    }
+
+    /// Where the sweep stands, for the next start: how many slices are left of its round, then
+    /// each strip from the one at the cursor.
+    pub(super) fn encode_sweep(&self) -> Vec<u8> {
+        let mut sweep = Vec::with_capacity(1 + self.strips.len() * STRIP_BYTES);
+        // At most [`SLICES`].
+        sweep.push(u8::try_from(self.slices_left).unwrap_or(u8::MAX));
+        for strip in &self.strips {
+            sweep.extend_from_slice(&strip.last.to_bytes());
+            sweep.extend_from_slice(&strip.written_up_to.to_be_bytes());
+        }
+        sweep
+    }
+
+    /// Nothing pending yet, the sweep being where it was; `None` if that cannot be.
+    pub(super) fn resume(sweep: &[u8]) -> Option<Self> {
+        let (slices_left, strips) = sweep.split_first()?;
+        let slices_left = usize::from(*slices_left);
+        let (strips, rest) = strips.as_chunks::<STRIP_BYTES>();
+        let strips: VecDeque<Strip> = strips.iter().map(Strip::decode).collect();
+        let (front, back) = (strips.front()?, strips.back()?);
+        let rise = |a: &Strip, b: &Strip| {
+            a.written_up_to <= b.written_up_to && (a.last < b.last || a.last == Slot::LAST)
+        };
+        let pairs = strips.iter().zip(strips.iter().skip(1));
+        let rounds = strips
+            .iter()
+            .filter(|strip| strip.last == Slot::LAST)
+            .count();
+        let closed = back.last == Slot::LAST || back.last < front.last;
+        let fits = (1..=SLICES).contains(&slices_left) && rest.is_empty() && rounds == 1 && closed;
+        if !fits || !pairs.into_iter().all(|(a, b)| rise(a, b)) {
+            return None;
+        }
+        let cursor = match back.last {
+            Slot::LAST => Slot::FIRST,
+            last => last.next(),
+        };
+        Some(Self {
+            rows: BTreeMap::new(),
+            cursor,
+            ahead: 0,
+            slices_left,
+            strips,
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -108,8 +173,9 @@ impl Pending {
             .collect::<Vec<_>>();
         self.ahead -= slice.len();
         self.slices_left -= 1;
+        // The round's last slice takes all that is ahead.
         let end = match slice.last() {
-            Some((last, _)) if self.ahead > 0 && self.slices_left > 0 => *last,
+            Some((last, _)) if self.ahead > 0 => *last,
             _ => Slot::LAST,
         };
         self.pass(end, commit);
@@ -145,6 +211,11 @@ impl Pending {
     pub(super) fn written_up_to(&self) -> u64 {
         self.strips.front().map_or(0, |strip| strip.written_up_to)
     }
+
+    /// The commit in which the last slice was written; 0 before the first.
+    pub(super) fn last_slice(&self) -> u64 {
+        self.strips.back().map_or(0, |strip| strip.written_up_to)
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +235,7 @@ mod tests {
     /// rule of trimming after each.
     fn sweep(seed: u64, keys: u32, slice_share: f64) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut pending = Pending::after(0);
+        let mut pending = Pending::before_the_first_commit();
         let mut tables: BTreeMap<Slot, u64> = BTreeMap::new();
         let mut newest: BTreeMap<Slot, u64> = BTreeMap::new();
         let mut rounds = 0;
@@ -174,6 +245,8 @@ mod tests {
                 pending.put(slot, value(commit));
                 newest.insert(slot, commit);
             }
+            pending.put(Slot::COUNTERS, value(commit));
+            newest.insert(Slot::COUNTERS, commit);
             if rng.random_bool(slice_share) {
                 for (slot, value) in pending.take_slice(commit) {
                     let commit = value.unwrap().as_ref().try_into().unwrap();
@@ -207,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_round_ends_after_its_slices_whatever_is_put_in_meanwhile() {
-        let mut pending = Pending::after(0);
+        let mut pending = Pending::before_the_first_commit();
         let mut key = 0_u32;
         for commit in 1..=SLICES as u64 {
             for _ in 0..1_000 {
@@ -225,10 +298,34 @@ mod tests {
     #[test]
     fn recovery_keeps_the_value_that_was_put_in_first() {
         let slot = Slot::new(Table::Images, RowKey::from(1_u32));
-        let mut pending = Pending::after(7);
+        let mut pending = Pending::before_the_first_commit();
         pending.put_older(slot, None);
         pending.put_older(slot, Some(b"older"));
         assert_eq!(pending.get(slot), Some(&None));
-        assert_eq!(pending.written_up_to(), 7);
+    }
+
+    #[test]
+    fn a_sweep_goes_on_where_it_was_and_one_that_cannot_be_is_refused() {
+        let mut pending = Pending::before_the_first_commit();
+        for commit in 1..=200 {
+            for key in 0..40_u32 {
+                let slot = Slot::new(Table::Robots, RowKey::from(key * 31 % 97));
+                pending.put(slot, value(commit));
+            }
+            pending.take_slice(commit);
+            let sweep = pending.encode_sweep();
+            let resumed = Pending::resume(&sweep).unwrap();
+            assert_eq!(resumed.encode_sweep(), sweep);
+            assert_eq!(resumed.cursor, pending.cursor);
+            assert_eq!(resumed.written_up_to(), pending.written_up_to());
+            assert_eq!(resumed.last_slice(), commit);
+            assert!(Pending::resume(&sweep[..sweep.len() - 1]).is_none());
+            assert!(Pending::resume(&sweep[..1]).is_none());
+            let mut swapped = sweep.clone();
+            if swapped.len() > 2 * STRIP_BYTES {
+                swapped[1..=2 * STRIP_BYTES].rotate_left(STRIP_BYTES);
+                assert!(Pending::resume(&swapped).is_none(), "commit {commit}");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::error::RedoError;
-use super::format::{COUNTERS, Counters, HISTORY, META, META_REDO_FLOOR, REDO};
+use super::format::{COUNTERS, Counters, HISTORY, REDO, SWEEP};
 use super::pending::Pending;
 use super::redo::{self, Chunk};
 use super::table::Slot;
@@ -48,18 +48,20 @@ impl<E: Into<redb::Error>> From<E> for Failure {
 pub(super) struct Overlay {
     pub(super) pending: Pending,
     pub(super) counters: Counters,
+    /// Rows changed since the last slice.
+    pub(super) rows_since_slice: usize,
     pub(super) redo_commits: u64,
 }
 
 pub(super) fn overlay(db: &Database) -> Result<Overlay, Failure> {
     let txn = db.begin_read()?;
-    let floor = txn
-        .open_table(META)?
-        .get(META_REDO_FLOOR)?
-        .map(|floor| floor.value())
-        .ok_or(Failure::Redo(RedoError::NoCounters))?;
-    let mut pending = Pending::after(floor.saturating_sub(1));
-    let frames = read_frames(&txn, &mut pending)?;
+    let mut pending = txn
+        .open_table(SWEEP)?
+        .get(())?
+        .and_then(|sweep| Pending::resume(sweep.value()))
+        .ok_or(Failure::Redo(RedoError::NoSweep))?;
+    let floor = pending.written_up_to().saturating_add(1);
+    let (frames, rows_since_slice) = read_frames(&txn, &mut pending)?;
     let counters = read_counters(&txn, &pending, floor)?;
     // Both ends must fit: a frame missing at the front was trimmed too early, one missing at the
     // end would take an acknowledged batch with it.
@@ -82,16 +84,18 @@ pub(super) fn overlay(db: &Database) -> Result<Overlay, Failure> {
     check_history(&txn, &counters)?;
     Ok(Overlay {
         pending,
+        rows_since_slice,
         redo_commits: counters.commit + 1 - first,
         counters,
     })
 }
 
-/// Lays all frames over nothing; returns the first and the newest commit among them.
-fn read_frames(
-    txn: &ReadTransaction,
-    pending: &mut Pending,
-) -> Result<Option<(u64, u64)>, Failure> {
+/// The first and the newest commit in `redo`, if any, and how many rows changed since the last
+/// slice.
+type Read = (Option<(u64, u64)>, usize);
+
+/// Lays all frames over nothing.
+fn read_frames(txn: &ReadTransaction, pending: &mut Pending) -> Result<Read, Failure> {
     let mut frames = Frames::default();
     for chunk in txn.open_table(REDO)?.range::<(u64, u32)>(..)?.rev() {
         let (key, value) = chunk?;
@@ -103,7 +107,7 @@ fn read_frames(
     }
     match frames.partial {
         Some(Partial { commit, .. }) => Err(Failure::Redo(RedoError::Incomplete { commit })),
-        None => Ok(frames.ends),
+        None => Ok((frames.ends, frames.rows_since_slice)),
     }
 }
 
@@ -112,6 +116,7 @@ fn read_frames(
 struct Frames {
     /// The oldest and the newest commit whose frames are complete.
     ends: Option<(u64, u64)>,
+    rows_since_slice: usize,
     partial: Option<Partial>,
 }
 
@@ -149,7 +154,11 @@ impl Frames {
             self.partial = Some(frame);
             return Ok(());
         }
-        lay(commit, &frame.pieces, pending)?;
+        let rows = lay(commit, &frame.pieces, pending)?;
+        if commit > pending.last_slice() {
+            // The counters do not count: they change with every commit.
+            self.rows_since_slice += rows.saturating_sub(1);
+        }
         self.ends = Some((commit, self.ends.map_or(commit, |(_, newest)| newest)));
         Ok(())
     }
@@ -170,8 +179,8 @@ impl Frames {
     }
 }
 
-/// Lays one frame under what newer frames have put in.
-fn lay(commit: u64, pieces: &[Vec<u8>], pending: &mut Pending) -> Result<(), RedoError> {
+/// Lays one frame under what newer frames have put in, and returns how many rows it has.
+fn lay(commit: u64, pieces: &[Vec<u8>], pending: &mut Pending) -> Result<usize, RedoError> {
     let mut body = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
     for piece in pieces.iter().rev() {
         body.extend_from_slice(piece);
@@ -179,10 +188,10 @@ fn lay(commit: u64, pieces: &[Vec<u8>], pending: &mut Pending) -> Result<(), Red
     let mut rows: Vec<(Slot, Option<&[u8]>)> = Vec::new();
     redo::for_each_row(commit, &body, |slot, value| rows.push((slot, value)))?;
     // A row may change twice in one commit; the later value holds.
-    for (slot, value) in rows.into_iter().rev() {
-        pending.put_older(slot, value);
+    for (slot, value) in rows.iter().rev() {
+        pending.put_older(*slot, *value);
     }
-    Ok(())
+    Ok(rows.len())
 }
 
 fn read_counters(

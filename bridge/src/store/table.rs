@@ -212,6 +212,14 @@ impl Slot {
         Self((u128::from(table_number) << 104) | key.packed)
     }
 
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
     pub(super) fn table_number(self) -> u8 {
         self.0.to_be_bytes()[2]
     }
