@@ -2,6 +2,15 @@
 //!
 //! - [`model`]: one robot as a pure state machine in virtual time.
 //! - [`profile`]: how robots behave, from TOML.
+//! - [`fleet`]: who is simulated.
+//! - [`driver`]: the model on real connections.
+//! - [`cli`]: the command line, which other programs can embed.
+//!
+//! Invariant: `model`, `profile` and `fleet` know no tokio, no clock and no sockets. Nothing here is
+//! part of a server.
 
+pub mod cli;
+pub mod driver;
+pub mod fleet;
 pub mod model;
 pub mod profile;

@@ -65,7 +65,7 @@ pub use config::{EcuConfig, Protocol, RobotConfig};
 pub use io::{
     Artifact, Downlink, FetchError, FetchId, ImageLabel, Input, Message, Output, PublishId,
 };
-pub use truth::{Image, OperationRecord, RealOutcome, Truth, Violation};
+pub use truth::{Image, OperationRecord, RealOutcome, Totals, Truth, Violation};
 
 /// One simulated robot.
 #[derive(Debug, Clone)]

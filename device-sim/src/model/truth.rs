@@ -122,13 +122,25 @@ pub enum Violation {
     },
 }
 
+/// How much happened to a robot, also what no longer fits into the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Operations that it was asked for.
+    pub started: u64,
+    /// Of those, over.
+    pub ended: u64,
+    /// Of those, the image runs.
+    pub installed: u64,
+    /// Violations.
+    pub violations: u64,
+}
+
 /// The ground truth of one robot.
 #[derive(Debug, Clone, Default)]
 pub struct Truth {
     operations: Vec<OperationRecord>,
     violations: Vec<Violation>,
-    forgotten_operations: u64,
-    forgotten_violations: u64,
+    totals: Totals,
 }
 
 impl Truth {
@@ -147,14 +159,26 @@ impl Truth {
     /// How many operations and violations did not fit any more.
     #[must_use]
     pub fn forgotten(&self) -> (u64, u64) {
-        (self.forgotten_operations, self.forgotten_violations)
+        let (operations, violations) = (self.operations.len(), self.violations.len());
+        let Totals {
+            started,
+            violations: violated,
+            ..
+        } = self.totals;
+        (started - operations as u64, violated - violations as u64)
+    }
+
+    /// How much happened in all.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
     }
 
     pub(super) fn begin(&mut self, now: u64, operation: Uuid, ecu: &str) {
         if self.operations.len() == REMEMBERED_MAX {
             self.operations.remove(0);
-            self.forgotten_operations += 1;
         }
+        self.totals.started += 1;
         self.operations.push(OperationRecord {
             operation,
             ecu: ecu.to_owned(),
@@ -170,13 +194,14 @@ impl Truth {
         if let Some(record) = running.find(|record| record.outcome.is_none()) {
             record.ended_ms = Some(now);
             record.outcome = Some(outcome);
+            self.totals.ended += 1;
+            self.totals.installed += u64::from(outcome == RealOutcome::Installed);
         }
     }
 
     pub(super) fn violated(&mut self, violation: Violation) {
-        if self.violations.len() == REMEMBERED_MAX {
-            self.forgotten_violations += 1;
-        } else {
+        self.totals.violations += 1;
+        if self.violations.len() < REMEMBERED_MAX {
             self.violations.push(violation);
         }
     }

@@ -1,0 +1,230 @@
+//! Arguments, and what they mean together.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use crate::driver::{Broker, MqttVersion, Pace, RunOptions, TimeScale, Until};
+use crate::fleet::{self, CredentialsError, Origin, ProtocolChoice};
+use crate::profile::{Profile, ProfileError};
+
+/// Run a fleet of simulated robots against an MQTT broker.
+///
+/// Without a credentials file the robots are called sim-00001, sim-00002, … and connect with the
+/// password "dev", which a server started with --dev accepts. Their ECUs are: the primary main
+/// (hardware id compute), then motor-1 and motor-2 (both of hardware id motor), lidar, arm, gripper,
+/// then extra-6 and so on (hardware id extra). Each runs version 1.0.0 of HARDWARE_ID-os.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Address of a broker, mqtt://HOST[:PORT]. Several addresses are taken in turn, which allows
+    /// more connections than one address has ports.
+    #[arg(long, value_name = "URL", required = true, num_args = 1.., value_parser = parse_broker)]
+    pub broker: Vec<Broker>,
+
+    /// How many robots; with a credentials file at most so many of its lines.
+    #[arg(long, value_name = "N")]
+    pub robots: Option<usize>,
+
+    /// ECUs of each generated robot, 1 to 32.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub ecus: u16,
+
+    /// Behaviour, a TOML file; device-sim/profiles/default.toml explains every key.
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+
+    /// Seed of everything that is left to chance.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// What generated robots speak.
+    #[arg(long, value_enum, default_value_t)]
+    pub protocol: ProtocolChoice,
+
+    /// MQTT version of native robots; Edgehog devices speak 3.1.1.
+    #[arg(long, value_enum, default_value_t)]
+    pub mqtt: MqttVersion,
+
+    /// First level of every topic.
+    #[arg(long, value_name = "NAME", default_value = "fleet")]
+    pub realm: String,
+
+    /// Robots and their secrets, one JSON object per line as `rollcall robot add --json` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+
+    /// How many times faster than the wall clock the robots live.
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = parse_scale)]
+    pub time_scale: TimeScale,
+
+    /// Attempts to connect per second, all robots together.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connect_rate: u32,
+
+    /// Number of every robot's first start; must rise from run to run. Default: seconds since 1970.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub first_boot: Option<u64>,
+
+    /// End after this time, such as 60s.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// End when robots have worked and then all have been idle for three seconds.
+    #[arg(long, conflicts_with = "duration")]
+    pub stop_when_idle: bool,
+
+    /// End when standard input closes.
+    #[arg(long)]
+    pub until_stdin_closes: bool,
+
+    /// End with one line of JSON on standard output: figures, and every robot's real outcomes.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show no progress.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// How long a fleet must be idle to be done.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// Why arguments cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgsError {
+    /// Neither a number of robots nor a credentials file.
+    #[error("how many robots? give --robots or --credentials")]
+    NoFleet,
+    /// The realm is not of Astarte's grammar.
+    #[error("realm {0:?} is not [a-z][a-z0-9]{{0,47}}")]
+    BadRealm(String),
+    /// The credentials file cannot be opened.
+    #[error("open credentials {path}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The credentials file cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+impl RunArgs {
+    /// Reads the files that the arguments name and puts everything together.
+    ///
+    /// # Errors
+    /// Says which argument or file cannot be used, and why.
+    pub fn options(&self) -> Result<RunOptions, ArgsError> {
+        if !rollcall_proto::ident::is_realm(&self.realm) {
+            return Err(ArgsError::BadRealm(self.realm.clone()));
+        }
+        let profile = match &self.profile {
+            Some(path) => Profile::load(path)?,
+            None => Profile::default(),
+        };
+        let first_boot = self.first_boot.unwrap_or_else(seconds_since_1970);
+        let origin = Origin {
+            seed: self.seed,
+            first_boot,
+        };
+        let fleet = match (&self.credentials, self.robots) {
+            (None, None) => return Err(ArgsError::NoFleet),
+            (None, Some(robots)) => {
+                fleet::generate(robots, usize::from(self.ecus), self.protocol, origin)
+            }
+            (Some(path), robots) => {
+                let file = File::open(path).map_err(|source| ArgsError::Open {
+                    path: path.clone(),
+                    source,
+                })?;
+                let mut fleet = fleet::read_credentials(BufReader::new(file), origin)?;
+                fleet.truncate(robots.unwrap_or(usize::MAX));
+                fleet
+            }
+        };
+        let until = match (self.duration, self.stop_when_idle) {
+            (Some(duration), _) => Until::Elapsed(duration),
+            (None, true) => Until::Idle(IDLE),
+            (None, false) => Until::Stopped,
+        };
+        Ok(RunOptions {
+            brokers: self.broker.clone(),
+            realm: self.realm.clone(),
+            fleet,
+            profile,
+            mqtt: self.mqtt,
+            time_scale: self.time_scale,
+            pace: Pace {
+                per_second: self.connect_rate,
+                ..Pace::default()
+            },
+            until,
+        })
+    }
+}
+
+fn seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_secs().max(1))
+}
+
+fn parse_broker(text: &str) -> Result<Broker, String> {
+    let address = text
+        .strip_prefix("mqtt://")
+        .ok_or_else(|| "a broker is given as mqtt://HOST[:PORT]".to_owned())?;
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "1883"));
+    let port = port
+        .parse()
+        .map_err(|_| format!("{port:?} is not a port"))?;
+    if host.is_empty() || host.contains('/') {
+        return Err(format!("{host:?} is not a host"));
+    }
+    Ok(Broker {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn parse_scale(text: &str) -> Result<TimeScale, String> {
+    let factor = text.parse().ok().and_then(TimeScale::new);
+    factor.ok_or_else(|| "a factor is above 0 and at most 1,000,000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_are_urls_with_an_optional_port() {
+        let broker = |host: &str, port| {
+            Ok(Broker {
+                host: host.to_owned(),
+                port,
+            })
+        };
+        assert_eq!(
+            parse_broker("mqtt://127.0.0.1:2883"),
+            broker("127.0.0.1", 2883)
+        );
+        assert_eq!(parse_broker("mqtt://localhost"), broker("localhost", 1883));
+        for bad in [
+            "127.0.0.1:1883",
+            "mqtt://",
+            "mqtt://h:99999",
+            "mqtts://h:1",
+            "mqtt://h/x:1",
+        ] {
+            assert!(parse_broker(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! One robot's task: performs what the model wants, tells it what happened.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rollcall_proto::Status;
+use rollcall_proto::native::RequestKind;
+use rollcall_proto::topic::Base;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::connection::{Connection, Happening};
+use super::report::RobotReport;
+use super::wire::Target;
+use super::{MqttVersion, Shared};
+use crate::model::{
+    Artifact, Downlink, FetchError, FetchId, Input, Message, Output, Protocol, PublishId, Robot,
+    Totals,
+};
+
+/// How long a robot tries to hang up politely.
+pub(super) const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// How long a robot waits for CONNACK. Longer than rumqttc's own limit, which says more.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Lives until told to hang up.
+pub(super) async fn live(
+    index: usize,
+    shared: Arc<Shared>,
+    mut hang_up: watch::Receiver<bool>,
+) -> RobotReport {
+    let mut task = Task::new(index, shared);
+    tokio::select! {
+        () = task.run() => {}
+        // An error means that the run itself is gone.
+        _ = hang_up.wait_for(|told| *told) => {}
+    }
+    task.finish().await
+}
+
+struct Task {
+    index: usize,
+    shared: Arc<Shared>,
+    robot: Robot,
+    connection: Option<Connection>,
+    /// Attempts to connect so far; each takes the next broker.
+    attempts: usize,
+    fetch: Option<(FetchId, JoinHandle<Result<Artifact, FetchError>>)>,
+    /// An Update whose acceptance is being timed.
+    request: Option<(Uuid, Instant, Option<PublishId>)>,
+    totals: Totals,
+    was: (bool, bool),
+}
+
+/// What woke the task.
+enum Wake {
+    Connection(Result<Happening, String>),
+    Fetched(FetchId, Result<Artifact, FetchError>),
+    Timer,
+}
+
+impl Task {
+    fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let config = shared.options.fleet[index].config.clone();
+        let robot = Robot::new(config, shared.profile.clone());
+        Self {
+            index,
+            shared,
+            robot,
+            connection: None,
+            attempts: 0,
+            fetch: None,
+            request: None,
+            totals: Totals::default(),
+            was: (false, false),
+        }
+    }
+
+    async fn run(&mut self) {
+        loop {
+            self.perform().await;
+            self.count();
+            let input = match self.wait().await {
+                Wake::Timer => None,
+                Wake::Fetched(fetch, result) => Some(self.fetched(fetch, result)),
+                Wake::Connection(Ok(happening)) => self.happened(happening),
+                Wake::Connection(Err(error)) => {
+                    self.shared.stats.connections_lost.fetch_add(1, Relaxed);
+                    Some(self.lost(error))
+                }
+            };
+            let now = self.shared.clock.now_ms();
+            match input {
+                Some(input) => self.robot.handle(now, input),
+                None => self.robot.handle_timeout(now),
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let deadline = self
+            .robot
+            .poll_timeout()
+            .map(|at| self.shared.clock.instant_of(at));
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let network = async {
+            match self.connection.as_mut() {
+                Some(connection) => {
+                    connection.pump();
+                    connection.next().await
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let fetched = async {
+            match self.fetch.as_mut() {
+                Some((fetch, task)) => (*fetch, task.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            happening = network => Wake::Connection(happening),
+            () = timer => Wake::Timer,
+            (fetch, result) = fetched => {
+                let crashed = |error: tokio::task::JoinError| FetchError::Network(error.to_string());
+                Wake::Fetched(fetch, result.map_err(crashed).and_then(|result| result))
+            }
+        }
+    }
+
+    /// Performs every output of the model.
+    async fn perform(&mut self) {
+        while let Some(output) = self.robot.poll_output() {
+            match output {
+                Output::Connect { clean_session } => {
+                    let input = self.connect(clean_session).await;
+                    self.robot.handle(self.shared.clock.now_ms(), input);
+                }
+                Output::Disconnect { graceful } => self.disconnect(graceful).await,
+                Output::Subscribe(filters) => self.subscribe(&filters),
+                Output::Publish { id, message } => self.publish(id, &message),
+                Output::Fetch {
+                    fetch,
+                    operation,
+                    url,
+                } => {
+                    let shared = self.shared.clone();
+                    let task =
+                        tokio::spawn(async move { shared.http.fetch(operation, &url).await });
+                    self.fetch = Some((fetch, task));
+                }
+                Output::AbandonFetch(_) => self.abandon_fetch(),
+            }
+        }
+    }
+
+    async fn connect(&mut self, clean_session: bool) -> Input {
+        let shared = self.shared.clone();
+        let _turn = shared.gate.enter().await;
+        let began = Instant::now();
+        let mut connection = Connection::open(self.target(clean_session));
+        self.attempts += 1;
+        let answer = match tokio::time::timeout(CONNECT_MAX, connection.next()).await {
+            Ok(answer) => answer,
+            Err(_) => Err("broker is silent".to_owned()),
+        };
+        match answer {
+            Ok(Happening::Connected { session_present }) => {
+                shared.stats.connects.fetch_add(1, Relaxed);
+                shared.stats.connect_time.record(began.elapsed());
+                self.connection = Some(connection);
+                Input::Connected { session_present }
+            }
+            Ok(_) => self.refused("broker did not begin with CONNACK".to_owned()),
+            Err(error) => self.refused(error),
+        }
+    }
+
+    fn refused(&mut self, error: String) -> Input {
+        self.shared.stats.connect_failures.fetch_add(1, Relaxed);
+        self.lost(error)
+    }
+
+    fn lost(&mut self, error: String) -> Input {
+        tracing::debug!(robot = self.robot.id(), error, "connection is gone");
+        self.shared.stats.failed(error);
+        self.connection = None;
+        Input::Disconnected
+    }
+
+    fn target(&self, clean_session: bool) -> Target {
+        let options = &self.shared.options;
+        // Each attempt takes the next address, so that one that is down strands nobody.
+        let broker = &options.brokers[(self.index + self.attempts) % options.brokers.len()];
+        let v5 = match (self.robot.protocol(), options.mqtt) {
+            (Protocol::Edgehog, _) | (_, MqttVersion::V3) => false,
+            (_, MqttVersion::V5) => true,
+            (_, MqttVersion::Mixed) => self.index % 2 == 1,
+        };
+        Target {
+            host: broker.host.clone(),
+            port: broker.port,
+            client_id: self.base().to_string(),
+            secret: options.fleet[self.index].secret.clone(),
+            clean_session,
+            v5,
+        }
+    }
+
+    fn base(&self) -> Base<'_> {
+        Base {
+            realm: &self.shared.options.realm,
+            robot: self.robot.id(),
+        }
+    }
+
+    async fn disconnect(&mut self, graceful: bool) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        if graceful {
+            connection.pump();
+            // A broker that does not take the goodbye in time does not get one.
+            let _ = tokio::time::timeout(FAREWELL_MAX, connection.close()).await;
+        }
+    }
+
+    fn subscribe(&mut self, filters: &[(&'static str, u8)]) {
+        let base = self.base();
+        let filters = filters
+            .iter()
+            .map(|(rest, qos)| (format!("{base}/{rest}"), *qos))
+            .collect();
+        if let Some(connection) = self.connection.as_mut() {
+            connection.subscribe(filters);
+        }
+    }
+
+    fn publish(&mut self, id: PublishId, message: &Message) {
+        if let (Message::Event { event, .. }, Some((operation, _, accepted))) =
+            (message, self.request.as_mut())
+            && event.operation == *operation
+            && event.status == Status::Acknowledged
+        {
+            *accepted = Some(id);
+        }
+        let topic = message.topic(&self.base());
+        if let Some(connection) = self.connection.as_mut() {
+            self.shared.stats.published.fetch_add(1, Relaxed);
+            connection.publish(id, topic, message.qos(), message.payload());
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) -> Option<Input> {
+        let stats = &self.shared.stats;
+        match happening {
+            Happening::Nothing | Happening::Connected { .. } => None,
+            Happening::Message { topic, payload } => {
+                stats.received.fetch_add(1, Relaxed);
+                let message = Downlink::parse(&self.base(), &topic, &payload);
+                if let Downlink::Request { request, .. } = &message
+                    && request.kind == RequestKind::Update
+                {
+                    self.request = Some((request.operation, Instant::now(), None));
+                }
+                Some(Input::Received(message))
+            }
+            Happening::Acknowledged { id, after, refused } => {
+                stats.acknowledged.fetch_add(1, Relaxed);
+                stats.refused.fetch_add(u64::from(refused), Relaxed);
+                stats.publish_time.record(after);
+                if let Some((_, came, Some(accepted))) = self.request
+                    && accepted == id
+                {
+                    stats.request_time.record(came.elapsed());
+                    self.request = None;
+                }
+                Some(Input::Acknowledged(id))
+            }
+        }
+    }
+
+    fn fetched(&mut self, fetch: FetchId, result: Result<Artifact, FetchError>) -> Input {
+        self.fetch = None;
+        let stats = &self.shared.stats;
+        match &result {
+            Ok(artifact) => {
+                stats.downloads.fetch_add(1, Relaxed);
+                stats.downloaded_bytes.fetch_add(artifact.size, Relaxed);
+            }
+            Err(error) => {
+                stats.downloads_failed.fetch_add(1, Relaxed);
+                stats.failed(error.to_string());
+            }
+        }
+        Input::Fetched { fetch, result }
+    }
+
+    fn abandon_fetch(&mut self) {
+        if let Some((_, task)) = self.fetch.take() {
+            task.abort();
+        }
+    }
+
+    /// Brings the shared counters up to date with the robot.
+    fn count(&mut self) {
+        let totals = self.robot.truth().totals();
+        self.shared.stats.advance(self.totals, totals);
+        self.totals = totals;
+        let is = (self.robot.is_connected(), self.robot.is_settled());
+        self.shared.stats.connected.change(self.was.0, is.0);
+        self.shared.stats.settled.change(self.was.1, is.1);
+        self.was = is;
+    }
+
+    async fn finish(mut self) -> RobotReport {
+        let report = RobotReport::of(&self.robot);
+        self.count();
+        self.abandon_fetch();
+        self.disconnect(true).await;
+        report
+    }
+}
