@@ -26,15 +26,15 @@ struct Flight {
     counted: bool,
 }
 
-/// The answer that a flight waits for.
+/// How far a flight has come.
 #[derive(Debug)]
 enum Stage {
-    /// Sent with QoS 1.
-    PubAck(Delivery),
-    /// Sent with QoS 2.
-    PubRec(Delivery),
-    /// Released; the message itself is no longer needed.
-    PubComp,
+    /// Waits for PUBACK.
+    Unacknowledged(Delivery),
+    /// Waits for PUBREC.
+    Unreceived(Delivery),
+    /// Waits for PUBCOMP; the message itself is no longer needed.
+    Released,
 }
 
 /// Something to send again after a resume.
@@ -66,9 +66,9 @@ impl Outbound {
     pub(crate) fn start(&mut self, delivery: Delivery) -> u16 {
         let packet_id = self.free_id();
         let stage = if delivery.qos == QoS::ExactlyOnce {
-            Stage::PubRec(delivery)
+            Stage::Unreceived(delivery)
         } else {
-            Stage::PubAck(delivery)
+            Stage::Unacknowledged(delivery)
         };
         self.counted += 1;
         self.flights.push_back(Flight {
@@ -93,8 +93,8 @@ impl Outbound {
     /// The connection ended: nothing is on the wire, and what must not outlive it is dropped.
     pub(crate) fn rest(&mut self) {
         self.flights.retain(|flight| match &flight.stage {
-            Stage::PubAck(delivery) | Stage::PubRec(delivery) => !delivery.transient,
-            Stage::PubComp => true,
+            Stage::Unacknowledged(delivery) | Stage::Unreceived(delivery) => !delivery.transient,
+            Stage::Released => true,
         });
         for flight in &mut self.flights {
             flight.sent = false;
@@ -112,7 +112,7 @@ impl Outbound {
         let flight = self.flights.iter_mut().find(|flight| !flight.sent)?;
         let packet_id = flight.packet_id;
         let resend = match &flight.stage {
-            Stage::PubAck(delivery) | Stage::PubRec(delivery) => {
+            Stage::Unacknowledged(delivery) | Stage::Unreceived(delivery) => {
                 if self.counted >= window {
                     return None;
                 }
@@ -123,7 +123,7 @@ impl Outbound {
                     delivery: delivery.clone(),
                 }
             }
-            Stage::PubComp => Resend::Release { packet_id },
+            Stage::Released => Resend::Release { packet_id },
         };
         flight.sent = true;
         self.unsent -= 1;
@@ -136,11 +136,11 @@ impl Outbound {
             return Ok(());
         };
         match self.flights[position].stage {
-            Stage::PubAck(_) => {
+            Stage::Unacknowledged(_) => {
                 self.remove(position);
                 Ok(())
             }
-            Stage::PubRec(_) | Stage::PubComp => Err(WrongAnswer),
+            Stage::Unreceived(_) | Stage::Released => Err(WrongAnswer),
         }
     }
 
@@ -155,13 +155,13 @@ impl Outbound {
         };
         let flight = &mut self.flights[position];
         match flight.stage {
-            Stage::PubAck(_) => Err(WrongAnswer),
-            Stage::PubRec(_) if code.is_error() => {
+            Stage::Unacknowledged(_) => Err(WrongAnswer),
+            Stage::Unreceived(_) if code.is_error() => {
                 self.remove(position);
                 Ok(Received::Refused)
             }
-            Stage::PubRec(_) | Stage::PubComp => {
-                flight.stage = Stage::PubComp;
+            Stage::Unreceived(_) | Stage::Released => {
+                flight.stage = Stage::Released;
                 if !flight.sent {
                     flight.sent = true;
                     self.unsent -= 1;
@@ -177,11 +177,11 @@ impl Outbound {
             return Ok(());
         };
         match self.flights[position].stage {
-            Stage::PubComp => {
+            Stage::Released => {
                 self.remove(position);
                 Ok(())
             }
-            Stage::PubAck(_) | Stage::PubRec(_) => Err(WrongAnswer),
+            Stage::Unacknowledged(_) | Stage::Unreceived(_) => Err(WrongAnswer),
         }
     }
 
