@@ -1,0 +1,257 @@
+//! Images: added by URL, or by uploading the file.
+
+use super::Context;
+use super::error::{ApiError, unexpected_reply};
+use super::request::{Json, Operator, PageQuery, Path, Query, Viewer};
+use super::views::{ImageView, Page};
+use crate::artifacts::Stored;
+use crate::hex;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, StatusCode};
+use rollcall_engine::{
+    Actor, Command, HardwareId, ImageRef, ImageSpec, Model, NameError, Refusal, Reply,
+};
+use serde::{Deserialize, Serialize};
+
+/// An image that lies elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewImage {
+    /// `NAME@VERSION`
+    pub image: String,
+    /// The boards that it runs on.
+    pub hardware_ids: Vec<String>,
+    /// The only model that it is meant for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The build id that must be reported after the update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// Where robots fetch it.
+    pub url: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the file, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// What is said of an uploaded file in the query.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UploadQuery {
+    /// The boards that it runs on, separated by commas.
+    hardware: String,
+    model: Option<String>,
+    build_id: Option<String>,
+    /// Refuse the file if it is another.
+    sha256: Option<String>,
+}
+
+fn digest(text: &str) -> Result<[u8; 32], ApiError> {
+    let error = || {
+        let found: String = text.chars().take(80).collect();
+        ApiError::invalid(format!(
+            "sha256 {found:?} is not valid: write 64 hexadecimal digits"
+        ))
+    };
+    hex::decode(&text.to_ascii_lowercase()).ok_or_else(error)
+}
+
+/// What an image is, apart from its file.
+struct Description {
+    reference: ImageRef,
+    hardware_ids: Vec<HardwareId>,
+    model: Option<Model>,
+    build_id: Option<String>,
+}
+
+impl Description {
+    fn new<'a>(
+        image: &str,
+        hardware_ids: impl Iterator<Item = &'a str>,
+        model: Option<&str>,
+        build_id: Option<String>,
+    ) -> Result<Self, ApiError> {
+        let hardware_ids = hardware_ids.map(HardwareId::new);
+        if build_id
+            .as_ref()
+            .is_some_and(|id| id.is_empty() || id.len() > 256)
+        {
+            return Err(ApiError::invalid(
+                "build_id is not valid: use 1 to 256 bytes",
+            ));
+        }
+        Ok(Self {
+            reference: image
+                .parse()
+                .map_err(|error: String| ApiError::invalid(error))?,
+            hardware_ids: hardware_ids
+                .collect::<Result<_, NameError>>()
+                .map_err(ApiError::invalid)?,
+            model: model
+                .map(Model::new)
+                .transpose()
+                .map_err(ApiError::invalid)?,
+            build_id,
+        })
+    }
+
+    fn spec(self, url: String, hosted: bool, size: u64, sha256: [u8; 32]) -> ImageSpec {
+        ImageSpec {
+            reference: self.reference,
+            hardware_ids: self.hardware_ids,
+            model: self.model,
+            build_id: self.build_id,
+            url,
+            hosted,
+            size,
+            sha256,
+        }
+    }
+}
+
+type Added = Result<(StatusCode, axum::Json<ImageView>), ApiError>;
+
+async fn add_image(context: &Context, by: Actor, spec: ImageSpec) -> Added {
+    let Reply::Image(key) = context.bridge.command(by, Command::AddImage(spec)).await? else {
+        return Err(unexpected_reply());
+    };
+    let artifacts = context.artifacts.clone();
+    let image = context.bridge.query(move |view| {
+        view.state
+            .image(key)
+            .map(|image| ImageView::new(&artifacts, image))
+    });
+    let image = image.await?.ok_or_else(unexpected_reply)?;
+    Ok((StatusCode::CREATED, axum::Json(image)))
+}
+
+/// `POST /v1/images`: an image that lies elsewhere.
+pub(super) async fn add(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Json(image): Json<NewImage>,
+) -> Added {
+    let hardware_ids = image.hardware_ids.iter().map(String::as_str);
+    let model = image.model.as_deref();
+    let description = Description::new(&image.image, hardware_ids, model, image.build_id.clone())?;
+    let spec = description.spec(image.url, false, image.size, digest(&image.sha256)?);
+    add_image(&context, by, spec).await
+}
+
+/// `POST /v1/images/{image}/file`: an image whose file is the body.
+pub(super) async fn upload(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Path(image): Path<String>,
+    Query(query): Query<UploadQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Added {
+    let hardware_ids = query.hardware.split(',').map(str::trim);
+    let description =
+        Description::new(&image, hardware_ids, query.model.as_deref(), query.build_id)?;
+    let expected = query.sha256.as_deref().map(digest).transpose()?;
+    refuse_existing(&context, &description.reference).await?;
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let stored = context.artifacts.store(body, announced).await?;
+    // From here on the client's going away must change nothing: the command may be durable already.
+    let finish = async move {
+        let added = finish(&context, by, description, expected, &stored).await;
+        if added.is_err() {
+            context.artifacts.discard(&stored).await;
+        }
+        added
+    };
+    tokio::spawn(finish)
+        .await
+        .map_err(|error| super::error::internal(&error))?
+}
+
+async fn finish(
+    context: &Context,
+    by: Actor,
+    description: Description,
+    expected: Option<[u8; 32]>,
+    stored: &Stored,
+) -> Added {
+    if expected.is_some_and(|expected| expected != stored.sha256) {
+        let message = format!(
+            "the file has the SHA-256 {}, not the one that was named",
+            hex::encode(&stored.sha256)
+        );
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "digest_mismatch",
+            message,
+        ));
+    }
+    let spec = description.spec(stored.token.clone(), true, stored.size, stored.sha256);
+    add_image(context, by, spec).await
+}
+
+/// Says so before gigabytes were sent in vain; the command has the last word.
+async fn refuse_existing(context: &Context, reference: &ImageRef) -> Result<(), ApiError> {
+    let image = reference.clone();
+    if context
+        .bridge
+        .query(move |view| view.state.image_key(&image).is_some())
+        .await?
+    {
+        return Err(Refusal::ImageExists {
+            image: reference.clone(),
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// `GET /v1/images`
+pub(super) async fn list(
+    State(context): State<Context>,
+    _: Viewer,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<ImageView>>, ApiError> {
+    let (after, limit) = (page.after_number()?.unwrap_or(0), page.limit());
+    let artifacts = context.artifacts.clone();
+    let page = context.bridge.query(move |view| {
+        let mut rest = view.state.images().skip_while(|image| image.key.0 <= after);
+        let images: Vec<_> = rest.by_ref().take(limit).collect();
+        let more = rest.next().is_some();
+        Page {
+            next: images
+                .last()
+                .filter(|_| more)
+                .map(|image| image.key.0.to_string()),
+            items: images
+                .into_iter()
+                .map(|image| ImageView::new(&artifacts, image))
+                .collect(),
+        }
+    });
+    Ok(axum::Json(page.await?))
+}
+
+/// `GET /v1/images/{image}`
+pub(super) async fn show(
+    State(context): State<Context>,
+    _: Viewer,
+    Path(image): Path<String>,
+) -> Result<axum::Json<ImageView>, ApiError> {
+    let unknown = |error: String| ApiError::new(StatusCode::NOT_FOUND, "unknown_image", error);
+    let image: ImageRef = image.parse().map_err(unknown)?;
+    let artifacts = context.artifacts.clone();
+    let found = context.bridge.query(move |view| {
+        let found = view
+            .state
+            .image_key(&image)
+            .and_then(|key| view.state.image(key));
+        let found = found.map(|image| ImageView::new(&artifacts, image));
+        found.ok_or_else(|| ApiError::unknown(&Refusal::UnknownImage { image }))
+    });
+    Ok(axum::Json(found.await??))
+}

@@ -1,0 +1,151 @@
+//! A bounded HTTP listener: so many connections at one time, and none that says nothing for ever.
+
+use axum::Router;
+use axum::serve::Listener;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+
+/// Connections of one HTTP listener. Below the usual 20,000 files of a process together with the robots'.
+const MAX_CONNECTIONS: usize = 2_048;
+/// A connection on which neither side gets a byte through for so long is closed.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Serves `router` on `listener` until `shutdown` resolves and the requests under way are answered.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = Bounded::new(listener, MAX_CONNECTIONS, IDLE);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
+/// A listener with a bound on connections and on their silence.
+#[derive(Debug)]
+pub struct Bounded {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    idle: Duration,
+}
+
+impl Bounded {
+    /// Accepts at most `connections` at one time; more wait in the kernel's queue.
+    #[must_use]
+    pub fn new(listener: TcpListener, connections: usize, idle: Duration) -> Self {
+        Self {
+            listener,
+            slots: Arc::new(Semaphore::new(connections)),
+            idle,
+        }
+    }
+}
+
+impl Listener for Bounded {
+    type Io = Guarded;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Guarded, SocketAddr) {
+        let slot = loop {
+            // The semaphore is never closed; if it were, nothing could be accepted any more.
+            if let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
+                break slot;
+            }
+        };
+        // axum's own accept rests and tries again when files run out.
+        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let guarded = Guarded {
+            stream,
+            idle: self.idle,
+            timer: Box::pin(tokio::time::sleep(self.idle)),
+            _slot: slot,
+        };
+        (guarded, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that holds a slot and ends when it falls silent.
+#[derive(Debug)]
+pub struct Guarded {
+    stream: TcpStream,
+    idle: Duration,
+    timer: Pin<Box<Sleep>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Guarded {
+    /// Counts the silence anew after progress, and ends it when it has lasted too long.
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            let deadline = Instant::now() + self.idle;
+            self.timer.as_mut().reset(deadline);
+            return progress;
+        }
+        ready!(self.timer.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.watch(context, read)
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.watch(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

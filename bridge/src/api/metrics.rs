@@ -1,0 +1,173 @@
+//! `GET /metrics`: gauges and counters in Prometheus's text format.
+
+use super::Context;
+use super::error::ApiError;
+use super::request::Viewer;
+use super::status::FleetView;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use std::fmt::{Display, Write};
+
+/// Text in the making. Writing to a `String` cannot fail, so results are dropped.
+#[derive(Default)]
+struct Exposition {
+    text: String,
+}
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(
+            self.text,
+            "# HELP rollcall_{name} {help}\n# TYPE rollcall_{name} {kind}\n"
+        );
+    }
+
+    fn sample(&mut self, name: &str, label: Option<(&str, &str)>, value: impl Display) {
+        let _ = match label {
+            // Labels are our own words, so nothing in them needs escaping.
+            Some((key, word)) => writeln!(self.text, "rollcall_{name}{{{key}=\"{word}\"}} {value}"),
+            None => writeln!(self.text, "rollcall_{name} {value}"),
+        };
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, None, value);
+    }
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(
+    State(context): State<Context>,
+    _: Viewer,
+) -> Result<impl IntoResponse, ApiError> {
+    let fleet = context.bridge.query(FleetView::new).await?;
+    let mut out = Exposition::default();
+    fleet_metrics(&mut out, &fleet);
+    writer_metrics(&mut out, &context);
+    broker_metrics(&mut out, &context);
+    Ok((
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        out.text,
+    ))
+}
+
+fn fleet_metrics(out: &mut Exposition, fleet: &FleetView) {
+    out.single("robots", "gauge", "Registered robots.", fleet.robots);
+    out.single(
+        "robots_online",
+        "gauge",
+        "Robots with a live connection.",
+        fleet.online,
+    );
+    out.single("groups", "gauge", "Groups.", fleet.groups);
+    out.single("images", "gauge", "Images.", fleet.images);
+    out.family("rollouts", "gauge", "Rollouts by status.");
+    let rollouts = &fleet.rollouts;
+    for (status, count) in [
+        ("prepared", rollouts.prepared),
+        ("running", rollouts.running),
+        ("completed", rollouts.completed),
+    ] {
+        out.sample("rollouts", Some(("status", status)), count);
+    }
+}
+
+fn writer_metrics(out: &mut Exposition, context: &Context) {
+    let writer = context.bridge.status().snapshot();
+    out.single("commits_total", "counter", "Commits.", writer.commits);
+    out.single(
+        "inputs_committed_total",
+        "counter",
+        "Inputs made durable.",
+        writer.inputs_committed,
+    );
+    out.single(
+        "events_committed_total",
+        "counter",
+        "OTAEvents made durable.",
+        writer.events_committed,
+    );
+    out.single(
+        "largest_batch",
+        "gauge",
+        "Inputs in the largest commit.",
+        writer.largest_batch,
+    );
+    out.family(
+        "commit_seconds_total",
+        "counter",
+        "Seconds spent in commits.",
+    );
+    let (seconds, micros) = (
+        writer.commit_micros / 1_000_000,
+        writer.commit_micros % 1_000_000,
+    );
+    out.sample(
+        "commit_seconds_total",
+        None,
+        format_args!("{seconds}.{micros:06}"),
+    );
+    let stopped = u8::from(writer.intake_stopped.is_some());
+    out.single(
+        "intake_stopped",
+        "gauge",
+        "1 while nothing is taken in.",
+        stopped,
+    );
+    out.family(
+        "refusals_total",
+        "counter",
+        "Refused and ignored inputs by reason.",
+    );
+    for (reason, count) in &writer.refusals {
+        out.sample("refusals_total", Some(("reason", reason)), count);
+    }
+}
+
+fn broker_metrics(out: &mut Exposition, context: &Context) {
+    let broker = context.broker.metrics();
+    for (name, help, value) in [
+        (
+            "mqtt_connections",
+            "Connections past their CONNECT.",
+            broker.connections,
+        ),
+        (
+            "mqtt_handshaking",
+            "Connections whose CONNECT is not complete.",
+            broker.handshaking,
+        ),
+        (
+            "mqtt_sessions",
+            "Sessions, connected or not.",
+            broker.sessions,
+        ),
+        (
+            "mqtt_subscriptions",
+            "Subscriptions of all sessions.",
+            broker.subscriptions,
+        ),
+        (
+            "mqtt_retained_messages",
+            "Retained messages.",
+            broker.retained_messages,
+        ),
+        (
+            "mqtt_retained_bytes",
+            "Bytes of retained messages.",
+            broker.retained_bytes,
+        ),
+    ] {
+        out.single(name, "gauge", help, value);
+    }
+    out.family(
+        "mqtt_events_total",
+        "counter",
+        "What passed or was refused on MQTT, by kind.",
+    );
+    for (kind, count) in broker.counts() {
+        out.sample("mqtt_events_total", Some(("kind", kind)), count);
+    }
+}

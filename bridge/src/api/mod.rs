@@ -1,0 +1,125 @@
+//! The HTTP interfaces: the admin API below `/v1`, health, metrics, and what robots fetch.
+//!
+//! **Invariant**: a change is answered only when it is durable ([`Bridge::command`] sees to that), and every route
+//! below `/v1` names the role that it needs.
+
+mod error;
+mod groups;
+mod health;
+mod images;
+mod listener;
+mod metrics;
+mod request;
+mod robots;
+mod rollout_views;
+mod rollouts;
+mod spec;
+mod status;
+pub mod tokens;
+mod views;
+
+pub use crate::artifacts::router as device_router;
+pub use error::{ApiError, ErrorBody, ErrorView};
+pub use groups::NewGroup;
+pub use images::NewImage;
+pub use listener::{Bounded, serve};
+pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
+pub use robots::{
+    MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,
+    RobotHistory, RobotRollout,
+};
+pub use rollout_views::{
+    ConflictView, EdgehogCampaign, MemberView, PlannedEcuView, PlannedView, PreviewView,
+    Projections, RolloutView, TargetView, WhyView,
+};
+pub use spec::{ChangedRollout, MappedImage, NewRollout};
+pub use status::{BrokerView, FleetView, RolloutsView, StatusView, Urls};
+pub use views::{
+    EcuView, GroupDetail, GroupView, ImageView, OperationView, Page, RefusalView, ReportedView,
+    RobotView, TelemetryView, rfc3339,
+};
+
+use crate::artifacts::Artifacts;
+use crate::writer::Bridge;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::routing::{get, post};
+use rollcall_broker::BrokerHandle;
+use rollcall_engine::Timestamp;
+use std::sync::Arc;
+use tokens::Tokens;
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The way to the writer.
+    pub bridge: Bridge,
+    /// Who may ask for what.
+    pub tokens: Arc<Tokens>,
+    /// Hosted files.
+    pub artifacts: Arc<Artifacts>,
+    /// The broker, for its counters.
+    pub broker: BrokerHandle,
+    /// The realm that is served.
+    pub realm: String,
+    /// How people and robots reach the server.
+    pub urls: Urls,
+    /// When the server started.
+    pub started: Timestamp,
+}
+
+/// The admin HTTP listener: API, health and metrics.
+pub fn admin_router(context: Context) -> Router {
+    let v1 = Router::new()
+        .route("/status", get(status::status))
+        .route("/robots", get(robots::list).post(robots::register))
+        .route("/robots/{id}", get(robots::show).delete(robots::remove))
+        .route("/robots/{id}/history", get(robots::history))
+        .route("/groups", get(groups::list).post(groups::add))
+        .route("/groups/{name}", get(groups::show).delete(groups::remove))
+        .route("/images", get(images::list).post(images::add))
+        .route("/images/{image}", get(images::show))
+        .route("/images/{image}/file", post(images::upload))
+        .route("/rollouts", get(rollouts::list).post(rollouts::create))
+        .route("/rollouts/preview", post(rollouts::preview))
+        .route(
+            "/rollouts/{id}",
+            get(rollouts::show)
+                .patch(rollouts::edit)
+                .delete(rollouts::delete),
+        )
+        .route("/rollouts/{id}/launch", post(rollouts::launch))
+        .route("/rollouts/{id}/robots", get(rollouts::robots))
+        .route("/rollouts/{id}/robots/{robot}/why", get(rollouts::why))
+        .route("/rollouts/{id}/history", get(rollouts::history));
+    Router::new()
+        .nest("/v1", v1)
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        // Each body has its own limit where it is read.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(context)
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "unknown_route",
+        format!("there is nothing at {path}"),
+    )
+    .hint("docs/api.md lists every route; all of them begin with /v1")
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    let (method, path): (String, String) = (
+        method.as_str().chars().take(20).collect(),
+        uri.path().chars().take(200).collect(),
+    );
+    let message = format!("{path} does not take {method}");
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
+}

@@ -1,0 +1,314 @@
+//! Rollouts: preview, the life before launch, launch, and what became of each robot.
+
+use super::Context;
+use super::error::{ApiError, unexpected_reply};
+use super::request::{HistoryQuery, Json, Operator, OptionalJson, PageQuery, Path, Query, Viewer};
+use super::robots::key_of;
+use super::rollout_views::{MemberView, PreviewView, RolloutView, WhyView};
+use super::spec::{ChangedRollout, NewRollout};
+use super::views::Page;
+use crate::history::{Record, RecordView};
+use crate::writer::CommandError;
+use axum::extract::State;
+use axum::http::StatusCode;
+use rollcall_engine::{
+    Actor, Command, Member, Refusal, Reply, RobotKey, Rollout, RolloutId, RolloutSpec,
+    RolloutStatus, State as Fleet,
+};
+use serde::{Deserialize, Serialize};
+use std::ops::Bound;
+
+/// Robots that are named for each kind of drift; the counts cover all.
+const DRIFT_NAMES: usize = 100;
+
+/// How to launch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Launch {
+    /// Launch although the fleet has changed since the preview.
+    accept_drift: bool,
+}
+
+/// What happened to a rollout.
+#[derive(Debug, Serialize)]
+pub(super) struct RolloutHistory {
+    rollout: u32,
+    items: Vec<RecordView>,
+    next: Option<u64>,
+}
+
+/// `POST /v1/rollouts/preview`: what the rollout would do. Nothing is stored.
+pub(super) async fn preview(
+    State(context): State<Context>,
+    _: Viewer,
+    Query(page): Query<PageQuery>,
+    Json(new): Json<NewRollout>,
+) -> Result<axum::Json<PreviewView>, ApiError> {
+    let spec = RolloutSpec::try_from(new)?;
+    let (after, limit) = (page.after_number()?, page.limit());
+    let preview = context.bridge.query(move |view| {
+        let preview = view.state.preview(&spec)?;
+        Ok::<_, Refusal>(PreviewView::new(view.state, &preview, after, limit))
+    });
+    Ok(axum::Json(preview.await??))
+}
+
+/// `POST /v1/rollouts`: nothing is sent to any robot.
+pub(super) async fn create(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Json(new): Json<NewRollout>,
+) -> Result<(StatusCode, axum::Json<RolloutView>), ApiError> {
+    let command = Command::CreateRollout(new.try_into()?);
+    Ok((StatusCode::CREATED, change(&context, by, command).await?))
+}
+
+async fn change(
+    context: &Context,
+    by: Actor,
+    command: Command,
+) -> Result<axum::Json<RolloutView>, ApiError> {
+    let Reply::Rollout(id) = context.bridge.command(by, command).await? else {
+        return Err(unexpected_reply());
+    };
+    view_of(context, id).await
+}
+
+async fn view_of(context: &Context, id: RolloutId) -> Result<axum::Json<RolloutView>, ApiError> {
+    let found = context.bridge.query(move |view| {
+        find(view.state, id).map(|rollout| RolloutView::new(view.state, rollout))
+    });
+    Ok(axum::Json(found.await??))
+}
+
+fn find(state: &Fleet, id: RolloutId) -> Result<&Rollout, ApiError> {
+    state
+        .rollout(id)
+        .ok_or_else(|| Refusal::UnknownRollout { id }.into())
+}
+
+/// The rollout's number as the path has it.
+fn number(text: &str) -> Result<RolloutId, ApiError> {
+    text.parse().map(RolloutId).map_err(|_| {
+        let found: String = text.chars().take(80).collect();
+        let message = format!(
+            "rollout {found:?} does not exist; rollouts have numbers, see `rollcall rollout ls`"
+        );
+        ApiError::new(StatusCode::NOT_FOUND, "unknown_rollout", message)
+    })
+}
+
+/// `GET /v1/rollouts`
+pub(super) async fn list(
+    State(context): State<Context>,
+    _: Viewer,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<RolloutView>>, ApiError> {
+    let (after, limit) = (page.after_number()?.unwrap_or(0), page.limit());
+    let page = context.bridge.query(move |view| {
+        let mut rest = view
+            .state
+            .rollouts()
+            .skip_while(|rollout| rollout.id.0 <= after);
+        let items: Vec<_> = rest
+            .by_ref()
+            .take(limit)
+            .map(|rollout| RolloutView::new(view.state, rollout))
+            .collect();
+        let more = rest.next().is_some();
+        Page {
+            next: items
+                .last()
+                .filter(|_| more)
+                .map(|rollout| rollout.id.to_string()),
+            items,
+        }
+    });
+    Ok(axum::Json(page.await?))
+}
+
+/// `GET /v1/rollouts/{id}`
+pub(super) async fn show(
+    State(context): State<Context>,
+    _: Viewer,
+    Path(id): Path<String>,
+) -> Result<axum::Json<RolloutView>, ApiError> {
+    view_of(&context, number(&id)?).await
+}
+
+/// `PATCH /v1/rollouts/{id}`
+pub(super) async fn edit(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+    Json(changed): Json<ChangedRollout>,
+) -> Result<axum::Json<RolloutView>, ApiError> {
+    let rollout = number(&id)?;
+    let edit = changed.try_into()?;
+    change(&context, by, Command::EditRollout { rollout, edit }).await
+}
+
+/// `DELETE /v1/rollouts/{id}`
+pub(super) async fn delete(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+) -> Result<axum::Json<serde_json::Value>, ApiError> {
+    let rollout = number(&id)?;
+    context
+        .bridge
+        .command(by, Command::DeleteRollout { rollout })
+        .await?;
+    Ok(axum::Json(serde_json::json!({ "deleted": rollout.0 })))
+}
+
+/// `POST /v1/rollouts/{id}/launch`
+pub(super) async fn launch(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+    OptionalJson(launch): OptionalJson<Launch>,
+) -> Result<axum::Json<RolloutView>, ApiError> {
+    let rollout = number(&id)?;
+    let command = Command::LaunchRollout {
+        rollout,
+        accept_drift: launch.accept_drift,
+    };
+    match context.bridge.command(by, command).await {
+        Ok(_) => view_of(&context, rollout).await,
+        Err(CommandError::Refused(refusal @ Refusal::Drifted { .. })) => {
+            let drift = context
+                .bridge
+                .query(move |view| drift(view.state, rollout))
+                .await?;
+            Err(ApiError::from(refusal)
+                .hint("preview it again, then launch with accept_drift (--accept-drift)")
+                .detail(drift))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn drift(state: &Fleet, id: RolloutId) -> serde_json::Value {
+    let Ok(drift) = state.drift(id) else {
+        return serde_json::Value::Null;
+    };
+    let side = |keys: &[RobotKey]| {
+        let robots = keys
+            .iter()
+            .take(DRIFT_NAMES)
+            .filter_map(|key| state.robot(*key));
+        let robots: Vec<_> = robots.map(|robot| robot.id.as_str()).collect();
+        serde_json::json!({ "count": keys.len(), "robots": robots })
+    };
+    serde_json::json!({
+        "joined": side(&drift.joined),
+        "left": side(&drift.left),
+        "changed": side(&drift.changed),
+    })
+}
+
+/// `GET /v1/rollouts/{id}/robots`: before the launch what the plan says, from then on what the snapshot does.
+pub(super) async fn robots(
+    State(context): State<Context>,
+    _: Viewer,
+    Path(id): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<MemberView>>, ApiError> {
+    let id = number(&id)?;
+    let (after, limit) = (page.after_number()?, page.limit());
+    let page = context.bridge.query(move |view| {
+        let rollout = find(view.state, id)?;
+        if rollout.status == RolloutStatus::Prepared {
+            planned(view.state, rollout, after, limit)
+        } else {
+            Ok(members(view.state, rollout, after, limit))
+        }
+    });
+    Ok(axum::Json(page.await??))
+}
+
+fn planned(
+    state: &Fleet,
+    rollout: &Rollout,
+    after: Option<u32>,
+    limit: usize,
+) -> Result<Page<MemberView>, ApiError> {
+    let spec = rollout.spec(|key| state.image(key).map(|image| image.reference.clone()));
+    let preview = PreviewView::new(state, &state.preview(&spec)?, after, limit);
+    let planned = preview
+        .items
+        .iter()
+        .map(|planned| MemberView::planned(rollout, planned));
+    Ok(Page {
+        items: planned.collect(),
+        next: preview.next,
+    })
+}
+
+fn members(state: &Fleet, rollout: &Rollout, after: Option<u32>, limit: usize) -> Page<MemberView> {
+    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(RobotKey(after)));
+    let mut rest = rollout.members.range((from, Bound::Unbounded));
+    let members: Vec<_> = rest.by_ref().take(limit).collect();
+    let more = rest.next().is_some();
+    let view = |(key, member): &(&RobotKey, &Member)| {
+        Some(MemberView::new(state, rollout, state.robot(**key)?, member))
+    };
+    Page {
+        next: members
+            .last()
+            .filter(|_| more)
+            .map(|(key, _)| key.0.to_string()),
+        items: members.iter().filter_map(view).collect(),
+    }
+}
+
+/// `GET /v1/rollouts/{id}/robots/{robot}/why`
+pub(super) async fn why(
+    State(context): State<Context>,
+    _: Viewer,
+    Path((id, robot)): Path<(String, String)>,
+) -> Result<axum::Json<serde_json::Value>, ApiError> {
+    let rollout = number(&id)?;
+    let asked = robot.clone();
+    let why = context.bridge.query(move |view| {
+        find(view.state, rollout)?;
+        let key = key_of(view, &asked)?;
+        view.state
+            .why(rollout, key)
+            .map_err(|refusal| match refusal {
+                Refusal::UnknownRobot { id } => {
+                    let message = format!("robot {id} is not in rollout {}", rollout.0);
+                    ApiError::new(StatusCode::NOT_FOUND, "not_in_rollout", message)
+                }
+                other => other.into(),
+            })
+    });
+    let ecus: Vec<WhyView> = why.await??.into_iter().map(WhyView::from).collect();
+    Ok(axum::Json(
+        serde_json::json!({ "rollout": rollout.0, "robot": robot, "ecus": ecus }),
+    ))
+}
+
+/// `GET /v1/rollouts/{id}/history`
+pub(super) async fn history(
+    State(context): State<Context>,
+    _: Viewer,
+    Path(id): Path<String>,
+    Query(page): Query<HistoryQuery>,
+) -> Result<axum::Json<RolloutHistory>, ApiError> {
+    let id = number(&id)?;
+    context
+        .bridge
+        .query(move |view| find(view.state, id).map(|_| ()))
+        .await??;
+    let records = context
+        .bridge
+        .rollout_history(id, page.before, page.limit())
+        .await?;
+    Ok(axum::Json(RolloutHistory {
+        rollout: id.0,
+        next: page.next(&records),
+        items: records.iter().map(Record::view).collect(),
+    }))
+}
