@@ -188,6 +188,14 @@ fn an_empty_file_and_a_half_made_new_database_become_a_database() {
 }
 
 #[test]
+fn only_its_owner_may_read_a_new_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let (directory, _) = filled(9);
+    let file = directory.path().join(DATABASE_FILE).metadata().unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn a_file_cut_at_any_length_is_refused_with_a_message_that_names_it() {
     let (directory, _) = filled(7);
     let whole = fs::read(directory.path().join(DATABASE_FILE)).unwrap();

@@ -3,8 +3,9 @@
 //! Invariant: a database that is refused is left as it was, byte for byte; schema and kind are
 //! checked by reading only.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -181,8 +182,16 @@ fn create(directory: &Path, path: &Path, options: &Options) -> Result<(), OpenEr
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => {}
     }
+    // Nobody else's business: it holds digests of credentials.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(failed)?;
     let db = builder(options)
-        .create(&new)
+        .create_file(file)
         .map_err(|error| from_redb(&new, error.into()))?;
     initialise(&db).map_err(|error| from_redb(&new, error))?;
     drop(db);
