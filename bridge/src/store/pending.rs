@@ -132,9 +132,12 @@ impl Pending {
         }
     }
 
-    /// Puts a value in unless a newer one is there already: recovery goes from the newest frame
-    /// to the oldest.
-    pub(super) fn put_older(&mut self, slot: Slot, value: Option<&[u8]>) {
+    /// Puts the value of `commit` in, unless a newer one is there or it has been written:
+    /// recovery goes from the newest frame to the oldest.
+    pub(super) fn put_older(&mut self, commit: u64, slot: Slot, value: Option<&[u8]>) {
+        if commit <= self.slot_written_up_to(slot) {
+            return;
+        }
         if let std::collections::btree_map::Entry::Vacant(entry) = self.rows.entry(slot) {
             entry.insert(value.map(Into::into));
             if slot >= self.cursor {
@@ -210,6 +213,22 @@ impl Pending {
     /// The newest commit whose frame, and every older one, is no longer needed.
     pub(super) fn written_up_to(&self) -> u64 {
         self.strips.front().map_or(0, |strip| strip.written_up_to)
+    }
+
+    /// Every change of this slot up to this commit is in its table.
+    fn slot_written_up_to(&self, slot: Slot) -> u64 {
+        // From the cursor to the end of everything, then from its beginning to the cursor.
+        let is_ahead = |slot: Slot| slot >= self.cursor;
+        let strip =
+            self.strips
+                .partition_point(|strip| match (is_ahead(strip.last), is_ahead(slot)) {
+                    (true, false) => true,
+                    (false, true) => false,
+                    (true, true) | (false, false) => strip.last < slot,
+                });
+        self.strips
+            .get(strip)
+            .map_or(0, |strip| strip.written_up_to)
     }
 
     /// The commit in which the last slice was written; 0 before the first.
@@ -299,24 +318,33 @@ mod tests {
     fn recovery_keeps_the_value_that_was_put_in_first() {
         let slot = Slot::new(Table::Images, RowKey::from(1_u32));
         let mut pending = Pending::before_the_first_commit();
-        pending.put_older(slot, None);
-        pending.put_older(slot, Some(b"older"));
+        pending.put_older(2, slot, None);
+        pending.put_older(1, slot, Some(b"older"));
         assert_eq!(pending.get(slot), Some(&None));
     }
 
     #[test]
     fn a_sweep_goes_on_where_it_was_and_one_that_cannot_be_is_refused() {
         let mut pending = Pending::before_the_first_commit();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut newest: BTreeMap<Slot, u64> = BTreeMap::new();
         for commit in 1..=200 {
-            for key in 0..40_u32 {
-                let slot = Slot::new(Table::Robots, RowKey::from(key * 31 % 97));
+            for _ in 0..40 {
+                let slot = Slot::new(Table::Robots, RowKey::from(rng.random_range(0..97_u32)));
                 pending.put(slot, value(commit));
+                newest.insert(slot, commit);
             }
             pending.take_slice(commit);
             let sweep = pending.encode_sweep();
             let resumed = Pending::resume(&sweep).unwrap();
             assert_eq!(resumed.encode_sweep(), sweep);
             assert_eq!(resumed.cursor, pending.cursor);
+            let mut resumed = resumed;
+            for (slot, commit) in newest.iter().map(|(slot, commit)| (*slot, *commit)) {
+                resumed.put_older(commit, slot, value(commit).as_deref());
+            }
+            assert!(resumed.rows == pending.rows, "commit {commit}");
+            assert_eq!(resumed.ahead, pending.ahead);
             assert_eq!(resumed.written_up_to(), pending.written_up_to());
             assert_eq!(resumed.last_slice(), commit);
             assert!(Pending::resume(&sweep[..sweep.len() - 1]).is_none());

@@ -179,7 +179,8 @@ impl Frames {
     }
 }
 
-/// Lays one frame under what newer frames have put in, and returns how many rows it has.
+/// Lays one frame under what newer frames have put in, as far as its rows are not in their
+/// tables, and returns how many rows it has.
 fn lay(commit: u64, pieces: &[Vec<u8>], pending: &mut Pending) -> Result<usize, RedoError> {
     let mut body = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
     for piece in pieces.iter().rev() {
@@ -189,7 +190,7 @@ fn lay(commit: u64, pieces: &[Vec<u8>], pending: &mut Pending) -> Result<usize, 
     redo::for_each_row(commit, &body, |slot, value| rows.push((slot, value)))?;
     // A row may change twice in one commit; the later value holds.
     for (slot, value) in rows.iter().rev() {
-        pending.put_older(*slot, *value);
+        pending.put_older(commit, *slot, *value);
     }
     Ok(rows.len())
 }
