@@ -1,5 +1,6 @@
 //! Who may connect, publish and subscribe: a robot below its own base and nowhere else.
 
+use crate::config::Open;
 use crate::registry::{Entry, Registry};
 use rollcall_broker::{
     Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, QoS, ReasonCode, SessionPolicy, SubscribeAccess,
@@ -9,33 +10,25 @@ use rollcall_proto::topic::{Base, is_device_publishable};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// What the server's settings say about access.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccessRules {
-    /// The realm that is served.
-    pub realm: String,
-    /// Let clients in that are not robots, without credentials; loopback only.
-    pub open: bool,
-    /// Register unknown robots by their first words; loopback only.
-    pub dev: bool,
-}
-
 /// The broker's questions, answered from the inventory.
 #[derive(Debug)]
 pub(crate) struct FleetAccess {
-    rules: AccessRules,
+    realm: String,
+    open: Open,
+    /// Register unknown robots by their first words, without credentials; every listener is loopback then.
+    dev: bool,
     registry: Registry,
 }
 
 impl FleetAccess {
-    pub(crate) const fn new(rules: AccessRules, registry: Registry) -> Self {
-        Self { rules, registry }
+    pub(crate) const fn new(realm: String, open: Open, dev: bool, registry: Registry) -> Self {
+        Self { realm, open, dev, registry }
     }
 
     fn robot(&self, base: Base<'_>, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
         let principal = |tag, sessions| Principal { client_id: Arc::from(connect.client_id), tag, sessions };
         if let Some(entry) = self.registry.get(base.robot) {
-            if !self.rules.dev {
+            if !self.dev {
                 check_secret(connect, &entry)?;
             }
             // An Edgehog device re-sends its properties only when no session is present.
@@ -45,7 +38,7 @@ impl FleetAccess {
             };
             return Ok(principal(u64::from(entry.key.0), sessions));
         }
-        if self.rules.dev {
+        if self.dev {
             let tag = self.registry.provisional(base.robot).ok_or_else(|| {
                 refusal(ReasonCode::QuotaExceeded, "too many robots have registered themselves; restart the server")
             })?;
@@ -61,8 +54,8 @@ impl FleetAccess {
 impl Access for FleetAccess {
     fn authenticate(&self, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
         match Base::parse(connect.client_id) {
-            Ok(base) if base.realm == self.rules.realm => self.robot(base, connect),
-            _ if self.rules.open && connect.peer.ip().is_loopback() => {
+            Ok(base) if base.realm == self.realm => self.robot(base, connect),
+            _ if self.open.anonymous => {
                 let id = if connect.client_id.is_empty() { connect.proposed_id } else { Some(connect.client_id) };
                 let id = id.ok_or_else(|| {
                     refusal(ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session")
@@ -71,7 +64,7 @@ impl Access for FleetAccess {
             }
             _ => Err(refusal(
                 ReasonCode::ClientIdentifierNotValid,
-                format!("a robot's client id is {}/<robot id>", self.rules.realm),
+                format!("a robot's client id is {}/<robot id>", self.realm),
             )),
         }
     }
@@ -80,10 +73,12 @@ impl Access for FleetAccess {
         let deny = |why: &'static str| PublishAccess::Deny { why: why.into() };
         if principal.tag == 0 {
             // Nobody but the server and the robots themselves speaks on robots' topics.
-            return if below_realm(topic, &self.rules.realm) {
+            return if below_realm(topic, &self.realm) {
                 deny("the topic belongs to a robot")
-            } else {
+            } else if self.open.publish.iter().any(|rule| covers(rule, topic)) {
                 PublishAccess::Route
+            } else {
+                deny("no rule of mqtt.open.publish covers the topic")
             };
         }
         match Base::parse(&principal.client_id) {
@@ -94,11 +89,34 @@ impl Access for FleetAccess {
 
     fn subscribe(&self, principal: &Principal, filter: &str) -> SubscribeAccess {
         let own = |base: Base<'_>| base.may_subscribe(filter);
-        if principal.tag == 0 || Base::parse(&principal.client_id).is_ok_and(own) {
-            return SubscribeAccess::Grant { max_qos: QoS::ExactlyOnce };
+        let (granted, why) = if principal.tag == 0 {
+            // What robots publish is never routed, so a wildcard shows nothing of them.
+            let covered = self.open.subscribe.iter().any(|rule| covers(rule, filter));
+            (covered, "no rule of mqtt.open.subscribe covers the topic filter")
+        } else {
+            (Base::parse(&principal.client_id).is_ok_and(own), "a robot subscribes only below its own base")
+        };
+        if granted {
+            SubscribeAccess::Grant { max_qos: QoS::ExactlyOnce }
+        } else {
+            SubscribeAccess::Deny { why: why.into() }
         }
-        SubscribeAccess::Deny { why: "a robot subscribes only below its own base".into() }
     }
+}
+
+/// Whether every topic that `wanted` (a topic name or filter) matches is matched by `rule` too.
+fn covers(rule: &str, wanted: &str) -> bool {
+    let mut wanted = wanted.split('/');
+    for level in rule.split('/') {
+        match (level, wanted.next()) {
+            ("#", _) => return true,
+            (_, None) => return false,
+            ("+", Some(other)) if other != "#" => {}
+            (level, Some(other)) if level == other => {}
+            _ => return false,
+        }
+    }
+    wanted.next().is_none()
 }
 
 fn below_realm(topic: &str, realm: &str) -> bool {
@@ -128,7 +146,9 @@ mod tests {
     use rollcall_broker::ProtocolVersion;
 
     fn access(open: bool, dev: bool) -> FleetAccess {
-        FleetAccess::new(AccessRules { realm: "fleet".into(), open, dev }, Registry::default())
+        let all = vec!["#".to_owned()];
+        let open = Open { anonymous: open, publish: all.clone(), subscribe: all };
+        FleetAccess::new("fleet".into(), open, dev, Registry::default())
     }
 
     fn connect<'a>(id: &'a str) -> ConnectRequest<'a> {
@@ -161,6 +181,24 @@ mod tests {
             open.publish(&client, "fleet/r1/rollcall.v1.OTARequest/main", QoS::AtMostOnce, false),
             PublishAccess::Deny { .. }
         ));
+    }
+
+    #[test]
+    fn a_rule_covers_what_lies_within_it() {
+        for (rule, wanted, covered) in [
+            ("#", "a/b", true),
+            ("#", "#", true),
+            ("a/#", "a", true),
+            ("a/#", "a/+/c", true),
+            ("a/#", "#", false),
+            ("a/+", "a/b", true),
+            ("a/+", "a/+", true),
+            ("a/+", "a/#", false),
+            ("a/+", "a/b/c", false),
+            ("a/b", "a/+", false),
+        ] {
+            assert_eq!(covers(rule, wanted), covered, "{rule} {wanted}");
+        }
     }
 
     #[test]

@@ -3,7 +3,16 @@
 //! **Invariant**: no packet is parsed here (that is `rollcall-broker`) and no rule of rollouts is decided here (that is
 //! `rollcall-engine`).
 
+pub mod access;
+pub mod api;
+pub mod artifacts;
+pub mod config;
+pub mod demo;
 pub mod device;
+mod hex;
 pub mod history;
+pub mod records;
+mod registry;
+pub mod server;
 pub mod store;
 pub mod writer;

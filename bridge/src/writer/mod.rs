@@ -11,6 +11,7 @@ mod status;
 pub(crate) use handle::Control;
 pub use handle::{Bridge, CommandError};
 pub use run::WriterError;
+pub(crate) use run::wall_clock;
 pub use spawn::{Running, Setup, SpawnError, spawn};
 pub use status::{Status, StatusSnapshot};
 

@@ -1,0 +1,273 @@
+//! The server: database, writer, broker and HTTP listeners, put together and taken apart in the right order.
+
+use crate::access::FleetAccess;
+use crate::api::{self, Urls, tokens::Tokens};
+use crate::artifacts::{self, Artifacts};
+use crate::config::Config;
+use crate::store::space::DiskSpace;
+use crate::store::{self, RedbStore};
+use crate::writer::{self, Bridge, Running, Settings, Setup, SpawnError, WriterError};
+use axum::Router;
+use rollcall_broker::{Broker, BrokerHandle};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Robots' doings that may wait for the writer: more than one batch holds, so that it never waits for the next.
+const EVENT_QUEUE: usize = 16_384;
+
+/// How long open HTTP requests may take at a shutdown.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+
+/// Files that the server needs beside its connections: database, listeners, uploads, downloads.
+const OTHER_FILES: u64 = 512;
+
+/// Why the server could not start. The message names what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made.
+    #[error("data directory {} cannot be made; choose another with --data-dir", .path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The writer cannot start.
+    #[error(transparent)]
+    Writer(#[from] SpawnError),
+    /// A listener cannot be bound.
+    #[error("{what} cannot listen on {address}; choose another address with {flag}")]
+    Bind {
+        /// Which listener.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The flag that changes it.
+        flag: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The artifact folder cannot be used.
+    #[error(transparent)]
+    Artifacts(#[from] artifacts::OpenError),
+    /// Leftovers of uploads cannot be looked for.
+    #[error("artifact folder cannot be swept")]
+    Sweep(#[from] artifacts::SweepError),
+    /// The tokens cannot be read or made.
+    #[error(transparent)]
+    Tokens(#[from] api::tokens::Error),
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Plain MQTT.
+    pub mqtt: SocketAddr,
+    /// The admin API.
+    pub http: SocketAddr,
+    /// Artifacts.
+    pub device_http: SocketAddr,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// The way to its writer.
+    pub bridge: Bridge,
+    /// The files that it hosts.
+    pub artifacts: Arc<Artifacts>,
+    broker: BrokerHandle,
+    stopped: oneshot::Receiver<Result<(), WriterError>>,
+    cancel: CancellationToken,
+    http: Vec<JoinHandle<()>>,
+}
+
+/// The three listening sockets, bound before anything else is touched.
+struct Listeners {
+    mqtt: TcpListener,
+    http: TcpListener,
+    device_http: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            mqtt: bind("MQTT", config.mqtt.address, "--mqtt").await?,
+            http: bind("the admin API", config.http.address, "--http").await?,
+            device_http: bind("device HTTP", config.device_http.address, "--device-http").await?,
+        })
+    }
+
+    fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            mqtt: self.mqtt.local_addr()?,
+            http: self.http.local_addr()?,
+            device_http: self.device_http.local_addr()?,
+        })
+    }
+}
+
+impl Server {
+    /// Opens the data directory, recovers what it holds and begins to listen.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+        let (store, recovered) = open_store(&config)?;
+        let listeners = Listeners::bind(&config).await?;
+        let addresses = listeners
+            .addresses()
+            .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+        let urls = urls(&config, addresses);
+        let artifacts = Arc::new(open_artifacts(&config, &urls.device)?);
+        let tokens = Arc::new(Tokens::open_or_create(&config.data_dir)?);
+        let broker_slot = Arc::new(OnceLock::new());
+        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let Running { bridge, registry, stopped } = writer::spawn(Setup {
+            store,
+            recovered,
+            realm: config.realm.clone(),
+            artifacts: Arc::clone(&artifacts),
+            space: Box::new(DiskSpace::of(&config.data_dir)),
+            settings: settings(&config),
+            events,
+            broker: Arc::clone(&broker_slot),
+        })?;
+        artifacts.sweep(&bridge).await?;
+        let access = FleetAccess::new(config.realm.clone(), config.mqtt.open.clone(), config.dev, registry);
+        let limits = rollcall_broker::Config { limits: config.mqtt.limits.clone() };
+        let broker = Broker::new(limits, Arc::new(access), event_sender);
+        // The writer must have the way out before the first robot can say anything.
+        let _ = broker_slot.set(broker.handle());
+        broker.listen(listeners.mqtt);
+        let context = api::Context {
+            bridge: bridge.clone(),
+            tokens,
+            artifacts: Arc::clone(&artifacts),
+            broker: broker.handle(),
+            urls: Some(urls),
+            realm: config.realm,
+            started: writer::wall_clock(),
+        };
+        let cancel = CancellationToken::new();
+        let http = vec![
+            serve_http(listeners.http, api::admin_router(context), &cancel),
+            serve_http(listeners.device_http, artifacts::router(Arc::clone(&artifacts)), &cancel),
+        ];
+        Ok(Self { addresses, bridge, artifacts, broker: broker.handle(), stopped, cancel, http })
+    }
+
+    /// Serves until `stop` resolves, then shuts down; returns early when the writer fails.
+    ///
+    /// # Errors
+    /// A commit failed: nothing of it was acknowledged, and a restart recovers.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), WriterError> {
+        tokio::select! {
+            () = stop => self.shut_down().await,
+            result = &mut self.stopped => result.unwrap_or(Ok(())),
+        }
+    }
+
+    /// Ends the listeners, then the connections, then the writer: what was taken in is committed and acknowledged.
+    ///
+    /// # Errors
+    /// The last commit failed.
+    pub async fn shut_down(self) -> Result<(), WriterError> {
+        self.cancel.cancel();
+        for task in self.http {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(HTTP_GRACE, task).await.is_err() {
+                abort.abort();
+            }
+        }
+        self.broker.shutdown().await;
+        self.bridge.shutdown().await;
+        self.stopped.await.unwrap_or(Ok(()))
+    }
+}
+
+fn open_store(config: &Config) -> Result<(RedbStore, store::Recovered), StartError> {
+    let options = store::Options { cache_bytes: config.store.cache, ..store::Options::default() };
+    Ok(RedbStore::open(&config.data_dir, options)?)
+}
+
+fn urls(config: &Config, addresses: Addresses) -> Urls {
+    let or_bound = |public: &Option<String>, bound| public.clone().unwrap_or_else(|| format!("http://{bound}"));
+    Urls {
+        api: or_bound(&config.http.public_url, addresses.http),
+        device: or_bound(&config.device_http.public_url, addresses.device_http),
+        mqtt: format!("mqtt://{}", addresses.mqtt),
+    }
+}
+
+fn open_artifacts(config: &Config, url: &str) -> Result<Artifacts, StartError> {
+    let limits = artifacts::Limits {
+        max_size: config.device_http.max_artifact_size,
+        max_uploads: config.device_http.max_uploads,
+        reserve: config.store.reserve,
+    };
+    Ok(Artifacts::open(&config.data_dir, url, limits)?)
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        disk_reserve_bytes: config.store.reserve,
+        retention_ms: u64::try_from(config.store.retention.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+async fn bind(what: &'static str, address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { what, address, flag, source })
+}
+
+fn serve_http(listener: TcpListener, router: Router, cancel: &CancellationToken) -> JoinHandle<()> {
+    let cancelled = cancel.clone().cancelled_owned();
+    tokio::spawn(async move {
+        if let Err(error) = api::serve(listener, router, cancelled).await {
+            tracing::error!(%error, "HTTP listener has ended");
+        }
+    })
+}
+
+/// Raises the limit of open files as far as the system allows, and says clearly when that is not enough.
+pub fn raise_open_files(connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum;
+    limit.current = hard;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let needed = connections as u64 + OTHER_FILES;
+    if let Some(hard) = hard.filter(|hard| *hard < needed) {
+        tracing::warn!(
+            hard,
+            needed,
+            "the system allows fewer open files than mqtt.limits.max_connections needs; raise the hard limit \
+             (ulimit -Hn) or lower the setting"
+        );
+    }
+}
+
+/// Whether `directory` already holds a database.
+#[must_use]
+pub fn has_database(directory: &Path) -> bool {
+    directory.join(store::DATABASE_FILE).exists()
+}
