@@ -34,6 +34,7 @@ pub use rollout_views::{
 };
 pub use spec::{ChangedRollout, MappedImage, NewRollout};
 pub use status::{BrokerView, FleetView, RolloutsView, StatusView, Urls};
+pub use tokens::Tokens;
 pub use views::{
     EcuView, GroupDetail, GroupView, ImageView, OperationView, Page, RefusalView, ReportedView,
     RobotView, TelemetryView, rfc3339,
@@ -48,7 +49,7 @@ use axum::routing::{get, post};
 use rollcall_broker::BrokerHandle;
 use rollcall_engine::Timestamp;
 use std::sync::Arc;
-use tokens::Tokens;
+use std::time::UNIX_EPOCH;
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
@@ -63,10 +64,40 @@ pub struct Context {
     pub broker: BrokerHandle,
     /// The realm that is served.
     pub realm: String,
-    /// How people and robots reach the server.
-    pub urls: Urls,
+    /// How people and robots reach the server, as far as it is known.
+    pub urls: Option<Urls>,
     /// When the server started.
     pub started: Timestamp,
+}
+
+impl Context {
+    /// What the handlers of a server that starts now work with.
+    #[must_use]
+    pub fn new(
+        bridge: Bridge,
+        tokens: Arc<Tokens>,
+        artifacts: Arc<Artifacts>,
+        broker: BrokerHandle,
+        realm: String,
+    ) -> Self {
+        let started = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        Self {
+            bridge,
+            tokens,
+            artifacts,
+            broker,
+            realm,
+            urls: None,
+            started: Timestamp(u64::try_from(started).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// Shows in the status how the server is reached.
+    #[must_use]
+    pub fn with_urls(mut self, urls: Urls) -> Self {
+        self.urls = Some(urls);
+        self
+    }
 }
 
 /// The admin HTTP listener: API, health and metrics.

@@ -30,7 +30,7 @@ pub struct StatusView {
     pub realm: String,
     pub started: String,
     pub started_ms: u64,
-    pub urls: Urls,
+    pub urls: Option<Urls>,
     pub fleet: FleetView,
     pub writer: StatusSnapshot,
     pub broker: BrokerView,

@@ -1,0 +1,540 @@
+//! The grammar of the command line.
+
+use crate::demo::DemoArgs;
+use clap::{Args, Parser, Subcommand};
+use device_sim::cli::RunArgs;
+use rollcall_engine::{
+    EcuName, GroupName, HardwareId, ImageRef, Model, RobotId, RolloutName, TargetSelection,
+};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Software rollouts for fleets of robots over MQTT.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rollcall",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the server, 4 not found, \
+                  5 server unreachable or token not accepted, 6 watched rollout not successful."
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Where the server's API is.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "ROLLCALL_API",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(super) api: String,
+
+    /// The token to ask with; without it the admin token in the data directory.
+    #[arg(long, global = true, env = "ROLLCALL_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+
+    /// The server's data directory [default: rollcall-data].
+    #[arg(long, global = true, value_name = "DIR", env = "ROLLCALL_DATA_DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+
+    /// Print JSON instead of tables.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+impl Global {
+    pub(super) fn data_dir(&self) -> &Path {
+        self.data_dir
+            .as_deref()
+            .unwrap_or(Path::new("rollcall-data"))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server.
+    Serve(ServeArgs),
+    /// Show a whole rollout on a simulated fleet.
+    Demo(DemoArgs),
+    /// The simulated fleet of `demo`, which runs as a process of its own.
+    #[command(hide = true)]
+    Fleet(Box<RunArgs>),
+    /// Register, show and remove robots.
+    #[command(subcommand)]
+    Robot(RobotCommand),
+    /// Groups of robots.
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// Images for ECUs.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Preview, create, launch and follow rollouts.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// A configuration file; examples/rollcall.toml shows every key.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Where to serve MQTT [default: 127.0.0.1:1883].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) mqtt: Option<SocketAddr>,
+
+    /// Where to serve the admin API [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) http: Option<SocketAddr>,
+
+    /// Where robots fetch artifacts [default: 127.0.0.1:8081].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) device_http: Option<SocketAddr>,
+
+    /// Register unknown robots at their first connection; loopback only.
+    #[arg(long)]
+    pub(super) dev: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RobotCommand {
+    /// Register a robot and print its credentials, once.
+    Add(AddRobot),
+    /// List the robots.
+    Ls,
+    /// Show a robot.
+    Show {
+        /// Which.
+        id: String,
+    },
+    /// Remove a robot; its open operations are cancelled.
+    Rm {
+        /// Which.
+        id: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Show a robot's rollouts and everything that happened to it, newest first.
+    History {
+        /// Which.
+        id: String,
+        #[command(flatten)]
+        page: HistoryArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Confirm {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// How many records, newest first.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(super) limit: u16,
+
+    /// Only records older than this one.
+    #[arg(long, value_name = "SEQ")]
+    pub(super) before: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddRobot {
+    /// Its identity for life.
+    pub(super) id: RobotId,
+
+    /// An ECU; one of several is `,primary`.
+    #[arg(long, required = true, num_args = 1.., value_name = "NAME=HARDWARE_ID[,primary]", value_parser = ecu)]
+    pub(super) ecu: Vec<Ecu>,
+
+    /// A label.
+    #[arg(long, num_args = 1.., value_name = "K=V", value_parser = label)]
+    pub(super) label: Vec<(String, String)>,
+
+    /// What people call it; the id if not given.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+
+    /// The product that it is.
+    #[arg(long)]
+    pub(super) model: Option<Model>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Ecu {
+    pub(super) name: EcuName,
+    pub(super) hardware_id: HardwareId,
+    pub(super) primary: bool,
+}
+
+fn ecu(text: &str) -> Result<Ecu, String> {
+    let (spec, primary) = match text.split_once(',') {
+        None => (text, false),
+        Some((spec, "primary")) => (spec, true),
+        Some((_, other)) => {
+            return Err(format!(
+                "{other:?} says nothing here; only `primary` may follow the comma"
+            ));
+        }
+    };
+    let (name, hardware_id) = spec
+        .split_once('=')
+        .ok_or("write NAME=HARDWARE_ID or NAME=HARDWARE_ID,primary")?;
+    Ok(Ecu {
+        name: EcuName::new(name).map_err(|error| error.to_string())?,
+        hardware_id: HardwareId::new(hardware_id).map_err(|error| error.to_string())?,
+        primary,
+    })
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum GroupCommand {
+    /// Make a group, or add robots to one.
+    Add {
+        /// Its name.
+        name: GroupName,
+        /// A robot to add.
+        #[arg(long, num_args = 1.., value_name = "ID")]
+        robot: Vec<RobotId>,
+    },
+    /// List the groups.
+    Ls,
+    /// Show a group and its robots.
+    Show {
+        /// Which.
+        name: String,
+    },
+    /// Remove a group; running rollouts keep their robots.
+    Rm {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImageCommand {
+    /// Add an image: a file to be hosted here, or the URL of one.
+    Add(AddImage),
+    /// List the images.
+    Ls,
+    /// Show an image.
+    Show {
+        /// NAME@VERSION
+        image: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("origin").required(true).args(["file", "url"]))]
+pub(super) struct AddImage {
+    /// Name and version.
+    #[arg(value_name = "NAME@VERSION")]
+    pub(super) image: ImageRef,
+
+    /// The boards that it runs on.
+    #[arg(long, required = true, num_args = 1.., value_delimiter = ',', value_name = "HW")]
+    pub(super) hardware: Vec<HardwareId>,
+
+    /// The file; the server stores it and robots fetch it there.
+    #[arg(long, value_name = "PATH")]
+    pub(super) file: Option<PathBuf>,
+
+    /// Where robots fetch it.
+    #[arg(long, requires = "size", requires = "sha256")]
+    pub(super) url: Option<String>,
+
+    /// Size of the file at the URL, bytes.
+    #[arg(long, value_name = "N", requires = "url")]
+    pub(super) size: Option<u64>,
+
+    /// SHA-256 of the file; a file that is another one is refused.
+    #[arg(long, value_name = "HEX")]
+    pub(super) sha256: Option<String>,
+
+    /// The only model that it is meant for.
+    #[arg(long)]
+    pub(super) model: Option<Model>,
+
+    /// The build id that ECUs must report after the update.
+    #[arg(long)]
+    pub(super) build_id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RolloutCommand {
+    /// Show what a rollout would do to each robot. Nothing is stored.
+    Preview(PreviewArgs),
+    /// Create a rollout. Nothing is sent before its launch.
+    Create(CreateArgs),
+    /// List the rollouts.
+    Ls,
+    /// Show a rollout.
+    Show {
+        /// Its number.
+        id: u32,
+        /// Every robot and ECU too.
+        #[arg(long)]
+        robots: bool,
+    },
+    /// Change a prepared rollout.
+    Edit(EditArgs),
+    /// Delete a prepared rollout.
+    Delete {
+        /// Its number.
+        id: u32,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Launch a prepared rollout: robots are told from now on.
+    Launch {
+        /// Its number.
+        id: u32,
+        /// Launch although the fleet has changed since the preview.
+        #[arg(long)]
+        accept_drift: bool,
+    },
+    /// Follow a rollout until it is completed.
+    Watch {
+        /// Its number.
+        id: u32,
+    },
+    /// Say where a robot stands in a rollout, and why.
+    Why {
+        /// The rollout's number.
+        id: u32,
+        /// Which robot.
+        robot: String,
+    },
+    /// Show what happened to a rollout, newest first.
+    History {
+        /// Its number.
+        id: u32,
+        #[command(flatten)]
+        page: HistoryArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PreviewArgs {
+    /// What people will call it.
+    #[arg(long, default_value = "preview")]
+    pub(super) name: RolloutName,
+
+    #[command(flatten)]
+    pub(super) plan: PlanArgs,
+
+    /// Show every robot, not only the first of each kind.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// What people call it.
+    #[arg(long)]
+    pub(super) name: RolloutName,
+
+    #[command(flatten)]
+    pub(super) plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// Which robots: group:NAME, hardware:ID or robots:ID,ID
+    #[arg(long, value_parser = target)]
+    pub(super) target: TargetSelection,
+
+    /// Which image for which hardware id.
+    #[arg(long, required = true, num_args = 1.., value_name = "HW=NAME@VERSION", value_parser = mapped)]
+    pub(super) image: Vec<(HardwareId, ImageRef)>,
+
+    /// Robots with an operation under way at one time [default: 100].
+    #[arg(long, value_name = "N")]
+    pub(super) max_in_progress: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true)
+    .args(["name", "target", "image", "max_in_progress"]))]
+pub(super) struct EditArgs {
+    /// Its number.
+    pub(super) id: u32,
+
+    /// Another name.
+    #[arg(long)]
+    pub(super) name: Option<RolloutName>,
+
+    /// Other robots: group:NAME, hardware:ID or robots:ID,ID
+    #[arg(long, value_parser = target)]
+    pub(super) target: Option<TargetSelection>,
+
+    /// Another map, whole.
+    #[arg(long, num_args = 1.., value_name = "HW=NAME@VERSION", value_parser = mapped)]
+    pub(super) image: Vec<(HardwareId, ImageRef)>,
+
+    /// Another cap.
+    #[arg(long, value_name = "N")]
+    pub(super) max_in_progress: Option<u32>,
+
+    /// Refuse when the rollout is no longer at this revision.
+    #[arg(long, value_name = "N")]
+    pub(super) revision: Option<u32>,
+}
+
+fn target(text: &str) -> Result<TargetSelection, String> {
+    let (kind, what) = text
+        .split_once(':')
+        .ok_or("write group:NAME, hardware:ID or robots:ID,ID")?;
+    match kind {
+        "group" => GroupName::new(what).map(TargetSelection::Group),
+        "hardware" => HardwareId::new(what).map(TargetSelection::Hardware),
+        "robots" => what
+            .split(',')
+            .map(RobotId::new)
+            .collect::<Result<_, _>>()
+            .map(TargetSelection::Robots),
+        _ => {
+            return Err(format!(
+                "{kind:?} is no kind of target; use group, hardware or robots"
+            ));
+        }
+    }
+    .map_err(|error| error.to_string())
+}
+
+fn mapped(text: &str) -> Result<(HardwareId, ImageRef), String> {
+    let (hardware_id, image) = text
+        .split_once('=')
+        .ok_or("write HARDWARE_ID=NAME@VERSION")?;
+    Ok((
+        HardwareId::new(hardware_id).map_err(|error| error.to_string())?,
+        image.parse()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_grammar_has_no_contradictions() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_tour_are_understood() {
+        for line in [
+            "rollcall serve --config a.toml --data-dir d --mqtt 127.0.0.1:1 --http 127.0.0.1:2 --device-http 127.0.0.1:3 --dev",
+            "rollcall demo --robots 10 --ecus 2 --fail 1.5 --seed 7 --json",
+            "rollcall robot add r1 --ecu main=hw-a,primary --ecu arm=hw-b --label site=a --label row=1",
+            "rollcall robot add r1 --ecu main=hw-a,primary arm=hw-b",
+            "rollcall robot rm r1 --yes",
+            "rollcall robot history r1 --limit 5 --json",
+            "rollcall group add g --robot r1 --robot r2",
+            "rollcall group add g",
+            "rollcall image add fw@1.0.0 --hardware hw-a hw-b --file fw.bin",
+            "rollcall image add fw@1.0.0 --hardware hw-a,hw-b --url http://x/y --size 3 --sha256 00",
+            "rollcall rollout preview --target group:g --image hw-a=fw@1.0.0",
+            "rollcall rollout create --name n --target robots:r1,r2 --image hw-a=fw@1 --image hw-b=fw@2 --max-in-progress 3",
+            "rollcall rollout edit 1 --max-in-progress 3",
+            "rollcall rollout show 1 --robots",
+            "rollcall rollout launch 1 --accept-drift",
+            "rollcall rollout why 1 r1",
+            "rollcall --api http://127.0.0.1:1 --token t rollout watch 1",
+        ] {
+            if let Err(error) = parse(line) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_what_would() {
+        for (line, says) in [
+            ("rollcall robot add r1", "--ecu"),
+            ("rollcall robot add r/1 --ecu a=b", "robot id"),
+            ("rollcall robot add r1 --ecu a", "NAME=HARDWARE_ID"),
+            ("rollcall robot add r1 --ecu a=b,first", "primary"),
+            ("rollcall robot add r1 --ecu a=b --label x", "KEY=VALUE"),
+            ("rollcall group add Gruppe", "group name"),
+            (
+                "rollcall image add fw --hardware a --file f",
+                "NAME@VERSION",
+            ),
+            ("rollcall image add fw@1 --hardware a", "--file"),
+            (
+                "rollcall image add fw@1 --hardware a --url http://x",
+                "--size",
+            ),
+            (
+                "rollcall image add fw@1 --hardware a --file f --url http://x --size 1 --sha256 00",
+                "cannot be used",
+            ),
+            (
+                "rollcall rollout create --target group:g --image a=b@1",
+                "--name",
+            ),
+            (
+                "rollcall rollout create --name n --target all --image a=b@1",
+                "group:NAME",
+            ),
+            (
+                "rollcall rollout create --name n --target site:x --image a=b@1",
+                "no kind of target",
+            ),
+            (
+                "rollcall rollout create --name n --target group:g",
+                "--image",
+            ),
+            (
+                "rollcall rollout create --name n --target group:g --image a=b",
+                "NAME@VERSION",
+            ),
+            ("rollcall rollout edit 1", "--name"),
+            ("rollcall rollout show one", "invalid digit"),
+            ("rollcall serve --mqtt here", "--mqtt"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_ne!(error.kind(), ErrorKind::DisplayHelp, "{line}");
+            let text = error.to_string();
+            assert!(text.contains(says), "{line}: {says:?} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn json_is_understood_before_and_after_the_command() {
+        for line in [
+            "rollcall --json robot ls",
+            "rollcall robot --json ls",
+            "rollcall robot ls --json",
+        ] {
+            assert!(parse(line).unwrap().global.json, "{line}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Rollouts for people.
+
+use super::exit::Failure;
+use super::output::{Output, note, or_dash, sheet, table};
+use crate::api::{MemberView, PlannedView, PreviewView, RolloutView, WhyView};
+use rollcall_engine::{Counts, SkipReason, SuccessKind, TargetSelection, TargetState};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Robots of each kind that a preview shows without `--all`.
+const PREVIEW_ROWS: usize = 20;
+
+/// The word that the API has for a value, with spaces.
+pub(super) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word.replace('_', " "),
+        _ => "-".to_owned(),
+    }
+}
+
+/// A target's state in a few words.
+pub(super) fn state_text(state: &TargetState) -> String {
+    match state {
+        TargetState::Pending => "pending".to_owned(),
+        TargetState::Requested => "requested".to_owned(),
+        TargetState::Acknowledged => "acknowledged".to_owned(),
+        TargetState::Downloading { progress } => format!("downloading {progress} %"),
+        TargetState::Downloaded => "downloaded".to_owned(),
+        TargetState::Installing { progress } => format!("installing {progress} %"),
+        TargetState::Applied => "applied".to_owned(),
+        TargetState::Verifying => "verifying".to_owned(),
+        TargetState::Succeeded {
+            how: SuccessKind::Installed,
+        } => "succeeded".to_owned(),
+        TargetState::Succeeded {
+            how: SuccessKind::AlreadyCurrent,
+        } => "succeeded, already current".to_owned(),
+        TargetState::Failed { reason } => format!("failed, {}", word(reason)),
+        TargetState::RolledBack => "rolled back".to_owned(),
+        TargetState::Skipped { reason } => format!("skipped, {}", word(reason)),
+        TargetState::Cancelled { reason } => format!("cancelled, {}", word(reason)),
+        TargetState::Superseded { by } => format!("superseded by rollout {}", by.0),
+        TargetState::Expired => "expired".to_owned(),
+    }
+}
+
+fn skip_text(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::NoCompatibleEcu => "no ECU has a mapped hardware id",
+        SkipReason::OtherModel => "the image is for another model",
+    }
+}
+
+fn target_text(target: &TargetSelection) -> String {
+    match target {
+        TargetSelection::Group(name) => format!("group:{name}"),
+        TargetSelection::Hardware(id) => format!("hardware:{id}"),
+        TargetSelection::Robots(ids) if ids.len() > 5 => format!("{} listed robots", ids.len()),
+        TargetSelection::Robots(ids) => {
+            let ids: Vec<_> = ids.iter().map(|id| id.as_str()).collect();
+            format!("robots:{}", ids.join(","))
+        }
+    }
+}
+
+fn status_text(rollout: &RolloutView) -> String {
+    let outcome = rollout
+        .outcome
+        .as_ref()
+        .map(|outcome| format!(", {}", word(outcome)));
+    format!("{}{}", rollout.status, outcome.unwrap_or_default())
+}
+
+/// Targets that are final.
+pub(super) const fn done(counts: &Counts) -> u32 {
+    counts.targets - counts.pending - counts.active
+}
+
+pub(super) fn preview(
+    preview: &PreviewView,
+    all: bool,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    output.line(format_args!(
+        "{} robots: {} affected, {} skipped; {} ECUs would get an image, {} run theirs already",
+        preview.robots,
+        preview.affected_robots,
+        preview.skipped_robots,
+        preview.ecus - preview.already_current,
+        preview.already_current
+    ))?;
+    for conflict in &preview.conflicts {
+        output.line(format_args!(
+            "conflict with rollout {}: {} ECUs would be superseded, {} are in progress and finish first",
+            conflict.rollout, conflict.superseded, conflict.in_progress
+        ))?;
+    }
+    let rows = if all { usize::MAX } else { PREVIEW_ROWS };
+    let (skipped, affected): (Vec<_>, Vec<_>) = preview
+        .items
+        .iter()
+        .partition(|robot| robot.skipped.is_some());
+    if !affected.is_empty() {
+        let mut table = table(["robot", "ecu", "hardware id", "runs", "gets"]);
+        for (robot, ecu) in affected
+            .iter()
+            .take(rows)
+            .flat_map(|robot| robot.ecus.iter().map(move |ecu| (robot, ecu)))
+        {
+            let gets = if ecu.already_current {
+                "nothing, already current"
+            } else {
+                ecu.image.as_str()
+            };
+            table.add_row([
+                &robot.robot,
+                &ecu.ecu,
+                &ecu.hardware_id,
+                or_dash(ecu.from.as_deref()),
+                gets,
+            ]);
+        }
+        output.line("")?;
+        output.table(&table)?;
+        more(&affected, rows, output)?;
+    }
+    if !skipped.is_empty() {
+        let mut table = table(["skipped robot", "why"]);
+        for robot in skipped.iter().take(rows) {
+            table.add_row([robot.robot.as_str(), robot.skipped.map_or("-", skip_text)]);
+        }
+        output.line("")?;
+        output.table(&table)?;
+        more(&skipped, rows, output)?;
+    }
+    Ok(())
+}
+
+fn more(robots: &[&PlannedView], rows: usize, output: &mut Output) -> Result<(), Failure> {
+    if robots.len() > rows {
+        output.line(format_args!(
+            "and {} more; --all shows them",
+            robots.len() - rows
+        ))?;
+    }
+    Ok(())
+}
+
+pub(super) fn rollouts(rollouts: &[RolloutView], output: &mut Output) -> Result<(), Failure> {
+    let mut table = table([
+        "rollout", "name", "status", "target", "robots", "done", "failed", "created",
+    ]);
+    for rollout in rollouts {
+        let counts = &rollout.counts;
+        table.add_row([
+            rollout.id.to_string(),
+            rollout.name.clone(),
+            status_text(rollout),
+            target_text(&rollout.target),
+            counts.robots.to_string(),
+            format!("{}/{}", done(counts), counts.targets),
+            (counts.failed + counts.rolled_back + counts.expired).to_string(),
+            rollout.created.clone(),
+        ]);
+    }
+    Ok(output.table(&table)?)
+}
+
+pub(super) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), Failure> {
+    let images: Vec<_> = rollout
+        .images
+        .iter()
+        .map(|(hardware, image)| format!("{hardware}={image}"))
+        .collect();
+    let mut sheet = sheet();
+    sheet.add_row(["rollout", &rollout.id.to_string()]);
+    sheet.add_row(["name", &rollout.name]);
+    sheet.add_row(["status", &status_text(rollout)]);
+    sheet.add_row(["target", &target_text(&rollout.target)]);
+    sheet.add_row(["images", &images.join(", ")]);
+    sheet.add_row([
+        "max in progress",
+        &rollout.mechanism.max_in_progress.to_string(),
+    ]);
+    sheet.add_row(["revision", &rollout.revision.to_string()]);
+    sheet.add_row([
+        "created",
+        &format!("{} by {}", rollout.created, rollout.created_by),
+    ]);
+    let moments = [
+        ("launched", &rollout.launched),
+        ("deadline", &rollout.deadline),
+        ("completed", &rollout.completed),
+    ];
+    for (name, at) in moments {
+        if let Some(at) = at {
+            sheet.add_row([name, at]);
+        }
+    }
+    output.table(&sheet)?;
+    if rollout.launched.is_some() {
+        output.line("")?;
+        counts(&rollout.counts, output)?;
+    }
+    Ok(())
+}
+
+/// What became of the ECUs.
+pub(super) fn counts(counts: &Counts, output: &mut Output) -> Result<(), Failure> {
+    let mut table = table(["ecus", "count"]);
+    for (what, count) in [
+        ("pending", counts.pending),
+        ("in progress", counts.active),
+        ("installed", counts.installed),
+        ("already current", counts.already_current),
+        ("failed", counts.failed),
+        ("rolled back", counts.rolled_back),
+        ("skipped", counts.skipped),
+        ("cancelled", counts.cancelled),
+        ("superseded", counts.superseded),
+        ("expired", counts.expired),
+    ] {
+        if count > 0 {
+            table.add_row([what, &count.to_string()]);
+        }
+    }
+    table.add_row(["in all", &counts.targets.to_string()]);
+    output.table(&table)?;
+    Ok(output.line(format_args!(
+        "{} robots, {} skipped",
+        counts.robots, counts.skipped_robots
+    ))?)
+}
+
+pub(super) fn members(members: &[MemberView], output: &mut Output) -> Result<(), Failure> {
+    let mut table = table([
+        "robot",
+        "progress",
+        "ecu",
+        "image",
+        "state",
+        "waits for",
+        "detail",
+    ]);
+    for member in members {
+        let progress = member
+            .progress
+            .as_ref()
+            .map_or_else(|| "pending".to_owned(), word);
+        if let Some(reason) = member.skipped {
+            table.add_row([
+                member.robot.as_str(),
+                &progress,
+                "-",
+                "-",
+                skip_text(reason),
+                "-",
+                "-",
+            ]);
+        }
+        for ecu in &member.ecus {
+            table.add_row([
+                member.robot.as_str(),
+                &progress,
+                &ecu.ecu,
+                &ecu.image,
+                &state_text(&ecu.state),
+                or_dash(ecu.waits_for.as_deref()),
+                or_dash(ecu.detail.as_deref()),
+            ]);
+        }
+    }
+    Ok(output.table(&table)?)
+}
+
+pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> {
+    for (index, why) in ecus.iter().enumerate() {
+        if index > 0 {
+            output.line("")?;
+        }
+        let mut sheet = sheet();
+        sheet.add_row(["ecu", or_dash(why.ecu.as_deref())]);
+        sheet.add_row([
+            "state",
+            &format!("{}, since {}", state_text(&why.state), why.since),
+        ]);
+        if let Some(waits_for) = &why.waits_for_text {
+            sheet.add_row(["waits for", waits_for]);
+        }
+        let until = why
+            .until
+            .as_ref()
+            .map(|until| format!(" ({until})"))
+            .unwrap_or_default();
+        sheet.add_row(["then", &format!("{}{until}", why.then)]);
+        sheet.add_row(["you can", &why.remedy]);
+        if let Some(detail) = &why.detail {
+            sheet.add_row(["the robot said", detail]);
+        }
+        output.table(&sheet)?;
+    }
+    Ok(())
+}
+
+/// One side of a drift, beside the error.
+pub(super) fn drift(side: &str, drift: &Value) {
+    let Some(count) = drift
+        .pointer(&format!("/{side}/count"))
+        .and_then(Value::as_u64)
+        .filter(|count| *count > 0)
+    else {
+        return;
+    };
+    let robots = drift
+        .pointer(&format!("/{side}/robots"))
+        .and_then(Value::as_array);
+    let robots: Vec<_> = robots
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .take(PREVIEW_ROWS)
+        .collect();
+    let rest = if usize::try_from(count).is_ok_and(|count| count > robots.len()) {
+        ", ..."
+    } else {
+        ""
+    };
+    note(format_args!(
+        "{side}: {count} ({}{rest})",
+        robots.join(", ")
+    ));
+}

@@ -1,0 +1,97 @@
+//! The commands that are no clients: the server, the demonstration and its fleet.
+
+use super::args::{Global, ServeArgs};
+use super::exit::{Exit, Failure};
+use super::output::note;
+use crate::config::{Config, Overrides};
+use crate::demo::DemoArgs;
+use crate::server::{Server, raise_open_files};
+use device_sim::cli::RunArgs;
+use std::future::Future;
+use std::io;
+use std::process::ExitCode;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn failure(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::other(&error.into())
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new().map_err(failure)
+}
+
+/// Logs to standard error, as `RUST_LOG` says or from `default` up.
+fn log(json: bool, default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    if json {
+        logs.json().init();
+    } else {
+        logs.init();
+    }
+}
+
+/// `rollcall serve`
+pub(super) fn serve(args: ServeArgs, global: &Global) -> Result<ExitCode, Failure> {
+    log(global.json, "info");
+    let flags = Overrides {
+        data_dir: global.data_dir.clone(),
+        mqtt: args.mqtt,
+        http: args.http,
+        device_http: args.device_http,
+        dev: args.dev,
+    };
+    let config = Config::load(args.config.as_deref(), flags)
+        .map_err(|error| Failure::usage(format!("{:#}", anyhow::Error::from(error))))?;
+    raise_open_files(config.mqtt.limits.max_connections);
+    runtime()?.block_on(async {
+        // Signals are caught before anything is begun that would have to be ended.
+        let stop = stop().map_err(failure)?;
+        let data_dir = config.data_dir.clone();
+        let server = Server::start(config).await.map_err(failure)?;
+        let at = &server.addresses;
+        note(format_args!(
+            "MQTT on {}, API on http://{}, device HTTP on http://{}; tokens in {}",
+            at.mqtt,
+            at.http,
+            at.device_http,
+            data_dir.display()
+        ));
+        server.run_until(stop).await.map_err(failure)?;
+        Ok(Exit::Success.into())
+    })
+}
+
+/// Resolves at Ctrl-C and when the system asks the process to end.
+fn stop() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// `rollcall demo`
+pub(super) fn demo(mut args: DemoArgs, global: &Global) -> Result<ExitCode, Failure> {
+    log(false, "warn");
+    args.json |= global.json;
+    runtime()?.block_on(crate::demo::run(args)).map_err(failure)
+}
+
+/// The demonstration's second process.
+pub(super) fn fleet(args: &RunArgs) -> Result<ExitCode, Failure> {
+    log(false, "warn");
+    runtime()?
+        .block_on(device_sim::cli::execute(args, &mut io::stdout()))
+        .map_err(failure)?;
+    Ok(Exit::Success.into())
+}
