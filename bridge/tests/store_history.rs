@@ -40,7 +40,7 @@ fn pages_follow_each_other_without_a_gap_and_end_with_the_last_entry() {
     assert_eq!(numbers(&history.page(.., 4).unwrap()), [1, 2, 3, 4]);
     assert_eq!(numbers(&history.page(5.., 4).unwrap()), [5, 6, 7, 8]);
     assert_eq!(numbers(&history.page(9.., 4).unwrap()), [9, 10]);
-    assert_eq!(numbers(&history.page(11.., 4).unwrap()), []);
+    assert!(history.page(11.., 4).unwrap().is_empty());
     assert_eq!(numbers(&history.page(3..=4, 100).unwrap()), [3, 4]);
     assert_eq!(history.read(9).unwrap(), Some(9_u64.to_be_bytes().to_vec()));
     assert_eq!(history.read(11).unwrap(), None);
@@ -97,5 +97,5 @@ fn an_empty_history_has_no_oldest_entry_and_nothing_to_trim() {
     let mut store = open(&FaultDisk::default());
     assert_eq!(store.history().oldest().unwrap(), None);
     assert_eq!(store.trim_history(u64::MAX, 100).unwrap(), 0);
-    assert_eq!(store.history().page(.., 10).unwrap(), []);
+    assert!(store.history().page(.., 10).unwrap().is_empty());
 }
