@@ -100,8 +100,8 @@ counts! {
     QueueFull => "queue_full",
     /// Connections closed by the owner.
     ClosedByServer => "closed_by_server",
-    /// Messages dropped because the queue of an absent client was full.
-    OfflineQueueFull => "offline_queue_full",
+    /// Messages dropped because their client's queue was full; a connected client is disconnected besides.
+    MessageDropped => "message_dropped",
     /// Messages dropped because they had expired.
     MessageExpired => "message_expired",
     /// Messages dropped because they exceed what the client accepts.

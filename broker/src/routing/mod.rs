@@ -48,7 +48,7 @@ pub(crate) struct Router {
 /// Things to count.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) offline_queue_full: u64,
+    pub(crate) queue_full: u64,
     pub(crate) retained_limit: u64,
     pub(crate) wills: u64,
     pub(crate) expired_sessions: u64,
@@ -388,7 +388,7 @@ impl Router {
                 Presence::Online(_) => routed.push(Routed { key, delivery }),
                 Presence::Absent(absent) => {
                     let kept = absent.queue(delivery, &self.limits);
-                    self.tally.offline_queue_full += u64::from(!kept);
+                    self.tally.queue_full += u64::from(!kept);
                 }
             }
         }

@@ -138,11 +138,9 @@ impl BrokerHandle {
 
     /// Stops accepting, tells every client (MQTT 5: 0x8B) and returns when all connections have ended.
     pub async fn shutdown(&self) {
+        self.hub.stop();
         loop {
             let changed = self.hub.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            self.hub.stop();
             if !self.hub.has_connections() {
                 return;
             }

@@ -287,16 +287,16 @@ impl Hub {
     fn dispatch(&self, links: &HashMap<SessionKey, Arc<Mailbox>>, routed: Vec<Routed>) {
         for Routed { key, delivery } in routed {
             if let Some(mailbox) = links.get(&key) {
-                // A full mailbox has ordered its connection to end, which is counted there.
-                let _ = mailbox.push(delivery, &self.limits);
+                if mailbox.push(delivery, &self.limits).is_err() {
+                    self.metrics.one(Count::MessageDropped);
+                }
             }
         }
     }
 
     fn collect(&self, router: &mut Router) {
         let tally = std::mem::take(&mut router.tally);
-        self.metrics
-            .add(Count::OfflineQueueFull, tally.offline_queue_full);
+        self.metrics.add(Count::MessageDropped, tally.queue_full);
         self.metrics.add(Count::RetainedLimit, tally.retained_limit);
         self.metrics.add(Count::WillsPublished, tally.wills);
         self.metrics

@@ -63,12 +63,13 @@ pub(crate) enum Rejected {
 
 impl Content {
     fn push(&mut self, delivery: Delivery, limits: &Limits) -> Result<(), Rejected> {
-        if self.closed || self.order.is_some() {
+        if self.closed {
             return Err(Rejected::Closed);
         }
         let bytes = self.queued_bytes + delivery.message.size();
         if self.queue.len() >= limits.queue_messages || bytes > limits.queue_bytes {
-            self.order = Some(Close::because(DisconnectReason::QueueFull));
+            self.order
+                .get_or_insert(Close::because(DisconnectReason::QueueFull));
             wake(self.waker.take());
             return Err(Rejected::Full);
         }
