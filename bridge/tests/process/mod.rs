@@ -1,0 +1,151 @@
+//! `rollcall serve` as a process that can be killed and started again on the same data and the same ports.
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests fail by panicking, and no test file uses every helper"
+)]
+
+use rollcall_proto::native::EcuDescription;
+use rollcall_tests::lean::Identity;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything; reached only when something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct ServerProcess {
+    child: Child,
+    config: PathBuf,
+    pub mqtt: SocketAddr,
+    pub api: String,
+    data_dir: PathBuf,
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl ServerProcess {
+    /// A server on fresh ports with its data in `directory`; `settings` is appended to its configuration.
+    pub fn start(directory: &Path, settings: &str) -> Self {
+        let (mqtt, http, device_http) = (free_address(), free_address(), free_address());
+        let config = directory.join("rollcall.toml");
+        let data_dir = directory.join("data");
+        let text = format!(
+            "data_dir = {data_dir:?}\n{settings}\n[mqtt]\naddress = \"{mqtt}\"\n[http]\naddress = \"{http}\"\n\
+             [device_http]\naddress = \"{device_http}\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut server =
+            Self { child: spawn(&config), config, mqtt, api: format!("http://{http}"), data_dir };
+        server.wait_until_ready();
+        server
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: nothing in the process can react.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn restart(&mut self) {
+        self.child = spawn(&self.config);
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while ureq::get(format!("{}/readyz", self.api)).call().is_err() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the server has ended early: {status}");
+            }
+            assert!(Instant::now() < deadline, "the server does not become ready");
+            std::thread::yield_now();
+        }
+    }
+
+    fn token(&self) -> String {
+        let token = std::fs::read_to_string(self.data_dir.join("admin.token")).unwrap();
+        format!("Bearer {}", token.trim())
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        let request = ureq::get(format!("{}{path}", self.api)).header("Authorization", self.token());
+        request.call().unwrap().body_mut().read_json().unwrap()
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        let request = ureq::post(format!("{}{path}", self.api)).header("Authorization", self.token());
+        request.send_json(body).unwrap().body_mut().with_config().limit(64 << 20).read_json().unwrap()
+    }
+
+    /// Registers robots `r-0`… with these ECUs (name, hardware id), the first of them primary.
+    pub fn register(&self, count: usize, ecus: &[(&str, &str)]) -> Vec<Identity> {
+        let ecus: Vec<_> = ecus
+            .iter()
+            .enumerate()
+            .map(|(index, (name, hardware_id))| EcuDescription {
+                name: (*name).to_owned(),
+                hardware_id: (*hardware_id).to_owned(),
+                primary: index == 0,
+            })
+            .collect();
+        let described: Vec<_> = ecus
+            .iter()
+            .map(|ecu| json!({"name": ecu.name, "hardware_id": ecu.hardware_id, "primary": ecu.primary}))
+            .collect();
+        let robots: Vec<_> = (0..count).map(|index| json!({"id": format!("r-{index}"), "ecus": described})).collect();
+        let answer = self.post("/v1/robots", &json!({"robots": robots}));
+        let results = answer["results"].as_array().unwrap();
+        results
+            .iter()
+            .map(|result| &result["robot"])
+            .map(|robot| Identity {
+                realm: "fleet".to_owned(),
+                id: robot["id"].as_str().unwrap().to_owned(),
+                secret: robot["credentials_secret"].as_str().unwrap().to_owned(),
+                ecus: ecus.clone(),
+            })
+            .collect()
+    }
+
+    /// Adds image `NAME@2.0.0` by URL for a hardware id; nobody fetches it.
+    pub fn add_image(&self, name: &str, hardware_id: &str) {
+        let image = json!({
+            "image": format!("{name}@2.0.0"), "hardware_ids": [hardware_id], "url": "http://127.0.0.1:9/none",
+            "size": 1, "sha256": "00".repeat(32),
+        });
+        self.post("/v1/images", &image);
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(config: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_rollcall"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .env("RUST_LOG", "error")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
