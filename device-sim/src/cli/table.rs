@@ -1,7 +1,7 @@
 //! The final report as tables for people.
 
 use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 
 use crate::driver::{LatencyReport, Report};
 
@@ -55,6 +55,6 @@ pub(super) fn render(report: &Report) -> String {
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(NOTHING).set_header(header);
     table
 }

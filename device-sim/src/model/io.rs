@@ -34,6 +34,8 @@ pub enum Input {
         /// How.
         result: Result<Artifact, FetchError>,
     },
+    /// The power is cut, beside what the profile says. The robot starts again by itself.
+    PowerLost,
 }
 
 /// A message of the server.

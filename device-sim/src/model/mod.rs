@@ -164,6 +164,8 @@ impl Robot {
             Input::Disconnected => self.disconnected(),
             Input::Acknowledged(id) => self.acknowledged(id),
             Input::Fetched { fetch, result } => self.fetched(fetch, result),
+            Input::PowerLost if !self.powered => {}
+            Input::PowerLost => self.power_down(false),
             // What arrives after the robot hung up is lost, as it is with a real one.
             Input::Received(_) if self.link != Link::Up => {}
             Input::Received(message) => self.received(message),
@@ -177,7 +179,7 @@ impl Robot {
             match timer {
                 Timer::Connect => self.connect(),
                 Timer::GoOffline => self.go_offline(),
-                Timer::PowerLoss => self.lose_power(),
+                Timer::PowerLoss => self.power_down(false),
                 Timer::Started => self.started(),
                 Timer::Step => self.step(),
                 Timer::Release => self.release_held(),

@@ -84,12 +84,8 @@ impl Robot {
         }
     }
 
-    /// The power goes without warning.
-    pub(super) fn lose_power(&mut self) {
-        self.power_down(false);
-    }
-
-    /// The robot goes down, to start again after its reboot time.
+    /// The robot goes down, to start again after its reboot time. Gracefully for an update, without
+    /// warning otherwise.
     pub(super) fn power_down(&mut self, graceful: bool) {
         self.abandon_fetch();
         self.hang_up(graceful);

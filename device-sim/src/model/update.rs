@@ -20,7 +20,8 @@ use super::{Artifact, FetchError, FetchId, Image, Link, Output, Protocol, RealOu
 
 /// First wait before a broken download is tried again, in milliseconds; doubles with each try.
 const RETRY_FIRST: u64 = 2_000;
-/// From the end of the installation to the restart, in milliseconds.
+/// From the end of the installation to the announced restart, and from there to the robot's going
+/// down, in milliseconds.
 const BEFORE_RESTART: u64 = 1_000;
 
 /// What was ordered.
@@ -170,6 +171,7 @@ impl Robot {
             Stage::Transferring(span) => self.transfer(span),
             Stage::Deploying(span) => self.deploy(span),
             Stage::Deployed => self.restart(),
+            Stage::Restarting if self.ecus[job.ecu].primary => self.power_down(true),
             Stage::Restarting => self.restarted_into_image(),
         }
     }
@@ -342,12 +344,13 @@ impl Robot {
         self.tell((Status::Rebooting, 0), None, "");
         let Some(job) = self.job.as_mut() else { return };
         job.stage = Stage::Restarting;
-        if self.ecus[job.ecu].primary {
-            self.power_down(true);
+        // The robot gives its last words time to leave before it goes down.
+        let delay = if self.ecus[job.ecu].primary {
+            BEFORE_RESTART
         } else {
-            let restart = self.profile.timing.restart.draw(&mut self.rng);
-            self.after(Timer::Step, restart);
-        }
+            self.profile.timing.restart.draw(&mut self.rng)
+        };
+        self.after(Timer::Step, delay);
     }
 
     /// After a start of the robot: goes on with what was interrupted.

@@ -1,0 +1,17 @@
+//! The model's rules, sentence by sentence, in virtual time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "model/bench.rs"]
+mod bench;
+#[path = "model/edgehog.rs"]
+mod edgehog;
+#[path = "model/fleets.rs"]
+mod fleets;
+#[path = "model/native.rs"]
+mod native;
+mod support;
