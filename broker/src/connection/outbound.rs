@@ -57,9 +57,15 @@ pub(crate) enum Received {
 pub(crate) struct WrongAnswer;
 
 impl Outbound {
-    /// Whether another message may be sent now.
+    /// Whether another message may be sent now. Everything unfinished counts, also what a client released on an earlier
+    /// connection and never completed: otherwise reconnecting would grow the session without bound.
     pub(crate) fn has_room(&self, window: u16) -> bool {
-        self.unsent == 0 && self.counted < window
+        self.unsent == 0 && self.flights.len() < usize::from(window)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.flights.len()
     }
 
     /// Takes a QoS 1 or 2 message into flight; its packet identifier.
