@@ -181,7 +181,7 @@ impl Server {
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), WriterError> {
         tokio::select! {
             () = stop => self.shut_down().await,
-            result = &mut self.stopped => result.unwrap_or(Ok(())),
+            result = &mut self.stopped => result.unwrap_or(Err(WriterError::Died)),
         }
     }
 
@@ -199,7 +199,7 @@ impl Server {
         }
         self.broker.shutdown().await;
         self.bridge.shutdown().await;
-        self.stopped.await.unwrap_or(Ok(()))
+        self.stopped.await.unwrap_or(Err(WriterError::Died))
     }
 }
 

@@ -12,10 +12,11 @@ use crate::writer::{CommandError, View};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rollcall_engine::{
-    Actor, Command, Counts, GroupName, Mechanism, Plan, Reply, RolloutId, RolloutName, RolloutSpec, RolloutStatus,
-    TargetSelection,
+    Actor, Command, Counts, GroupName, Mechanism, Refusal, Reply, RobotId, RolloutId, RolloutName, RolloutSpec, RolloutStatus,
+    SkipReason, TargetSelection,
 };
 use screen::Screen;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -57,6 +58,9 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// wrong, and much longer than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Skipped robots that are shown by name.
+const MAX_EXAMPLES: usize = 3;
+
 /// Files that each process needs beside one connection per robot.
 const OTHER_FILES: u64 = 600;
 
@@ -81,11 +85,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode> {
     wait_for_fleet(&server, &mut robots, args.robots, &screen).await?;
 
     let spec = spec(&fleet)?;
-    let preview = query(&server, {
-        let spec = spec.clone();
-        move |view| view.state.preview(&spec)
-    })
-    .await??;
+    let preview = preview(&server, spec.clone()).await?;
     screen.preview(&preview, &fleet);
     let id = create_and_launch(&server, spec).await?;
     let counts = watch(&server, id, &mut robots, &screen).await?;
@@ -105,7 +105,7 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode> {
         events_committed: server.bridge.status().snapshot().events_committed,
         robots_agree: verdict.differences.is_empty(),
     };
-    screen.end(&summary, &verdict, &plan_reasons(&preview.plan))?;
+    screen.end(&summary, &verdict, &preview.skipped)?;
     server.shut_down().await.context("the server did not stop cleanly")?;
     Ok(if verdict.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -184,6 +184,33 @@ async fn wait_for_fleet(server: &Server, robots: &mut process::Fleet, count: u32
     }
 }
 
+/// A preview in the words of the screen.
+struct Foresight {
+    affected: usize,
+    ecus: usize,
+    skipped: BTreeMap<SkipReason, usize>,
+    /// The first few robots that are skipped.
+    examples: Vec<(RobotId, SkipReason)>,
+}
+
+async fn preview(server: &Server, spec: RolloutSpec) -> Result<Foresight> {
+    let foresee = move |view: &View<'_>| {
+        let plan = view.state.preview(&spec)?.plan;
+        let mut skipped = BTreeMap::new();
+        let mut examples = Vec::new();
+        for (robot, reason) in plan.robots.iter().filter_map(|robot| Some((robot.robot, robot.skipped?))) {
+            *skipped.entry(reason).or_default() += 1;
+            if let Some(robot) = view.state.robot(robot).filter(|_| examples.len() < MAX_EXAMPLES) {
+                examples.push((robot.id.clone(), reason));
+            }
+        }
+        let affected = plan.affected().count();
+        let ecus = plan.affected().map(|robot| robot.ecus.len()).sum();
+        Ok::<_, Refusal>(Foresight { affected, ecus, skipped, examples })
+    };
+    Ok(query(server, foresee).await??)
+}
+
 fn spec(fleet: &fleet::DemoFleet) -> Result<RolloutSpec> {
     let robots = u32::try_from(fleet.robots.len()).unwrap_or(u32::MAX);
     let second = 1_000;
@@ -233,13 +260,4 @@ async fn outcome(server: &Server, id: RolloutId) -> Result<Option<rollcall_engin
         RolloutStatus::Prepared | RolloutStatus::Running { .. } => None,
     });
     Ok(outcome.await?)
-}
-
-/// Skipped robots by reason.
-fn plan_reasons(plan: &Plan) -> std::collections::BTreeMap<rollcall_engine::SkipReason, usize> {
-    let mut reasons = std::collections::BTreeMap::new();
-    for reason in plan.robots.iter().filter_map(|robot| robot.skipped) {
-        *reasons.entry(reason).or_default() += 1;
-    }
-    reasons
 }

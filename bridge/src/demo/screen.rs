@@ -1,5 +1,6 @@
 //! What a person sees of the demonstration.
 
+use super::Foresight;
 use super::compare::Verdict;
 use super::fleet::DemoFleet;
 use crate::server::Addresses;
@@ -7,7 +8,7 @@ use crate::writer::StatusSnapshot;
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rollcall_engine::{Completion, Counts, Preview, SkipReason};
+use rollcall_engine::{Completion, Counts, SkipReason};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -87,18 +88,15 @@ impl Screen {
         bar
     }
 
-    pub(super) fn preview(&self, preview: &Preview, fleet: &DemoFleet) {
-        let affected = preview.plan.affected().count();
-        let skipped = preview.plan.robots.len() - affected;
+    pub(super) fn preview(&self, foresight: &Foresight, fleet: &DemoFleet) {
+        let Foresight { affected, ecus, skipped, examples } = foresight;
         self.say(&format!("fleet      {} robots are connected over MQTT", fleet.robots.len()));
         let map: Vec<_> = fleet.images.iter().map(|(id, image)| format!("{id} = {image}")).collect();
         self.say(&format!("rollout    {}", map.join(", ")));
-        let ecus: usize = preview.plan.affected().map(|robot| robot.ecus.len()).sum();
-        self.say(&format!("preview    {affected} robots get {ecus} updates; {skipped} are skipped:"));
-        let skipped = preview.plan.robots.iter().filter(|robot| robot.skipped.is_some());
-        for planned in skipped.take(3) {
-            let id = fleet.robots.get(planned.robot.0 as usize - 1).map_or("?", |robot| robot.id.as_str());
-            self.say(&format!("             {id}: none of its ECUs has a hardware id of the map"));
+        let skipped: usize = skipped.values().sum();
+        self.say(&format!("preview    {affected} robots get {ecus} updates, {skipped} are skipped"));
+        for (id, reason) in examples {
+            self.say(&format!("             {id}: {}", words(*reason)));
         }
     }
 
@@ -154,7 +152,7 @@ fn write_end(
         table.add_row([outcome.to_owned(), count.to_string(), why]);
     }
     for (reason, count) in skipped {
-        table.add_row(["skipped robots".to_owned(), count.to_string(), format!("{reason:?}")]);
+        table.add_row(["skipped robots".to_owned(), count.to_string(), words(*reason).to_owned()]);
     }
     let seconds = Duration::from_millis(summary.elapsed_ms).as_secs_f64();
     let outcome = summary.outcome.map_or_else(String::new, |outcome| format!("{outcome:?}").to_lowercase());
@@ -193,6 +191,13 @@ impl Progress {
     pub(super) fn finish(&self) {
         self.line.finish_and_clear();
         self.done.finish();
+    }
+}
+
+const fn words(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::NoCompatibleEcu => "none of its ECUs has a hardware id of the map",
+        SkipReason::OtherModel => "the images are for another model",
     }
 }
 

@@ -36,6 +36,9 @@ pub enum WriterError {
     /// A commit failed: what it held is not acknowledged, and a restart recovers.
     #[error("commit failed, nothing of it was acknowledged; restart the server to recover")]
     Commit(#[from] CommitError),
+    /// The thread has panicked; what it had not committed was not acknowledged.
+    #[error("writer thread has died, nothing uncommitted was acknowledged; restart the server to recover")]
+    Died,
     /// The thread could not begin.
     #[error("writer thread cannot start")]
     Start(#[source] std::io::Error),
