@@ -24,7 +24,9 @@ fn robots() -> usize {
 }
 
 fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    let mut stderr = std::io::stderr().lock();
+    stderr.write_all(line.as_bytes()).unwrap();
+    stderr.write_all(b"\n").unwrap();
 }
 
 fn resident_kib() -> u64 {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::codec::{Connect, Properties, Publish, header};
 use crate::config::Limits;
-use crate::message::Message;
+use crate::message::{Delivery, Message};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -265,7 +265,7 @@ fn any_step(
     let now = Instant::now();
     let qos = QoS::from_bits(extra % 3).expect("below 3");
     let mut ack = Ack::success(id);
-    if extra % 5 == 0 && connection.version().is_v5() {
+    if extra.is_multiple_of(5) && connection.version().is_v5() {
         ack.code = ReasonCode::UnspecifiedError;
     }
     let packet = match kind {
@@ -280,7 +280,7 @@ fn any_step(
         10 | 11 => {
             connection.resend(now, out)?;
             if connection.has_room() {
-                connection.deliver(delivery(qos, extra, extra % 2 == 0), now, out)?;
+                connection.deliver(delivery(qos, extra, extra.is_multiple_of(2)), now, out)?;
             }
             return Ok(());
         }

@@ -286,10 +286,10 @@ impl Hub {
 
     fn dispatch(&self, links: &HashMap<SessionKey, Arc<Mailbox>>, routed: Vec<Routed>) {
         for Routed { key, delivery } in routed {
-            if let Some(mailbox) = links.get(&key) {
-                if mailbox.push(delivery, &self.limits).is_err() {
-                    self.metrics.one(Count::MessageDropped);
-                }
+            if let Some(mailbox) = links.get(&key)
+                && mailbox.push(delivery, &self.limits).is_err()
+            {
+                self.metrics.one(Count::MessageDropped);
             }
         }
     }

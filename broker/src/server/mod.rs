@@ -1,5 +1,6 @@
 //! The tokio shell: sockets, tasks, timers and the hub that they share.
 
+mod ending;
 mod handle;
 mod hub;
 mod listener;
@@ -7,6 +8,7 @@ mod mailbox;
 mod opening;
 mod serving;
 mod socket;
+mod subscribing;
 mod task;
 
 pub use handle::{Broker, BrokerHandle, SendError};

@@ -1,10 +1,8 @@
 //! A connection between CONNACK and its end.
 
 use super::task::{Line, Room, Wake, Want, with_output};
-use crate::access::{Principal, PublishAccess, SubscribeAccess};
-use crate::codec::{
-    Packet, PropertyId, QoS, ReasonCode, Subscribe, Subscription, Unsubscribe, topic,
-};
+use crate::access::{Principal, PublishAccess};
+use crate::codec::{Packet, topic};
 use crate::connection::{Arrived, Close, Connection, Request, Tally};
 use crate::event::{DisconnectReason, Event, Ticket};
 use crate::message::{Delivery, Message};
@@ -12,23 +10,22 @@ use crate::metrics::Count;
 use crate::routing::{SessionKey, Testament};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 
 /// A client whose CONNECT was accepted.
 pub(super) struct Served {
-    connection: Connection,
-    key: SessionKey,
-    principal: Principal,
-    will: Option<Testament>,
+    pub(super) connection: Connection,
+    pub(super) key: SessionKey,
+    pub(super) principal: Principal,
+    pub(super) will: Option<Testament>,
     /// How long the session outlives the connection; DISCONNECT may change it.
-    keep: Duration,
+    pub(super) keep: Duration,
     /// Events for which the channel had no room. While there are any, nothing is read.
-    unreported: VecDeque<Event>,
-    room: Option<Room>,
+    pub(super) unreported: VecDeque<Event>,
+    pub(super) room: Option<Room>,
     /// Retained messages that a SUBSCRIBE asked for; they come before anything newer.
-    retained: VecDeque<Delivery>,
+    pub(super) retained: VecDeque<Delivery>,
     /// Whether the socket was left unread for the owner's sake.
     rests: bool,
 }
@@ -67,7 +64,7 @@ impl Served {
         }
     }
 
-    fn report(&mut self, line: &Line, event: Event) {
+    pub(super) fn report(&mut self, line: &Line, event: Event) {
         if !self.unreported.is_empty() {
             self.unreported.push_back(event);
             return;
@@ -232,129 +229,6 @@ impl Served {
         self.connection.publish_denied(arrived, why, is_robot, out)
     }
 
-    fn subscribe(
-        &mut self,
-        line: &Line,
-        subscribe: &Subscribe,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Close> {
-        let identifier = subscribe
-            .properties
-            .number(PropertyId::SubscriptionIdentifier);
-        let mut codes = Vec::with_capacity(subscribe.subscriptions.len());
-        let mut first_why = None;
-        for subscription in &subscribe.subscriptions {
-            codes.push(match self.grant(line, subscription, identifier) {
-                Ok(granted) => match granted {
-                    QoS::AtMostOnce => ReasonCode::Success,
-                    QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
-                    QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
-                },
-                Err(refused) => {
-                    line.hub.metrics.one(refused.count);
-                    tracing::info!(
-                        client_id = %self.principal.client_id,
-                        filter = %subscription.filter,
-                        why = %refused.why,
-                        "subscription refused"
-                    );
-                    first_why.get_or_insert(refused.why);
-                    refused.code
-                }
-            });
-        }
-        self.connection
-            .subscribed(subscribe.packet_id, codes, first_why.as_deref(), out)?;
-        if self.retained.len() > line.hub.limits.max_retained_messages {
-            // Asks again and again for what it does not read.
-            return Err(Close::because(DisconnectReason::QueueFull));
-        }
-        Ok(())
-    }
-
-    fn grant(
-        &mut self,
-        line: &Line,
-        subscription: &Subscription,
-        identifier: Option<u32>,
-    ) -> Result<QoS, Refused> {
-        let filter = &*subscription.filter;
-        if filter.starts_with(topic::SHARED_PREFIX) {
-            return Err(Refused {
-                count: Count::SharedSubscriptionRefused,
-                code: ReasonCode::SharedSubscriptionsNotSupported,
-                why: "shared subscriptions are not supported".into(),
-            });
-        }
-        if topic::levels(filter) > line.hub.limits.max_topic_levels {
-            return Err(Refused {
-                count: Count::TopicTooDeep,
-                code: ReasonCode::TopicFilterInvalid,
-                why: "filter has too many levels".into(),
-            });
-        }
-        let max_qos = match line.hub.access.subscribe(&self.principal, filter) {
-            SubscribeAccess::Grant { max_qos } => max_qos,
-            SubscribeAccess::Deny { why } => {
-                return Err(Refused {
-                    count: Count::SubscribeDenied,
-                    code: ReasonCode::NotAuthorized,
-                    why: why.into(),
-                });
-            }
-        };
-        let mut options = subscription.options;
-        options.qos = options.qos.min(max_qos);
-        let retained = line
-            .hub
-            .subscribe(self.key, filter, options, identifier)
-            .map_err(|code| Refused {
-                count: Count::SubscriptionLimit,
-                code,
-                why: "too many subscriptions".into(),
-            })?;
-        self.retained.extend(retained);
-        line.mailbox.subscribed(filter, options.qos);
-        if self.principal.tag != 0 {
-            let event = Event::Subscribed {
-                connection: line.mailbox.id(),
-                tag: self.principal.tag,
-                filter: filter.to_owned(),
-                granted: options.qos,
-            };
-            self.report(line, event);
-        }
-        Ok(options.qos)
-    }
-
-    fn unsubscribe(
-        &mut self,
-        line: &Line,
-        unsubscribe: &Unsubscribe,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Close> {
-        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
-        for filter in &unsubscribe.filters {
-            let existed = line.hub.unsubscribe(self.key, filter);
-            line.mailbox.unsubscribed(filter);
-            if existed && self.principal.tag != 0 {
-                let event = Event::Unsubscribed {
-                    connection: line.mailbox.id(),
-                    tag: self.principal.tag,
-                    filter: filter.to_string(),
-                };
-                self.report(line, event);
-            }
-            codes.push(if existed {
-                ReasonCode::Success
-            } else {
-                ReasonCode::NoSubscriptionExisted
-            });
-        }
-        self.connection
-            .unsubscribed(unsubscribe.packet_id, codes, out)
-    }
-
     /// Sends what waits for the client, as far as its window and its reading allow.
     fn messages(&mut self, line: &mut Line, out: &mut Vec<u8>) -> Result<(), Close> {
         let now = Instant::now();
@@ -377,7 +251,7 @@ impl Served {
         }
     }
 
-    fn count(&mut self, line: &mut Line) {
+    pub(super) fn count(&mut self, line: &mut Line) {
         let tally = std::mem::take(&mut self.connection.tally);
         let Tally {
             publishes_out,
@@ -398,14 +272,8 @@ impl Served {
     }
 }
 
-/// Why a filter is refused, and what counts it.
-struct Refused {
-    count: Count,
-    code: ReasonCode,
-    why: String,
-}
-
-fn write(line: &mut Line, out: &mut Vec<u8>) -> Result<(), Close> {
+/// Writes what has gathered, in one go.
+pub(super) fn write(line: &mut Line, out: &mut Vec<u8>) -> Result<(), Close> {
     let written = if out.is_empty() && line.socket.backlog() == 0 {
         Ok(())
     } else {
@@ -473,72 +341,4 @@ fn keep_alive(line: &mut Line, served: &mut Served) -> Result<(), Close> {
     }
     line.set_timer(deadline);
     Ok(())
-}
-
-/// Ends a connection; whether its socket should linger.
-pub(super) async fn finish(line: &mut Line, mut served: Served, close: Close) -> bool {
-    let hub = Arc::clone(&line.hub);
-    line.set_timer(None);
-    with_output(|out| {
-        served.connection.farewell(&close, out);
-        // Best effort: the connection ends either way.
-        let _ = write(line, out);
-    });
-    served.count(line);
-    count_end(line, &close);
-    tracing::debug!(
-        client_id = %served.principal.client_id,
-        peer = %line.peer,
-        reason = %close.reason,
-        why = %close.why,
-        "connection ended"
-    );
-    for event in &served.unreported {
-        if let Event::Publish { ticket, .. } = event {
-            served.connection.publish_lost(ticket.sequence);
-        }
-    }
-    served.room = None;
-    if served.principal.tag != 0 {
-        let event = Event::Disconnected {
-            connection: line.mailbox.id(),
-            tag: served.principal.tag,
-            reason: close.reason,
-        };
-        // A dropped receiver has chosen not to hear.
-        let _ = hub.events.send(event).await;
-    }
-    let will = served
-        .will
-        .filter(|_| close.reason != DisconnectReason::ByClient);
-    hub.close(
-        served.key,
-        &line.mailbox,
-        served.connection,
-        served.keep,
-        will,
-    );
-    hub.established.fetch_sub(1, Ordering::Relaxed);
-    hub.metrics.one(Count::ConnectionsClosed);
-    close.is_told()
-}
-
-fn count_end(line: &Line, close: &Close) {
-    let count = match close.reason {
-        DisconnectReason::ByClient | DisconnectReason::ByClientWithWill => return,
-        DisconnectReason::ConnectionLost => Count::ConnectionLost,
-        DisconnectReason::KeepAliveTimeout => Count::KeepAliveTimeout,
-        DisconnectReason::TakenOver => Count::TakenOver,
-        DisconnectReason::ProtocolViolation(code) => match code {
-            ReasonCode::PacketTooLarge => Count::PacketTooLarge,
-            ReasonCode::MalformedPacket => Count::MalformedPacket,
-            ReasonCode::ReceiveMaximumExceeded => Count::ReceiveMaximumExceeded,
-            _ => Count::ProtocolError,
-        },
-        // Counted where the publish was denied.
-        DisconnectReason::NotAuthorized => return,
-        DisconnectReason::QueueFull => Count::QueueFull,
-        DisconnectReason::ByServer(_) | DisconnectReason::ServerShutdown => Count::ClosedByServer,
-    };
-    line.hub.metrics.one(count);
 }

@@ -1,5 +1,6 @@
 //! One connection's task, from the accepted socket to the end.
 
+use super::ending;
 use super::hub::Hub;
 use super::mailbox::{Mail, Mailbox};
 use super::opening;
@@ -133,7 +134,7 @@ pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, mail
     let lingers = match opened {
         Some(mut served) => {
             let close = serving::serve(&mut line, &mut served).await;
-            serving::finish(&mut line, *served, close).await
+            ending::finish(&mut line, *served, close).await
         }
         None => true,
     };
