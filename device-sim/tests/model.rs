@@ -8,6 +8,8 @@
 
 #[path = "model/bench.rs"]
 mod bench;
+#[path = "model/chaos.rs"]
+mod chaos;
 #[path = "model/edgehog.rs"]
 mod edgehog;
 #[path = "model/fleets.rs"]

@@ -24,9 +24,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL", required = true, num_args = 1.., value_parser = parse_broker)]
     pub broker: Vec<Broker>,
 
-    /// How many robots; with a credentials file at most so many of its lines.
-    #[arg(long, value_name = "N")]
-    pub robots: Option<usize>,
+    /// How many robots, 1 to 100,000; with a credentials file at most so many of its lines.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub robots: Option<u32>,
 
     /// ECUs of each generated robot, 1 to 32.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
@@ -137,7 +137,8 @@ impl RunArgs {
             seed: self.seed,
             first_boot,
         };
-        let fleet = match (&self.credentials, self.robots) {
+        let robots = self.robots.and_then(|robots| usize::try_from(robots).ok());
+        let fleet = match (&self.credentials, robots) {
             (None, None) => return Err(ArgsError::NoFleet),
             (None, Some(robots)) => {
                 fleet::generate(robots, usize::from(self.ecus), self.protocol, origin)

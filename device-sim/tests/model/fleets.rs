@@ -50,6 +50,26 @@ fn healthy_fleet_ends_with_every_image_installed() {
 }
 
 #[test]
+fn edgehog_devices_and_native_robots_are_updated_side_by_side() {
+    let fleet = generate(
+        10,
+        3,
+        ProtocolChoice::Mixed,
+        Origin {
+            seed: 5,
+            first_boot: 1,
+        },
+    );
+    let configs = fleet.into_iter().map(|member| member.config).collect();
+    let mut world = World::new(configs, Profile::default(), 5);
+    world.run_until("rollout", DAY, World::is_at_rest);
+    world.compare();
+    let beliefs = world.server.beliefs();
+    assert_eq!(beliefs.len(), 5 * 3 + 5);
+    assert!(beliefs.values().all(|belief| *belief == Belief::Installed));
+}
+
+#[test]
 fn flaky_fleets_end_as_the_server_believes() {
     for seed in 0..30 {
         let flaky = Profile::parse(include_str!("../../profiles/flaky.toml")).unwrap();

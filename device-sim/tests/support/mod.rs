@@ -10,10 +10,12 @@
     reason = "tests fail by panicking, and each file of them uses a part of this"
 )]
 
+pub mod site;
 pub mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use rollcall_proto::edgehog::{self, Property, introspection, purge};
 use rollcall_proto::native::{Ack, BaseImage, Manifest, OtaEvent, OtaRequest, RequestKind};
 use rollcall_proto::topic::{Base, Uplink};
 use rollcall_proto::{Code, Status};
@@ -53,6 +55,8 @@ pub struct RobotSide {
     pub stale_events: usize,
     pub stray_events: usize,
     pub events: Vec<OtaEvent>,
+    /// Lengths of an Edgehog device's property lists.
+    pub producer_lists: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -81,7 +85,8 @@ impl MiniServer {
 
     /// Whether every robot that ever connected has nothing left to do.
     pub fn is_done(&self) -> bool {
-        let done = |r: &RobotSide| r.manifest.is_some() && r.active.is_none() && r.todo.is_empty();
+        let met = |r: &RobotSide| r.manifest.is_some() || !r.beliefs.is_empty();
+        let done = |r: &RobotSide| met(r) && r.active.is_none() && r.todo.is_empty();
         !self.robots.is_empty() && self.robots.values().all(done)
     }
 
@@ -133,10 +138,85 @@ impl MiniServer {
                 }
             }
             Uplink::State => {}
-            other => panic!("a native robot does not publish {other:?}"),
+            other => return self.edgehog_uplink(&base, other, payload),
         }
         self.dispatch(&base, &mut down);
         down
+    }
+
+    /// An Edgehog device is told once its first version is known; a version decides the outcome.
+    fn edgehog_uplink(&mut self, base: &Base<'_>, uplink: Uplink<'_>, payload: &[u8]) -> Vec<Down> {
+        let side = self.robots.entry(base.robot.to_owned()).or_default();
+        let robot = base.robot.to_owned();
+        match uplink {
+            Uplink::Introspection => {
+                let interfaces = introspection::parse(payload).expect("introspection");
+                assert!(interfaces.contains_key("io.edgehog.devicemanager.OTAEvent"));
+            }
+            Uplink::EmptyCache => {
+                let (topic, payload) = (base.consumer_properties(), purge::encode::<&str>(&[]));
+                return vec![Down {
+                    robot,
+                    topic,
+                    payload,
+                }];
+            }
+            Uplink::ProducerProperties => {
+                side.producer_lists
+                    .push(purge::decode(payload).expect("purge list").len());
+            }
+            Uplink::EdgehogBaseImage {
+                property: "version",
+            } => {
+                let version = Property::decode_string(payload)
+                    .expect("version")
+                    .expect("set");
+                match side.active.clone() {
+                    Some((_, operation)) if version == VERSION => {
+                        side.conclude(operation, Belief::Installed);
+                    }
+                    None if side.beliefs.is_empty() => return self.edgehog_dispatch(base),
+                    _ => {}
+                }
+            }
+            Uplink::EdgehogBaseImage { .. } | Uplink::OtherInterface { .. } => {
+                Property::decode(payload).expect("property");
+            }
+            Uplink::EdgehogOtaEvent => {
+                let event = edgehog::OtaEvent::decode(payload).expect("event");
+                let active = side
+                    .active
+                    .clone()
+                    .filter(|(_, active)| *active == event.operation);
+                if let Some((_, operation)) = active
+                    && event.status == Status::Failure
+                {
+                    side.conclude(operation, Belief::Failed(event.code));
+                }
+            }
+            other => panic!("a robot does not publish {other:?}"),
+        }
+        Vec::new()
+    }
+
+    fn edgehog_dispatch(&mut self, base: &Base<'_>) -> Vec<Down> {
+        self.operations += 1;
+        let operation = Uuid::from_u128(self.operations);
+        let side = self.robots.get_mut(base.robot).unwrap();
+        side.active = Some(("main".to_owned(), operation));
+        let (kind, url) = (RequestKind::Update, self.offer.url.clone());
+        let payload = edgehog::OtaRequest {
+            kind,
+            operation,
+            url,
+        }
+        .encode();
+        let (robot, topic) = (base.robot.to_owned(), base.edgehog_ota_request());
+        vec![Down {
+            robot,
+            topic,
+            payload,
+        }]
     }
 
     fn dispatch(&mut self, base: &Base<'_>, down: &mut Vec<Down>) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use device_sim::model::{
-    Artifact, Downlink, FetchError, FetchId, Input, Output, PublishId, RealOutcome, Robot,
-    RobotConfig,
+    Artifact, Downlink, FetchError, FetchId, ImageLabel, Input, Output, PublishId, RealOutcome,
+    Robot, RobotConfig,
 };
 use device_sim::profile::Profile;
 use rand::{RngExt, SeedableRng};
@@ -183,11 +183,15 @@ impl World {
                 let result = if self.artifact_missing {
                     Err(FetchError::Status(404))
                 } else {
-                    Ok(Artifact {
-                        size,
-                        sha256,
-                        label: None,
-                    })
+                    {
+                        let (name, version) = ("os".to_owned(), super::VERSION.to_owned());
+                        let label = Some(ImageLabel { name, version });
+                        Ok(Artifact {
+                            size,
+                            sha256,
+                            label,
+                        })
+                    }
                 };
                 self.input(robot, Input::Fetched { fetch, result });
             }

@@ -1,0 +1,165 @@
+//! The program as people and scripts meet it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::site::{Site, serve};
+use tokio::process::Command;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_device-sim"));
+    command
+        .arg("run")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.kill_on_drop(true);
+    command
+}
+
+async fn finish(command: &mut Command) -> Output {
+    let output = command.spawn().unwrap().wait_with_output();
+    tokio::time::timeout(PATIENCE, output)
+        .await
+        .expect("the program ends")
+        .unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(text.lines().count(), 1, "one line of JSON and nothing else");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_report_tells_every_robots_real_outcomes() {
+    let (offer, _http) = serve(vec![1; 1_000]).await;
+    let site = Site::open(offer).await;
+    let broker = format!("mqtt://127.0.0.1:{}", site.address.port);
+    let mut command = program();
+    command.args([
+        "--broker",
+        &broker,
+        "--robots",
+        "3",
+        "--ecus",
+        "2",
+        "--time-scale",
+        "1000",
+    ]);
+    let report = json(&finish(command.args(["--stop-when-idle", "--json"])).await);
+    assert_eq!(report["robots"], 3);
+    assert_eq!(report["totals"]["operations_installed"], 6);
+    assert_eq!(report["request_latency"]["count"], 6);
+    for robot in report["fleet"].as_array().unwrap() {
+        assert_eq!(robot["settled"], true);
+        for operation in robot["operations"].as_array().unwrap() {
+            assert_eq!(operation["outcome"], "installed");
+            assert!(
+                operation["operation"]
+                    .as_str()
+                    .unwrap()
+                    .parse::<uuid::Uuid>()
+                    .is_ok()
+            );
+        }
+        for ecu in robot["ecus"].as_array().unwrap() {
+            assert_eq!(ecu["image"]["version"], "2.0.0");
+            assert_eq!(ecu["image"]["digest"].as_str().unwrap().len(), 64);
+        }
+    }
+}
+
+#[tokio::test]
+async fn report_comes_when_standard_input_closes() {
+    let site = Site::open(support::world::offer()).await;
+    let broker = format!("mqtt://127.0.0.1:{}", site.address.port);
+    let mut command = program();
+    command.args(["--broker", &broker, "--robots", "1", "--until-stdin-closes"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    drop(child.stdin.take());
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output = output.expect("the program ends").unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("connect to CONNACK") && text.contains("violations by the server"));
+}
+
+#[tokio::test]
+async fn robots_come_from_a_credentials_file() {
+    let (offer, _http) = serve(vec![1; 1_000]).await;
+    let site = Site::open(offer).await;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let ecu = r#"{"name":"main","hardware_id":"hw-a","primary":true}"#;
+    for number in 1..=2 {
+        let line = format!(r#"{{"id":"bot-{number}","credentials_secret":"dev","ecus":[{ecu}]}}"#);
+        writeln!(file, "{line}").unwrap();
+    }
+    let broker = format!("mqtt://127.0.0.1:{}", site.address.port);
+    let mut command = program();
+    command.args([
+        "--broker",
+        &broker,
+        "--time-scale",
+        "1000",
+        "--stop-when-idle",
+        "--json",
+    ]);
+    let report = json(&finish(command.arg("--credentials").arg(file.path())).await);
+    let ids: Vec<_> = report["fleet"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| &r["id"])
+        .collect();
+    assert_eq!(ids, ["bot-1", "bot-2"]);
+    assert_eq!(report["fleet"][0]["ecus"][0]["image"]["name"], "hw-a-os");
+}
+
+#[tokio::test]
+async fn wrong_use_is_explained_with_an_exit_code() {
+    for (arguments, code, hint) in [
+        (vec!["--robots", "1"], 2, "--broker"),
+        (
+            vec!["--broker", "tcp://h:1", "--robots", "1"],
+            2,
+            "mqtt://HOST",
+        ),
+        (vec![], 1, "how many robots"),
+        (vec!["--robots", "0"], 2, "1..=100000"),
+        (vec!["--robots", "1", "--realm", "Fleet"], 1, "realm"),
+        (
+            vec!["--robots", "1", "--profile", "/does/not/exist"],
+            1,
+            "/does/not/exist",
+        ),
+        (vec!["--robots", "1", "--time-scale", "0"], 2, "above 0"),
+    ] {
+        let mut command = program();
+        if hint != "--broker" && hint != "mqtt://HOST" {
+            command.args(["--broker", "mqtt://127.0.0.1:1"]);
+        }
+        let output = finish(command.args(&arguments)).await;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(hint), "{arguments:?}: {text}");
+        assert!(output.stdout.is_empty());
+    }
+}
