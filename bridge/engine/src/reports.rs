@@ -221,6 +221,10 @@ impl State {
         };
         if let Some(connection) = robot.link.connection {
             let (boot, counter) = (robot.cursor.boot, robot.cursor.acknowledged);
+            // Counters start at 1: while the first event is missing there is nothing to say.
+            if counter == 0 {
+                return;
+            }
             changes.effects.push(Effect::Acknowledge {
                 robot: key,
                 connection,
