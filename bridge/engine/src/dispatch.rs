@@ -201,6 +201,19 @@ impl State {
         changes.effects.extend(request().map(Effect::Request));
     }
 
+    /// Whether `request` is still to be sent once its batch is durable. A later input of the same batch may have brought
+    /// the robot's answer, and a finished uuid is never sent again.
+    #[must_use]
+    pub fn is_wanted(&self, request: &Request) -> bool {
+        let update = || {
+            let robot = self.robots.get(&request.robot)?;
+            let (rollout, target) = self.active_target(robot)?;
+            let operation = operation_id(rollout.id, robot.key, &request.ecu, target.attempt);
+            Some(target.state == TargetState::Requested && operation == request.operation)
+        };
+        request.kind == RequestKind::Cancel || update().unwrap_or(false)
+    }
+
     /// A robot that can hear again and has said nothing of its request gets it again: same uuid, same URL.
     pub(crate) fn resend_unanswered(&mut self, key: RobotKey, changes: &mut Changes) {
         let Some(robot) = self.robots.get(&key).filter(|robot| robot.ready()) else {
