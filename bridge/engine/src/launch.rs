@@ -150,6 +150,10 @@ impl State {
             self.supersede_older(id, planned, changes);
             if let Some(robot) = self.robots.get_mut(&planned.robot) {
                 robot.memberships.push(id);
+                let rollouts = &self.rollouts;
+                robot
+                    .memberships
+                    .sort_by_key(|id| rollouts.get(id).map(Rollout::launch_order));
             }
             self.refresh_ready(planned.robot);
         }

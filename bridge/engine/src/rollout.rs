@@ -308,6 +308,16 @@ impl Rollout {
         matches!(self.status, RolloutStatus::Running { .. })
     }
 
+    /// Orders rollouts by their launch; numbers are given out at creation and decide only within one millisecond.
+    pub(crate) const fn launch_order(&self) -> (Option<Timestamp>, RolloutId) {
+        match self.status {
+            RolloutStatus::Prepared => (None, self.id),
+            RolloutStatus::Running { launched, .. } | RolloutStatus::Completed { launched, .. } => {
+                (Some(launched), self.id)
+            }
+        }
+    }
+
     /// The spec that would create this rollout again.
     #[must_use]
     pub fn spec(&self, reference: impl Fn(ImageKey) -> Option<ImageRef>) -> RolloutSpec {

@@ -111,6 +111,12 @@ impl State {
                 state.timers.insert((deadline, Timer::Rollout(rollout.id)));
             }
         }
+        for robot in state.robots.values_mut() {
+            let rollouts = &state.rollouts;
+            robot
+                .memberships
+                .sort_by_key(|id| rollouts.get(id).map(Rollout::launch_order));
+        }
         let active: Vec<_> = state
             .robots
             .values()
