@@ -24,8 +24,9 @@ use std::collections::BTreeMap;
 
 /// Most robots of one registration.
 pub const MAX_REGISTRATIONS: usize = 10_000;
-/// Registrations that wait for their commit at one time; they share commits.
-const CONCURRENT: usize = 1_000;
+/// Registrations of one request that wait for their commit at one time; they share commits. Fewer than the writer's
+/// queue holds, so they enter it in their order.
+const CONCURRENT: usize = 250;
 /// Removed robots that a page passes over before it is sent short.
 const SCAN: usize = 10_000;
 
@@ -204,7 +205,8 @@ async fn register_many(context: &Context, by: &Actor, robots: Vec<NewRobot>) -> 
     let all = futures_util::stream::iter(robots)
         .map(register)
         .buffered(CONCURRENT);
-    let results: Vec<_> = all.collect().await;
+    // Every command waits for a commit, so this yields often enough; tokio's own budget would shuffle the robots.
+    let results: Vec<_> = tokio::task::unconstrained(all.collect()).await;
     let registered = results
         .iter()
         .filter(|result| result.robot.is_some())

@@ -56,7 +56,7 @@ fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
             &group.created,
         ]);
     }
-    Ok(output.table(&table)?)
+    Ok(output.table(table)?)
 }
 
 fn show(name: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
@@ -74,7 +74,7 @@ fn show(name: &str, client: &Client, output: &mut Output) -> Result<(), Failure>
     sheet.add_row(["group", &group.group.name]);
     sheet.add_row(["created", &group.group.created]);
     sheet.add_row(["robots", &group.group.robot_count.to_string()]);
-    output.table(&sheet)?;
+    output.table(sheet)?;
     for robot in &group.robots {
         output.line(robot)?;
     }

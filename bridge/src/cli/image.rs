@@ -98,7 +98,7 @@ fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
             image.sha256.get(..12).unwrap_or(&image.sha256),
         ]);
     }
-    Ok(output.table(&table)?)
+    Ok(output.table(table)?)
 }
 
 fn hardware(image: &ImageView) -> String {
@@ -120,5 +120,5 @@ fn print(image: &ImageView, output: &mut Output) -> Result<(), Failure> {
     sheet.add_row(["url", &image.url]);
     sheet.add_row(["hosted", if image.hosted { "yes" } else { "no" }]);
     sheet.add_row(["created", &image.created]);
-    Ok(output.table(&sheet)?)
+    Ok(output.table(sheet)?)
 }

@@ -54,7 +54,10 @@ impl Output {
         self.write(&format!("{text}\n"))
     }
 
-    pub(super) fn table(&mut self, table: &Table) -> Result<(), Closed> {
+    pub(super) fn table(&mut self, mut table: Table) -> Result<(), Closed> {
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
         let text = table.to_string();
         // Cells are padded to their columns; nobody wants the spaces at the end.
         for line in text.lines() {
@@ -93,9 +96,6 @@ pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heads.map(str::to_uppercase));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
     table
 }
 

@@ -55,7 +55,7 @@ fn add(args: AddRobot, client: &Client, output: &mut Output) -> Result<(), Failu
     sheet.add_row(["client id", &registered.client_id]);
     sheet.add_row(["user name", &registered.username]);
     sheet.add_row(["credentials secret", &registered.credentials_secret]);
-    output.table(&sheet)?;
+    output.table(sheet)?;
     note("The secret is not stored and will not be shown again.");
     Ok(())
 }
@@ -77,7 +77,7 @@ fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
             or_dash(Some(&groups.join(", "))),
         ]);
     }
-    Ok(output.table(&table)?)
+    Ok(output.table(table)?)
 }
 
 fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
@@ -133,7 +133,7 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
             &format!("{} at {}: {}", refusal.code, refusal.at, refusal.message),
         ]);
     }
-    output.table(&sheet)?;
+    output.table(sheet)?;
     output.line("")?;
     let mut table = table(["ecu", "hardware id", "rank", "runs", "hold"]);
     for ecu in &robot.ecus {
@@ -149,7 +149,7 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
             },
         ]);
     }
-    Ok(output.table(&table)?)
+    Ok(output.table(table)?)
 }
 
 fn runs(ecu: &EcuView) -> String {
@@ -194,7 +194,7 @@ pub(super) fn print_records(history: &Value, output: &mut Output) -> Result<(), 
             text(record, "text").to_owned(),
         ]);
     }
-    output.table(&table)?;
+    output.table(table)?;
     if let Some(next) = history.get("next").filter(|next| !next.is_null()) {
         note(format_args!("older records: --before {next}"));
     }
@@ -237,7 +237,7 @@ fn history(
             text(rollout, "launched").to_owned(),
         ]);
     }
-    output.table(&table)?;
+    output.table(table)?;
     output.line("")?;
     print_records(&history, output)
 }

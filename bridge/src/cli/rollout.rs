@@ -160,7 +160,7 @@ fn launch(
         &format!("/rollouts/{id}/launch"),
         &json!({ "accept_drift": accept_drift }),
     );
-    let rollout: RolloutView = launched.map_err(|failure| explain_drift(failure, output.json))?;
+    let rollout: RolloutView = launched.map_err(|failure| explain_drift(id, failure, output.json))?;
     if output.json {
         return Ok(output.json(&rollout)?);
     }
@@ -175,8 +175,8 @@ fn launch(
     Ok(())
 }
 
-/// Says which robots have changed, and how to launch all the same.
-fn explain_drift(failure: Failure, json: bool) -> Failure {
+/// Says which robots have changed, and where to look.
+fn explain_drift(id: u32, failure: Failure, json: bool) -> Failure {
     if failure.error.code != "drifted" {
         return failure;
     }
@@ -185,7 +185,7 @@ fn explain_drift(failure: Failure, json: bool) -> Failure {
             tables::drift(side, drift);
         }
     }
-    failure.hint("look at `rollcall rollout show ID --robots`, then launch with --accept-drift")
+    failure.hint(format!("`rollcall rollout show {id} --robots` shows what it would do now"))
 }
 
 fn why(id: u32, robot: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {

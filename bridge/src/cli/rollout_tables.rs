@@ -121,7 +121,7 @@ pub(super) fn preview(
             ]);
         }
         output.line("")?;
-        output.table(&table)?;
+        output.table(table)?;
         more(&affected, rows, output)?;
     }
     if !skipped.is_empty() {
@@ -130,7 +130,7 @@ pub(super) fn preview(
             table.add_row([robot.robot.as_str(), robot.skipped.map_or("-", skip_text)]);
         }
         output.line("")?;
-        output.table(&table)?;
+        output.table(table)?;
         more(&skipped, rows, output)?;
     }
     Ok(())
@@ -163,7 +163,7 @@ pub(super) fn rollouts(rollouts: &[RolloutView], output: &mut Output) -> Result<
             rollout.created.clone(),
         ]);
     }
-    Ok(output.table(&table)?)
+    Ok(output.table(table)?)
 }
 
 pub(super) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), Failure> {
@@ -197,7 +197,7 @@ pub(super) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), 
             sheet.add_row([name, at]);
         }
     }
-    output.table(&sheet)?;
+    output.table(sheet)?;
     if rollout.launched.is_some() {
         output.line("")?;
         counts(&rollout.counts, output)?;
@@ -225,7 +225,7 @@ pub(super) fn counts(counts: &Counts, output: &mut Output) -> Result<(), Failure
         }
     }
     table.add_row(["in all", &counts.targets.to_string()]);
-    output.table(&table)?;
+    output.table(table)?;
     Ok(output.line(format_args!(
         "{} robots, {} skipped",
         counts.robots, counts.skipped_robots
@@ -270,7 +270,7 @@ pub(super) fn members(members: &[MemberView], output: &mut Output) -> Result<(),
             ]);
         }
     }
-    Ok(output.table(&table)?)
+    Ok(output.table(table)?)
 }
 
 pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> {
@@ -297,7 +297,7 @@ pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> 
         if let Some(detail) = &why.detail {
             sheet.add_row(["the robot said", detail]);
         }
-        output.table(&sheet)?;
+        output.table(sheet)?;
     }
     Ok(())
 }
