@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Tests that need more than one crate: the fleet simulation, operator sessions, peers and real clients.
+
+pub mod lean;
+pub mod sim;

@@ -1,0 +1,301 @@
+//! The end of a world: outcomes against what the robots really did, and the history played once more.
+
+use super::Broken;
+use super::robots::Actor;
+use super::rows::{durable_robot, pairs, same, unready};
+use super::server::Record;
+use super::watch::{Asked, is_given_up};
+use super::world::World;
+use device_sim::model::{OperationRecord, Protocol, RealOutcome};
+use rollcall_engine::{
+    CancelReason, FailureReason, Input, Link, Robot, RolloutId, RolloutStatus, State, SuccessKind,
+    Target, TargetState, Timer, Timestamp,
+};
+use rollcall_proto::Code;
+
+/// Checks everything that can only be checked at the end.
+pub(super) fn check(world: &mut World) -> Result<(), Broken> {
+    let state = world.state().into_owned();
+    world.watch.whole(&state, world.now)?;
+    world.server.rows.check_recovery(&state)?;
+    let launched = World::launched(&state).count() as u64;
+    world.watch.tally.rollouts += launched;
+    for actor in &world.actors {
+        world.watch.tally.installed += actor.robot.truth().totals().installed;
+        only_what_was_asked_for(world, actor)?;
+    }
+    for rollout in World::launched(&state) {
+        if !matches!(rollout.status, RolloutStatus::Completed { .. }) {
+            return Err(Broken(format!(
+                "A24: rollout {} is {:?} at the end",
+                rollout.id.0, rollout.status
+            )));
+        }
+        for (key, member) in &rollout.members {
+            let robot = state
+                .robot(*key)
+                .ok_or_else(|| Broken(format!("member {} is no robot", key.0)))?;
+            let actor = world
+                .actors
+                .iter()
+                .find(|actor| actor.robot.id() == robot.id.as_str());
+            let actor = actor.ok_or_else(|| Broken(format!("{} is nobody", robot.id)))?;
+            for target in &member.targets {
+                let verdict = Verdict {
+                    world,
+                    actor,
+                    robot,
+                    rollout: rollout.id,
+                    target,
+                };
+                verdict.check().map_err(|why| {
+                    Broken(format!(
+                        "outcome of {} in rollout {}: {why}\n  target {target:?}\n  truth {:?}",
+                        robot.id,
+                        rollout.id.0,
+                        actor.robot.truth().operations()
+                    ))
+                })?;
+            }
+        }
+    }
+    replay(&world.server.history, &state)
+}
+
+/// A9, A16: a robot was asked only for operations that the engine wanted, for this very robot.
+fn only_what_was_asked_for(world: &World, actor: &Actor) -> Result<(), Broken> {
+    for record in actor.robot.truth().operations() {
+        let asked = world.watch.asked.get(&record.operation);
+        if asked.is_none_or(|asked| asked.ecu.as_str() != record.ecu) {
+            return Err(Broken(format!(
+                "{} was asked for {record:?}, which nobody wanted",
+                actor.robot.id()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// One target's outcome, with everything that is needed to judge it.
+struct Verdict<'a> {
+    world: &'a World,
+    actor: &'a Actor,
+    robot: &'a Robot,
+    rollout: RolloutId,
+    target: &'a Target,
+}
+
+impl Verdict<'_> {
+    /// The outcome follows from what the robot really did.
+    ///
+    /// Proven outcomes must agree with the truth exactly. Outcomes by the server's own patience (`is_given_up`) say
+    /// nothing about the truth: the robot may have done it later, or in silence.
+    fn check(&self) -> Result<(), String> {
+        let ecu = &self.robot.ecus[usize::from(self.target.ecu)];
+        let operation = rollcall_engine::operation_id(
+            self.rollout,
+            self.robot.key,
+            &ecu.name,
+            self.target.attempt,
+        );
+        let asked = self.world.watch.asked.get(&operation);
+        let truth: Vec<_> = self
+            .actor
+            .robot
+            .truth()
+            .operations()
+            .iter()
+            .filter(|record| record.operation == operation)
+            .collect();
+        let installed = truth
+            .iter()
+            .any(|record| record.outcome == Some(RealOutcome::Installed));
+        let state = self.target.state;
+        if self.target.attempt > 0 && asked.is_none() {
+            return Err("it has an attempt that was never asked for".to_owned());
+        }
+        if installed && !is_given_up(&state) && !matches!(state, TargetState::Succeeded { .. }) {
+            return Err("the ECU runs the image, which is not what the server says".to_owned());
+        }
+        match state {
+            TargetState::Succeeded { how } => self.really_ran(ecu.name.as_str(), asked, how),
+            TargetState::Failed { reason } => self.failed(reason, &truth),
+            TargetState::Cancelled {
+                reason: CancelReason::ByRobot,
+            } => ensure(
+                has(&truth, |outcome| outcome == RealOutcome::Canceled),
+                "the robot never cancelled",
+            ),
+            TargetState::Cancelled {
+                reason: CancelReason::RobotRemoved,
+            } => ensure(self.robot.removed.is_some(), "the robot was never removed"),
+            TargetState::Cancelled {
+                reason: CancelReason::EarlierEcuFailed,
+            }
+            | TargetState::Superseded { .. } => ensure(
+                self.target.attempt == 0 && truth.is_empty(),
+                "it was asked for after all",
+            ),
+            TargetState::RolledBack => self.rolled_back(&truth),
+            TargetState::Expired => Ok(()),
+            other => Err(format!("{other:?} is not final")),
+        }
+    }
+
+    /// The ECU really ran the image at some moment before the verdict, and after the request if there was one.
+    fn really_ran(&self, ecu: &str, asked: Option<&Asked>, how: SuccessKind) -> Result<(), String> {
+        let verdict = self.target.since.0;
+        let image = self
+            .world
+            .server
+            .state
+            .as_ref()
+            .and_then(|state| state.image(self.target.image));
+        let wanted = image
+            .map(|image| image.reference.to_string())
+            .unwrap_or_default();
+        // Reports travel: what counts is what ran when the report left.
+        let travel = 2 * self.world.hazards.latency + 15_000;
+        let from = match how {
+            SuccessKind::Installed => asked.map_or(0, |asked| asked.first).saturating_sub(travel),
+            SuccessKind::AlreadyCurrent => 0,
+        };
+        let ran = self.images_of(ecu);
+        let during = ran.iter().enumerate().any(|(index, (since, image))| {
+            let until = ran.get(index + 1).map_or(u64::MAX, |(since, _)| *since);
+            *image == wanted && *since <= verdict && until >= from
+        });
+        ensure(
+            during,
+            &format!("{wanted} never ran there in time: {ran:?}"),
+        )
+    }
+
+    /// What ran on the ECU, and since when.
+    fn images_of(&self, ecu: &str) -> Vec<(u64, String)> {
+        let hardware = self.actor.hardware(ecu).unwrap_or_default();
+        let mut images = vec![(0, format!("{hardware}-os@1.0.0"))];
+        for record in self.actor.robot.truth().operations() {
+            let (Some(RealOutcome::Installed), Some(at)) = (record.outcome, record.ended_ms) else {
+                continue;
+            };
+            if let Some(asked) = self
+                .world
+                .watch
+                .asked
+                .get(&record.operation)
+                .filter(|_| record.ecu == ecu)
+            {
+                images.push((at, asked.image.reference.to_string()));
+            }
+        }
+        images
+    }
+
+    fn failed(&self, reason: FailureReason, truth: &[&OperationRecord]) -> Result<(), String> {
+        let said = |code| {
+            has(truth, |outcome| {
+                outcome == RealOutcome::Failed(code) || outcome == RealOutcome::Rejected(code)
+            })
+        };
+        let code = match reason {
+            FailureReason::RequestTimeout
+            | FailureReason::InProgressTimeout
+            | FailureReason::NotConfirmed
+            | FailureReason::Interrupted => return Ok(()),
+            FailureReason::MissingVersion => {
+                return ensure(
+                    self.target.attempt == 0,
+                    "it was asked for without a version",
+                );
+            }
+            FailureReason::IncompatibleHardware => return Err("it passed the launch".to_owned()),
+            FailureReason::OtherImageReported => {
+                return ensure(
+                    has(truth, |outcome| outcome == RealOutcome::Pretended),
+                    "nobody lied",
+                );
+            }
+            FailureReason::InvalidRequest => Code::InvalidRequest,
+            FailureReason::UpdateAlreadyInProgress => Code::UpdateAlreadyInProgress,
+            FailureReason::NetworkError => Code::NetworkError,
+            FailureReason::IoError => Code::IoError,
+            FailureReason::InternalError => Code::InternalError,
+            FailureReason::InvalidBaseImage => Code::InvalidBaseImage,
+            FailureReason::RefusedHardware => Code::IncompatibleHardware,
+            FailureReason::UnexpectedVersion => Code::UnexpectedVersion,
+            FailureReason::DigestMismatch => Code::DigestMismatch,
+            FailureReason::Refused => Code::Refused,
+            FailureReason::Busy => Code::Busy,
+            FailureReason::StorageFull => Code::StorageFull,
+            FailureReason::Unspecified => return Err("every failure here has a code".to_owned()),
+        };
+        ensure(said(code), "the robot never failed so")
+    }
+
+    /// By the robot's own word, or by evidence of a new process after the request.
+    fn rolled_back(&self, truth: &[&OperationRecord]) -> Result<(), String> {
+        let word = has(truth, |outcome| outcome == RealOutcome::RolledBack);
+        let evidence = self.actor.robot.protocol() == Protocol::Edgehog
+            || self.actor.robot.boot() > self.target.boot;
+        ensure(word || evidence, "neither the robot nor a restart said so")
+    }
+}
+
+fn has(truth: &[&OperationRecord], outcome: impl Fn(RealOutcome) -> bool) -> bool {
+    truth
+        .iter()
+        .any(|record| record.outcome.is_some_and(&outcome))
+}
+
+fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {
+    if holds {
+        Ok(())
+    } else {
+        Err(otherwise.to_owned())
+    }
+}
+
+/// Design 2: the recorded inputs lead to the same state, and to the same answers.
+fn replay(history: &[Record], expected: &State) -> Result<(), Broken> {
+    let mut state = State::default();
+    for record in history {
+        if record.input == Input::Started {
+            // A start is told how long the server was down by the time of the last commit.
+            let _ = state.apply(
+                record.before,
+                Input::Due(Timer::Rollout(RolloutId(u32::MAX))),
+            );
+        }
+        let outcome = state.apply(record.at, record.input.clone());
+        if outcome.reply != Ok(record.reply) {
+            let input = &record.input;
+            return Err(Broken(format!(
+                "replay: {input:?} was answered {:?}, now {:?}",
+                record.reply, outcome.reply
+            )));
+        }
+    }
+    for (found, expected) in pairs("robots", state.robots(None), expected.robots(None))? {
+        same("replay: robot", &settled(found), &settled(expected))?;
+    }
+    for (found, expected) in pairs("groups", state.groups(), expected.groups())? {
+        same("replay: group", found, expected)?;
+    }
+    for (found, expected) in pairs("rollouts", state.rollouts(), expected.rollouts())? {
+        same("replay: rollout", &unready(found), &unready(expected))?;
+    }
+    Ok(())
+}
+
+/// A robot without what refused and repeated inputs may move: the time of its last timer.
+fn settled(robot: &Robot) -> Robot {
+    let link = Link {
+        since: Timestamp(0),
+        ..robot.link.clone()
+    };
+    Robot {
+        link,
+        ..durable_robot(robot)
+    }
+}

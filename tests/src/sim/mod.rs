@@ -1,0 +1,53 @@
+//! A whole fleet and its server in virtual time, from one seed.
+//!
+//! ```text
+//! operators ─► server (engine + batches + rows) ─► network ─► robots (device-sim's model)
+//!                  ▲           ▲                      │
+//!                watch      death, return ◄───────────┘
+//! ```
+//!
+//! The engine and the robots are the real ones, and everything between them passes through the real codecs. Only time,
+//! network, disk and people are simulated. After every input the watch compares what the engine did with what it may
+//! do; at the end the outcomes are compared with what the robots really did, and the history is replayed.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a simulation fails by panicking when its own premises do not hold"
+)]
+
+mod dice;
+mod ends;
+mod naive;
+mod network;
+mod operators;
+mod robots;
+mod rows;
+mod scenario;
+mod server;
+mod standing;
+mod tally;
+mod trace;
+mod watch;
+mod wiring;
+mod world;
+
+pub use tally::Tally;
+pub use trace::Trace;
+
+/// A rule that does not hold: which, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Plays the world of `seed` to its end. What happens last is found in `trace`.
+///
+/// # Errors
+/// The first rule that did not hold.
+pub fn play(seed: u64, trace: &Trace) -> Result<Tally, Broken> {
+    world::World::new(seed, trace.clone()).play()
+}

@@ -1,0 +1,257 @@
+//! A second, naive opinion on what operators' commands do, written from the requirements and not from the engine.
+//!
+//! It knows only the inventory and asks the engine for nothing but facts that robots reported (their model).
+
+use super::Broken;
+use rollcall_engine::{
+    Command, EcuName, HardwareId, ImageRef, Model, Refusal, Reply, RobotId, RobotKey, RolloutId,
+    RolloutSpec, RolloutStatus, SkipReason, State, TargetSelection, TargetState,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug, Clone)]
+struct Board {
+    name: EcuName,
+    hardware: HardwareId,
+    primary: bool,
+}
+
+/// What a rollout should do to a robot: ECU names with images in order, or why nothing.
+type Share = Result<Vec<(EcuName, ImageRef)>, SkipReason>;
+
+/// The naive inventory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Naive {
+    robots: BTreeMap<RobotId, (RobotKey, Vec<Board>)>,
+    groups: BTreeMap<String, BTreeSet<RobotId>>,
+    images: BTreeMap<ImageRef, (BTreeSet<HardwareId>, Option<Model>)>,
+    rollouts: BTreeMap<RolloutId, RolloutSpec>,
+    /// Before the current command: pending and other open targets of launched rollouts, by robot and ECU.
+    pending: BTreeSet<(RolloutId, RobotKey, EcuName)>,
+    taken: BTreeSet<(RolloutId, RobotKey, EcuName)>,
+}
+
+impl Naive {
+    /// Looks at what a launch could take over.
+    pub(super) fn before(&mut self, state: Option<&State>, command: &Command) {
+        self.pending.clear();
+        self.taken.clear();
+        let (Some(state), Command::LaunchRollout { .. }) = (state, command) else {
+            return;
+        };
+        for (rollout, robot, ecu, found) in targets(state) {
+            if found == TargetState::Pending {
+                self.pending.insert((rollout, robot, ecu));
+            } else if matches!(found, TargetState::Superseded { .. }) {
+                self.taken.insert((rollout, robot, ecu));
+            }
+        }
+    }
+
+    /// Compares what the engine made of a command with the naive opinion.
+    pub(super) fn after(
+        &mut self,
+        state: &State,
+        command: &Command,
+        reply: &Result<Reply, Refusal>,
+    ) -> Result<(), Broken> {
+        match (command, reply) {
+            (Command::AddRobot(spec), Ok(Reply::Robot(key))) => {
+                let mut boards: Vec<_> = spec
+                    .ecus
+                    .iter()
+                    .map(|ecu| Board {
+                        name: ecu.name.clone(),
+                        hardware: ecu.hardware_id.clone(),
+                        primary: ecu.primary,
+                    })
+                    .collect();
+                boards.sort_by_key(|board| board.name.clone());
+                self.robots.insert(spec.id.clone(), (*key, boards));
+            }
+            (Command::RemoveRobot { robot }, Ok(_)) => {
+                self.robots.remove(robot);
+                for members in self.groups.values_mut() {
+                    members.remove(robot);
+                }
+            }
+            (Command::AddGroup { name, robots }, Ok(_)) => {
+                self.groups
+                    .entry(name.to_string())
+                    .or_default()
+                    .extend(robots.iter().cloned());
+            }
+            (Command::RemoveGroup { name }, Ok(_)) => drop(self.groups.remove(name.as_str())),
+            (Command::AddImage(spec), Ok(_)) => {
+                let boards = spec.hardware_ids.iter().cloned().collect();
+                self.images
+                    .insert(spec.reference.clone(), (boards, spec.model.clone()));
+            }
+            (Command::CreateRollout(spec), reply) => self.created(state, spec, reply)?,
+            (Command::EditRollout { rollout, edit }, Ok(_)) => {
+                if let Some(spec) = self.rollouts.get_mut(rollout) {
+                    spec.target = edit.target.clone().unwrap_or_else(|| spec.target.clone());
+                    spec.images = edit.images.clone().unwrap_or_else(|| spec.images.clone());
+                }
+            }
+            (Command::DeleteRollout { rollout }, Ok(_)) => drop(self.rollouts.remove(rollout)),
+            (Command::LaunchRollout { rollout, .. }, Ok(_)) => self.launched(state, *rollout)?,
+            (_, Err(_)) | (Command::AddRobot(_), Ok(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// A4, A5, A3: whom a selection means; `None` when it names something that does not exist.
+    fn selected(&self, target: &TargetSelection) -> Option<BTreeSet<RobotId>> {
+        match target {
+            TargetSelection::Group(name) => self.groups.get(name.as_str()).cloned(),
+            TargetSelection::Hardware(id) => {
+                let has = |boards: &[Board]| boards.iter().any(|board| board.hardware == *id);
+                Some(
+                    self.robots
+                        .iter()
+                        .filter(|(_, (_, boards))| has(boards))
+                        .map(|(id, _)| id.clone())
+                        .collect(),
+                )
+            }
+            TargetSelection::Robots(ids) => {
+                let ids: BTreeSet<_> = ids.iter().cloned().collect();
+                ids.iter()
+                    .all(|id| self.robots.contains_key(id))
+                    .then_some(ids)
+            }
+        }
+    }
+
+    /// A7, A8, A9, X8, A10: what the robot gets.
+    fn share(&self, state: &State, spec: &RolloutSpec, id: &RobotId) -> Share {
+        let (key, boards) = &self.robots[id];
+        let model = state.robot(*key).and_then(|robot| robot.model.clone());
+        let mut ordered: Vec<_> = boards.iter().filter(|board| !board.primary).collect();
+        ordered.extend(boards.iter().filter(|board| board.primary));
+        let (mut share, mut other_model) = (Vec::new(), false);
+        for board in ordered {
+            let mapped = spec
+                .images
+                .iter()
+                .find(|(hardware, _)| *hardware == board.hardware);
+            let Some((_, image)) = mapped else { continue };
+            match &self.images[image].1 {
+                Some(meant) if model.as_ref() != Some(meant) => other_model = true,
+                _ => share.push((board.name.clone(), image.clone())),
+            }
+        }
+        match (share.is_empty(), other_model) {
+            (false, _) => Ok(share),
+            (true, true) => Err(SkipReason::OtherModel),
+            (true, false) => Err(SkipReason::NoCompatibleEcu),
+        }
+    }
+
+    fn created(
+        &mut self,
+        state: &State,
+        spec: &RolloutSpec,
+        reply: &Result<Reply, Refusal>,
+    ) -> Result<(), Broken> {
+        let mapped: BTreeSet<_> = spec.images.iter().map(|(hardware, _)| hardware).collect();
+        let fits = |(hardware, image): &(HardwareId, ImageRef)| {
+            self.images
+                .get(image)
+                .is_some_and(|(boards, _)| boards.contains(hardware))
+        };
+        let sound = !spec.images.is_empty()
+            && mapped.len() == spec.images.len()
+            && spec.images.iter().all(fits);
+        let selected = self
+            .selected(&spec.target)
+            .filter(|ids| !(ids.is_empty() && matches!(spec.target, TargetSelection::Robots(_))));
+        let affects =
+            |ids: &BTreeSet<RobotId>| ids.iter().any(|id| self.share(state, spec, id).is_ok());
+        let expected = sound
+            && spec.mechanism.max_in_progress > 0
+            && selected.is_some_and(|ids| affects(&ids));
+        if expected != reply.is_ok() {
+            return Err(Broken(format!(
+                "A7 A12: creation of {spec:?} was answered with {reply:?}"
+            )));
+        }
+        if let Ok(Reply::Rollout(id)) = reply {
+            self.rollouts.insert(*id, spec.clone());
+        }
+        Ok(())
+    }
+
+    /// A18, X4: the snapshot; X20: what it takes from older rollouts.
+    fn launched(&mut self, state: &State, id: RolloutId) -> Result<(), Broken> {
+        let spec = &self.rollouts[&id];
+        let broken = |what: String| Err(Broken(format!("launch of rollout {}: {what}", id.0)));
+        let Some(rollout) = state.rollout(id) else {
+            return broken("it is gone".to_owned());
+        };
+        let Some(selected) = self.selected(&spec.target) else {
+            return broken("its target is gone".to_owned());
+        };
+        let members: BTreeSet<_> = rollout.members.keys().copied().collect();
+        let keys: BTreeSet<_> = selected.iter().map(|robot| self.robots[robot].0).collect();
+        if members != keys {
+            return broken(format!("members {members:?} instead of {keys:?}"));
+        }
+        let mut taken = self.taken.clone();
+        for robot in &selected {
+            let key = self.robots[robot].0;
+            let expected = self.share(state, spec, robot);
+            let found = share_of(state, id, key);
+            if found != expected {
+                return broken(format!(
+                    "A8 A9: {robot} gets {found:?} instead of {expected:?}"
+                ));
+            }
+            let ecus = expected.unwrap_or_default();
+            let mine = |(_, other, ecu): &&(_, RobotKey, EcuName)| {
+                *other == key && ecus.iter().any(|(name, _)| name == ecu)
+            };
+            taken.extend(self.pending.iter().filter(mine).cloned());
+        }
+        let found: BTreeSet<_> = targets(state)
+            .filter(|(.., found)| matches!(found, TargetState::Superseded { .. }))
+            .map(|(rollout, robot, ecu, _)| (rollout, robot, ecu))
+            .collect();
+        if found != taken {
+            return broken(format!("X20: superseded {found:?} instead of {taken:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// Every target of every launched rollout.
+fn targets(state: &State) -> impl Iterator<Item = (RolloutId, RobotKey, EcuName, TargetState)> {
+    let launched = state
+        .rollouts()
+        .filter(|rollout| rollout.status != RolloutStatus::Prepared);
+    launched.flat_map(move |rollout| {
+        rollout.members.iter().flat_map(move |(key, member)| {
+            let ecus = state.robot(*key).map_or(&[][..], |robot| &robot.ecus);
+            let name = move |index: u8| ecus[usize::from(index)].name.clone();
+            member
+                .targets
+                .iter()
+                .map(move |target| (rollout.id, *key, name(target.ecu), target.state))
+        })
+    })
+}
+
+fn share_of(state: &State, id: RolloutId, key: RobotKey) -> Share {
+    let member = &state.rollout(id).expect("the caller has seen it").members[&key];
+    if let Some(reason) = member.skipped {
+        return Err(reason);
+    }
+    let ecus = &state.robot(key).expect("members are robots").ecus;
+    let image = |key| state.image(key).expect("images stay").reference.clone();
+    Ok(member
+        .targets
+        .iter()
+        .map(|t| (ecus[usize::from(t.ecu)].name.clone(), image(t.image)))
+        .collect())
+}

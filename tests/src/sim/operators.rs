@@ -1,0 +1,284 @@
+//! What people do meanwhile: sensible things, hasty things, and nonsense.
+
+use super::dice::Dice;
+use super::scenario::{HARDWARE, MINUTE, RobotPlan, SECOND, Scenario, hardware};
+use rollcall_engine::{
+    Command, GroupName, HardwareId, ImageRef, ImageSpec, Mechanism, OnFailure, RobotId,
+    RolloutEdit, RolloutId, RolloutName, RolloutSpec, RolloutStatus, State, TargetSelection,
+};
+
+const GROUPS: [&str; 3] = ["day", "night", "yard"];
+
+/// The people at the admin API.
+#[derive(Debug)]
+pub(super) struct Operators {
+    dice: Dice,
+    robots: Vec<RobotPlan>,
+    images: Vec<ImageSpec>,
+}
+
+impl Operators {
+    pub(super) fn new(seed: u64, scenario: &Scenario) -> Self {
+        Self {
+            dice: Dice::new(seed, 2 << 40),
+            robots: scenario.robots.clone(),
+            images: scenario.images.clone(),
+        }
+    }
+
+    /// What is done before anything else: the catalogue, most robots, a group.
+    pub(super) fn setup(&mut self) -> Vec<Command> {
+        let mut commands: Vec<_> = self.images.iter().cloned().map(Command::AddImage).collect();
+        let specs = self
+            .robots
+            .iter()
+            .map(|plan| plan.spec.clone())
+            .collect::<Vec<_>>();
+        let now = if specs.len() > 1 {
+            self.dice.some(&specs, 90)
+        } else {
+            specs
+        };
+        commands.extend(now.iter().cloned().map(Command::AddRobot));
+        let ids: Vec<_> = now.into_iter().map(|spec| spec.id).collect();
+        for name in &GROUPS[..2] {
+            commands.push(Command::AddGroup {
+                name: group(name),
+                robots: self.dice.some(&ids, 60),
+            });
+        }
+        commands
+    }
+
+    /// The next thing that somebody does, given what the server shows.
+    pub(super) fn act(&mut self, state: &State) -> Vec<Command> {
+        match self.dice.within(0, 99) {
+            0..=39 => self.begin(state),
+            40..=54 => self
+                .prepared(state)
+                .map(|rollout| self.launch(rollout))
+                .into_iter()
+                .collect(),
+            55..=62 => self.edit(state).into_iter().collect(),
+            63..=66 => self
+                .prepared(state)
+                .map(|rollout| Command::DeleteRollout { rollout })
+                .into_iter()
+                .collect(),
+            67..=74 => {
+                let ids = self.ids(state);
+                let name = group(self.dice.word(&GROUPS));
+                vec![Command::AddGroup {
+                    name,
+                    robots: self.dice.some(&ids, 30),
+                }]
+            }
+            75..=77 => vec![Command::RemoveGroup {
+                name: group(self.dice.word(&GROUPS)),
+            }],
+            78..=84 => {
+                let ids = self.ids(state);
+                if ids.is_empty() {
+                    return Vec::new();
+                }
+                vec![Command::RemoveRobot {
+                    robot: self.dice.pick(&ids).clone(),
+                }]
+            }
+            85..=91 => {
+                let unknown = |plan: &&RobotPlan| state.robot_key(plan.spec.id.as_str()).is_none();
+                self.robots
+                    .iter()
+                    .find(unknown)
+                    .map(|plan| Command::AddRobot(plan.spec.clone()))
+                    .into_iter()
+                    .collect()
+            }
+            _ => vec![self.nonsense(state)],
+        }
+    }
+
+    fn ids(&self, state: &State) -> Vec<RobotId> {
+        state
+            .robots(None)
+            .filter(|robot| robot.removed.is_none())
+            .map(|robot| robot.id.clone())
+            .collect()
+    }
+
+    /// Creates a rollout, and often launches it at once.
+    fn begin(&mut self, state: &State) -> Vec<Command> {
+        let Some(target) = self.selection(state) else {
+            return Vec::new();
+        };
+        let mechanism = self.mechanism();
+        let spec = RolloutSpec {
+            name: name("sim"),
+            target,
+            images: self.map(),
+            mechanism,
+        };
+        let mut commands = vec![Command::CreateRollout(spec)];
+        if self.dice.chance(75) {
+            commands.push(self.launch(RolloutId(state.counters().rollouts + 1)));
+        }
+        commands
+    }
+
+    fn launch(&mut self, rollout: RolloutId) -> Command {
+        Command::LaunchRollout {
+            rollout,
+            accept_drift: self.dice.chance(70),
+        }
+    }
+
+    fn prepared(&mut self, state: &State) -> Option<RolloutId> {
+        let prepared: Vec<_> = state
+            .rollouts()
+            .filter(|r| r.status == RolloutStatus::Prepared)
+            .map(|r| r.id)
+            .collect();
+        (!prepared.is_empty()).then(|| *self.dice.pick(&prepared))
+    }
+
+    fn edit(&mut self, state: &State) -> Option<Command> {
+        let rollout = self.prepared(state)?;
+        let edit = RolloutEdit {
+            revision: self
+                .dice
+                .chance(30)
+                .then(|| u32::try_from(self.dice.within(1, 3)).unwrap_or(1)),
+            name: self.dice.chance(30).then(|| name("edited")),
+            target: if self.dice.chance(50) {
+                self.selection(state)
+            } else {
+                None
+            },
+            images: self.dice.chance(50).then(|| self.map()),
+            max_in_progress: self
+                .dice
+                .chance(50)
+                .then(|| u32::try_from(self.dice.within(0, 5)).unwrap_or(1)),
+        };
+        Some(Command::EditRollout { rollout, edit })
+    }
+
+    fn selection(&mut self, state: &State) -> Option<TargetSelection> {
+        Some(match self.dice.within(0, 9) {
+            0..=2 => TargetSelection::Group(group(self.dice.word(&GROUPS))),
+            3..=5 => TargetSelection::Hardware(hardware(self.dice.word(&HARDWARE))),
+            _ => {
+                let ids = self.ids(state);
+                let share = *self.dice.pick(&[40, 90, 100]);
+                TargetSelection::Robots(self.dice.some(&ids, share))
+            }
+        })
+    }
+
+    /// Which image for which board: one to all boards, each with an image that runs there.
+    fn map(&mut self) -> Vec<(HardwareId, ImageRef)> {
+        let share = *self.dice.pick(&[30, 70, 100]);
+        let mut boards = self.dice.some(&HARDWARE, share);
+        if boards.is_empty() {
+            boards.push("compute");
+        }
+        let mut map = Vec::new();
+        for board in boards {
+            let board = hardware(board);
+            let fitting: Vec<_> = self
+                .images
+                .iter()
+                .filter(|image| image.hardware_ids.contains(&board))
+                .collect();
+            let image = self.dice.pick(&fitting).reference.clone();
+            map.push((board, image));
+        }
+        map
+    }
+
+    fn mechanism(&mut self) -> Mechanism {
+        let dice = &mut self.dice;
+        let hasty = dice.chance(30);
+        let span = |dice: &mut Dice, low, high| if hasty { low } else { dice.within(low, high) };
+        Mechanism {
+            max_in_progress: u32::try_from(*dice.pick(&[1, 1, 2, 3, 5, 10, 100])).unwrap_or(1),
+            request_timeout: span(dice, 5 * SECOND, 5 * MINUTE),
+            request_resends: u8::try_from(dice.within(0, 3)).unwrap_or(0),
+            in_progress_timeout: span(dice, 20 * SECOND, 60 * MINUTE),
+            confirm_timeout: span(dice, 10 * SECOND, 15 * MINUTE),
+            rollback_grace: span(dice, 0, 2 * MINUTE),
+            deadline: if dice.chance(20) {
+                dice.within(SECOND, 5 * MINUTE)
+            } else {
+                dice.within(MINUTE, 240 * MINUTE)
+            },
+            on_failure: if dice.chance(25) {
+                OnFailure::Stop
+            } else {
+                OnFailure::Continue
+            },
+            immutable_on_create: dice.chance(5),
+        }
+    }
+
+    /// Each must be refused, or be harmless.
+    fn nonsense(&mut self, state: &State) -> Command {
+        let any = RolloutId(
+            u32::try_from(
+                self.dice
+                    .within(0, u64::from(state.counters().rollouts) + 1),
+            )
+            .unwrap_or(0),
+        );
+        let mut spec = RolloutSpec {
+            name: name("nonsense"),
+            target: TargetSelection::Hardware(hardware("compute")),
+            images: self.map(),
+            mechanism: Mechanism::default(),
+        };
+        match self.dice.within(0, 9) {
+            0 => Command::LaunchRollout {
+                rollout: any,
+                accept_drift: true,
+            },
+            1 => Command::DeleteRollout { rollout: any },
+            2 => Command::EditRollout {
+                rollout: any,
+                edit: RolloutEdit::default(),
+            },
+            3 => Command::AddImage(self.dice.pick(&self.images).clone()),
+            4 => Command::RemoveRobot {
+                robot: RobotId::new("nobody").expect("it is a name"),
+            },
+            5 => {
+                spec.images.push(spec.images[0].clone());
+                Command::CreateRollout(spec)
+            }
+            6 => {
+                spec.images.push((
+                    hardware("arm"),
+                    "motor-os@2.0.0".parse().expect("it is a reference"),
+                ));
+                Command::CreateRollout(spec)
+            }
+            7 => {
+                spec.target =
+                    TargetSelection::Robots(vec![RobotId::new("nobody").expect("it is a name")]);
+                Command::CreateRollout(spec)
+            }
+            8 => {
+                spec.mechanism.max_in_progress = 0;
+                Command::CreateRollout(spec)
+            }
+            _ => Command::AddRobot(self.dice.pick(&self.robots).spec.clone()),
+        }
+    }
+}
+
+fn group(name: &str) -> GroupName {
+    GroupName::new(name).expect("groups above follow the grammar")
+}
+
+fn name(text: &str) -> RolloutName {
+    RolloutName::new(text).expect("names above follow the grammar")
+}

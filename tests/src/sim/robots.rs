@@ -1,0 +1,173 @@
+//! The robots of a world, and what they must never see.
+
+use super::Broken;
+use super::network::LinkId;
+use super::scenario::RobotPlan;
+use super::server::Publish;
+use super::watch::{Asked, is_given_up};
+use device_sim::model::{Robot, Violation};
+use rollcall_engine::{State, TargetState};
+use rollcall_proto::native::Ack;
+use std::collections::{BTreeMap, HashSet};
+use uuid::Uuid;
+
+/// A robot with what the simulation knows of it.
+#[derive(Debug)]
+pub(super) struct Actor {
+    pub(super) robot: Robot,
+    pub(super) link: Option<LinkId>,
+    /// OTAEvents by ticket, for the check that acknowledged means durable.
+    pub(super) told: BTreeMap<u64, Publish>,
+    /// OTAEvents by boot and counter, for the same check.
+    pub(super) numbered: BTreeMap<(u64, u64), Publish>,
+    /// What the ECUs really are.
+    boards: BTreeMap<String, String>,
+    /// Violations that were looked at.
+    seen: usize,
+}
+
+impl Actor {
+    pub(super) fn new(plan: &RobotPlan) -> Self {
+        let robot = Robot::new(plan.config.clone(), plan.profile.clone());
+        let boards = plan
+            .config
+            .ecus
+            .iter()
+            .map(|ecu| (ecu.name.clone(), ecu.hardware_id.clone()));
+        let boards = boards.collect();
+        Self {
+            robot,
+            link: None,
+            told: BTreeMap::new(),
+            numbered: BTreeMap::new(),
+            boards,
+            seen: 0,
+        }
+    }
+
+    pub(super) fn hardware(&self, ecu: &str) -> Option<&str> {
+        self.boards.get(ecu).map(String::as_str)
+    }
+
+    /// Design 2: what was acknowledged to the robot is in the durable history, or was refused.
+    pub(super) fn check_settled(
+        &mut self,
+        ticket: u64,
+        durable: &HashSet<Publish>,
+        refused: &HashSet<Publish>,
+    ) -> Result<(), Broken> {
+        match self.told.remove(&ticket) {
+            Some(event) if !durable.contains(&event) && !refused.contains(&event) => Err(Broken(
+                format!("design 2: {} was acknowledged and is not durable", event.0),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same for the application's acknowledgement, which covers everything up to a number.
+    pub(super) fn check_ack(
+        &mut self,
+        ack: Ack,
+        durable: &HashSet<Publish>,
+        refused: &HashSet<Publish>,
+    ) -> Result<(), Broken> {
+        let later = self.numbered.split_off(&(ack.boot, ack.counter + 1));
+        let covered = std::mem::replace(&mut self.numbered, later);
+        for (number, event) in covered {
+            if number.0 == ack.boot && !durable.contains(&event) && !refused.contains(&event) {
+                return Err(Broken(format!(
+                    "design 2: Ack {ack:?} covers {number:?}, which is not durable"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_new_violations(&self) -> bool {
+        self.robot.truth().violations().len() > self.seen
+    }
+
+    /// Judges what the robot noticed since the last look. Returns how many excusable encounters there were.
+    pub(super) fn check_violations(
+        &mut self,
+        state: &State,
+        asked: &BTreeMap<Uuid, Asked>,
+    ) -> Result<u64, Broken> {
+        let mut excused = 0;
+        for violation in &self.robot.truth().violations()[self.seen..] {
+            let excusable = match violation {
+                Violation::TwoOperationsAtOnce { running, .. } => {
+                    asked.get(running).is_some_and(|asked| {
+                        target_state(state, asked).is_some_and(|s| is_given_up(&s))
+                    })
+                }
+                Violation::IncompatibleHardware { .. }
+                | Violation::RequestAfterCompletion { .. }
+                | Violation::ChangedRequest { .. }
+                | Violation::UnknownEcu { .. }
+                | Violation::Malformed { .. } => false,
+            };
+            if !excusable {
+                return Err(Broken(format!("{} saw {violation:?}", self.robot.id())));
+            }
+            excused += 1;
+        }
+        self.seen = self.robot.truth().violations().len();
+        Ok(excused)
+    }
+}
+
+/// The state of the target that an operation is or was an attempt on; final if a later attempt is under way.
+pub(super) fn target_state(state: &State, asked: &Asked) -> Option<TargetState> {
+    let member = state.rollout(asked.rollout)?.members.get(&asked.robot)?;
+    let ecus = &state.robot(asked.robot)?.ecus;
+    let target = member
+        .targets
+        .iter()
+        .find(|target| ecus[usize::from(target.ecu)].name == asked.ecu)?;
+    (target.attempt >= asked.attempt).then_some(target.state)
+}
+
+/// Design 5.1: the cap as the robots see it, and one operation at a time, with what was given up as the only excess.
+///
+/// Returns the number of robots that still work on something that the server has given up.
+pub(super) fn check_caps(
+    actors: &[Actor],
+    state: &State,
+    asked: &BTreeMap<Uuid, Asked>,
+) -> Result<u64, Broken> {
+    let mut at_work: BTreeMap<_, u32> = BTreeMap::new();
+    let mut excess = 0;
+    for actor in actors {
+        let Some(operation) = actor.robot.running() else {
+            continue;
+        };
+        let known = asked
+            .get(&operation)
+            .and_then(|asked| Some((asked.rollout, target_state(state, asked)?)));
+        match known {
+            Some((_, found)) if is_given_up(&found) => excess += 1,
+            Some((rollout, found)) if found != TargetState::Pending && !found.is_final() => {
+                *at_work.entry(rollout).or_default() += 1;
+            }
+            other => {
+                let id = actor.robot.id();
+                return Err(Broken(format!(
+                    "{id} works on {operation}, of which the server thinks {other:?}"
+                )));
+            }
+        }
+    }
+    for (id, count) in at_work {
+        let cap = state
+            .rollout(id)
+            .map_or(0, |rollout| rollout.mechanism.max_in_progress);
+        if count > cap {
+            return Err(Broken(format!(
+                "cap: {count} robots work on rollout {}, {cap} allowed",
+                id.0
+            )));
+        }
+    }
+    Ok(excess)
+}

@@ -1,0 +1,248 @@
+//! What a seed decides before the first millisecond: who is in the fleet, how they behave, how bad the network is.
+
+use super::dice::Dice;
+use device_sim::model::{EcuConfig, Image, ImageLabel, Protocol, RobotConfig};
+use device_sim::profile::{Percent, Profile, Range};
+use rollcall_engine::{EcuName, EcuSpec, HardwareId, ImageSpec, Model, RobotId, RobotSpec};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) const SECOND: u64 = 1_000;
+pub(super) const MINUTE: u64 = 60 * SECOND;
+
+/// Hardware ids of the whole world. The last is never mapped by an image of `main` boards.
+pub(super) const HARDWARE: [&str; 4] = ["compute", "motor", "lidar", "arm"];
+
+/// Names of secondaries; with `main` they make the greatest robot.
+const SECONDARIES: [&str; 4] = ["a-motor", "b-motor", "front", "zz-arm"];
+
+/// One robot as it is, and as it will be registered.
+#[derive(Debug, Clone)]
+pub(super) struct RobotPlan {
+    pub(super) config: RobotConfig,
+    pub(super) profile: Arc<Profile>,
+    pub(super) spec: RobotSpec,
+}
+
+/// How bad the network and the server's machine are.
+#[derive(Debug, Clone)]
+pub(super) struct Hazards {
+    /// Longest way of a message, in milliseconds.
+    pub(super) latency: u64,
+    /// Percent of robots' publishes of QoS 1 that arrive twice.
+    pub(super) duplicate: u32,
+    /// Between two cuts of some connection, in milliseconds; `None` for a good network.
+    pub(super) cut_every: Option<u64>,
+    /// Between two deaths of the server; `None` for a good machine.
+    pub(super) crash_every: Option<u64>,
+    /// Percent of commits in whose middle the server dies.
+    pub(super) crash_in_commit: u32,
+    /// Percent of fetches that break for reasons that are not the robot's.
+    pub(super) broken_fetch: u32,
+}
+
+/// Everything that a seed decides beforehand.
+#[derive(Debug, Clone)]
+pub(super) struct Scenario {
+    pub(super) robots: Vec<RobotPlan>,
+    pub(super) images: Vec<ImageSpec>,
+    pub(super) hazards: Hazards,
+    /// How many things operators do, and within which time.
+    pub(super) actions: usize,
+    pub(super) horizon: u64,
+}
+
+impl Scenario {
+    pub(super) fn draw(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed, 1 << 40);
+        // Most worlds are small, because small ones reach odd corners fastest.
+        let robots = match dice.within(0, 9) {
+            0..=3 => dice.within(1, 4),
+            4..=7 => dice.within(3, 12),
+            8 => dice.within(10, 30),
+            _ => dice.within(30, 60),
+        };
+        let profiles = [profile(dice), profile(dice), Arc::new(Profile::default())];
+        let robots = (0..robots)
+            .map(|index| robot(dice, seed, index, &profiles))
+            .collect();
+        Self {
+            robots,
+            images: images(),
+            hazards: hazards(dice),
+            actions: usize::try_from(dice.within(4, 24)).unwrap_or(4),
+            horizon: dice.within(10, 120) * MINUTE,
+        }
+    }
+}
+
+fn hazards(dice: &mut Dice) -> Hazards {
+    let rough = dice.chance(70);
+    let mortal = dice.chance(60);
+    Hazards {
+        latency: *dice.pick(&[1, 20, 300, 3_000]),
+        duplicate: if rough { 5 } else { 0 },
+        cut_every: rough.then(|| dice.within(5 * SECOND, 5 * MINUTE)),
+        crash_every: (mortal && dice.chance(60)).then(|| dice.within(2 * MINUTE, 40 * MINUTE)),
+        crash_in_commit: if mortal { 1 } else { 0 },
+        broken_fetch: if rough { 5 } else { 0 },
+    }
+}
+
+fn percent(dice: &mut Dice, most: u64) -> Percent {
+    // Half of all troubles are absent from a world, so that the others can be seen alone.
+    let share = if dice.chance(50) {
+        0
+    } else {
+        dice.within(1, most)
+    };
+    Percent::new(f64::from(u32::try_from(share).unwrap_or(0))).unwrap_or_default()
+}
+
+fn profile(dice: &mut Dice) -> Arc<Profile> {
+    let mut profile = Profile::default();
+    let slow = if dice.chance(20) { 20 } else { 1 };
+    profile.timing.install = Range::between(SECOND, 40 * SECOND * slow);
+    profile.timing.reboot = Range::between(SECOND, 90 * SECOND);
+    let failures = &mut profile.failures;
+    for share in [
+        &mut failures.refuse,
+        &mut failures.busy,
+        &mut failures.download,
+        &mut failures.digest,
+        &mut failures.install,
+        &mut failures.rollback,
+    ] {
+        *share = percent(dice, 20);
+    }
+    profile.link.offline_at_start = percent(dice, 40);
+    profile.link.offline_for = Range::between(SECOND, 20 * MINUTE);
+    profile.link.offline_every = dice
+        .chance(50)
+        .then(|| Range::between(2 * MINUTE, 30 * MINUTE));
+    profile.power.loss_every = dice
+        .chance(40)
+        .then(|| Range::between(5 * MINUTE, 60 * MINUTE));
+    profile.messages.wants_ack = percent(dice, 100);
+    profile.messages.lose_final = percent(dice, 30);
+    profile.messages.duplicate = percent(dice, 20);
+    profile.messages.reorder = percent(dice, 20);
+    profile.lies.claim_success = percent(dice, 20);
+    profile.lies.wrong_version = percent(dice, 20);
+    profile.lies.backward_progress = percent(dice, 30);
+    profile.lies.unknown_operation = percent(dice, 20);
+    profile.edgehog.late_success = percent(dice, 100);
+    Arc::new(profile)
+}
+
+fn robot(dice: &mut Dice, seed: u64, index: u64, profiles: &[Arc<Profile>]) -> RobotPlan {
+    let protocol = if dice.chance(30) {
+        Protocol::Edgehog
+    } else {
+        Protocol::Native
+    };
+    let secondaries = if protocol == Protocol::Edgehog {
+        0
+    } else {
+        dice.index(SECONDARIES.len() + 1)
+    };
+    let ecu = |name: &str, hardware: &str, primary| EcuConfig {
+        name: name.to_owned(),
+        hardware_id: hardware.to_owned(),
+        primary,
+        image: Image::initial(hardware),
+    };
+    let board = *dice.pick(&["compute", "compute", "compute", "motor", "arm"]);
+    let mut ecus = vec![ecu("main", board, true)];
+    for name in &SECONDARIES[..secondaries] {
+        let hardware = if name.ends_with("motor") {
+            "motor"
+        } else {
+            dice.word(&HARDWARE)
+        };
+        ecus.push(ecu(name, hardware, false));
+    }
+    let mut spec = registration(&format!("r{index}"), &ecus);
+    spec.model = dice.chance(50).then(|| model(dice.word(&["m1", "m2"])));
+    // Somebody has written down another board than the one that is there: it must never get an image.
+    if protocol == Protocol::Native && dice.chance(8) {
+        let wrong = dice.index(spec.ecus.len());
+        spec.ecus[wrong].hardware_id = hardware(dice.word(&HARDWARE));
+    }
+    let config = RobotConfig {
+        id: spec.id.to_string(),
+        index,
+        seed,
+        protocol,
+        first_boot: 1,
+        ecus,
+    };
+    RobotPlan {
+        config,
+        profile: Arc::clone(dice.pick(profiles)),
+        spec,
+    }
+}
+
+fn registration(id: &str, ecus: &[EcuConfig]) -> RobotSpec {
+    let ecus = ecus.iter().map(|ecu| EcuSpec {
+        name: EcuName::new(&ecu.name).expect("names above follow the grammar"),
+        hardware_id: hardware(&ecu.hardware_id),
+        primary: ecu.primary,
+    });
+    RobotSpec {
+        id: RobotId::new(id).expect("ids above follow the grammar"),
+        name: None,
+        model: None,
+        labels: BTreeMap::new(),
+        ecus: ecus.collect(),
+        secret: [1; 32],
+    }
+}
+
+pub(super) fn hardware(id: &str) -> HardwareId {
+    HardwareId::new(id).expect("hardware ids above follow the grammar")
+}
+
+fn model(name: &str) -> Model {
+    Model::new(name).expect("models above follow the grammar")
+}
+
+/// The catalogue: updates, a build id, one image for two boards, one for one model, and what robots run at first.
+fn images() -> Vec<ImageSpec> {
+    let image = |reference: &str, boards: &[&str], size| ImageSpec {
+        reference: reference.parse().expect("references follow the grammar"),
+        hardware_ids: boards.iter().map(|board| hardware(board)).collect(),
+        model: None,
+        build_id: None,
+        url: format!("http://artifacts/{reference}"),
+        hosted: false,
+        size,
+        sha256: [u8::try_from(reference.len()).unwrap_or(0) ^ reference.as_bytes()[0]; 32],
+    };
+    let mut images = vec![image("uni@7.0.0", &["compute", "motor", "lidar"], 700_000)];
+    for board in HARDWARE {
+        images.push(image(&format!("{board}-os@1.0.0"), &[board], 90_000));
+        images.push(image(&format!("{board}-os@2.0.0"), &[board], 2_000_000));
+        images.push(image(&format!("{board}-os@3.0.0+b31"), &[board], 400_000));
+    }
+    let mut special = image("special@1.0.0", &["compute"], 50_000);
+    special.model = Some(model("m1"));
+    images.push(special);
+    // Part numbers of Edgehog devices are their hardware ids here, and become their models.
+    let mut parted = image("parted@1.0.0", &["compute", "motor"], 50_000);
+    parted.model = Some(model("compute"));
+    images.push(parted);
+    for (number, image) in (0_u8..).zip(&mut images) {
+        image.sha256[0] = number;
+    }
+    images
+}
+
+/// What the file of an image says to be.
+pub(super) fn label(image: &ImageSpec) -> ImageLabel {
+    ImageLabel {
+        name: image.reference.name.to_string(),
+        version: image.reference.version.to_string(),
+    }
+}

@@ -1,0 +1,323 @@
+//! The server without its process: engine, batches, commits, death and return.
+//!
+//! **Invariant**: what leaves (acknowledgements, requests, answers) leaves after the commit of the batch that led to
+//! it, or not at all.
+
+use super::Broken;
+use super::rows::Rows;
+use super::watch::Watch;
+use rollcall::device;
+use rollcall_engine::{
+    Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, Report, RobotKey,
+    Row, State, Timestamp,
+};
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+/// Something that waits for the writer.
+#[derive(Debug, Clone)]
+pub(super) enum Incoming {
+    Link {
+        key: RobotKey,
+        event: LinkEvent,
+    },
+    Publish {
+        key: RobotKey,
+        connection: u64,
+        ticket: Option<u64>,
+        topic: String,
+        payload: Vec<u8>,
+    },
+    Command(Command),
+}
+
+/// What leaves after a commit.
+#[derive(Debug, Clone)]
+pub(super) enum Leaving {
+    /// PUBACK or PUBCOMP. With the event, if it was one that counts as told.
+    Settled {
+        connection: u64,
+        ticket: u64,
+    },
+    /// The publish was refused, and the protocol answers that with a disconnect.
+    HangUp {
+        connection: u64,
+    },
+    /// An Edgehog device asked for its server-owned properties.
+    Properties {
+        connection: u64,
+        key: RobotKey,
+    },
+    Effect(Effect),
+}
+
+/// One line of the history: an input that was taken, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) at: Timestamp,
+    /// The engine's time before, as the database had it.
+    pub(super) before: Timestamp,
+    pub(super) input: Input,
+    pub(super) reply: Reply,
+}
+
+/// A batch on its way to the disk.
+#[derive(Debug, Default)]
+struct Batch {
+    history: Vec<Record>,
+    touched: BTreeSet<Row>,
+    leaving: Vec<Leaving>,
+    events: Vec<Publish>,
+}
+
+/// Topic and payload.
+pub(super) type Publish = (String, Vec<u8>);
+
+/// One server over all its lives.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// `None` while it is down.
+    pub(super) state: Option<State>,
+    pub(super) rows: Rows,
+    pub(super) history: Vec<Record>,
+    pub(super) queue: VecDeque<Incoming>,
+    batch: Option<Batch>,
+    /// OTAEvents in the durable history.
+    pub(super) durable: HashSet<Publish>,
+    /// OTAEvents that were refused.
+    pub(super) refused: HashSet<Publish>,
+    /// Time that the engine was told to be lost, all starts together.
+    pub(super) lost: u64,
+}
+
+impl Server {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Some(State::default()),
+            rows: Rows::default(),
+            history: Vec::new(),
+            queue: VecDeque::new(),
+            batch: None,
+            durable: HashSet::new(),
+            refused: HashSet::new(),
+            lost: 0,
+        }
+    }
+
+    pub(super) fn is_committing(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// When the engine's next timer comes due, if the writer can look at it.
+    pub(super) fn next_timer(&self) -> Option<u64> {
+        let state = self.state.as_ref().filter(|_| !self.is_committing())?;
+        state.next_timer().map(|(at, _)| at.0)
+    }
+
+    /// One turn of the writer: everything that has queued up, then the timers that are due. The batch is on its way to
+    /// the disk afterwards.
+    pub(super) fn turn(&mut self, now: u64, watch: &mut Watch) -> Result<(), Broken> {
+        let mut batch = Batch::default();
+        while let Some(incoming) = self.queue.pop_front() {
+            self.take(now, incoming, &mut batch, watch)?;
+        }
+        while let Some((_, timer)) = self
+            .state
+            .as_ref()
+            .and_then(State::next_timer)
+            .filter(|(at, _)| at.0 <= now)
+        {
+            let outcome = self.apply(now, Input::Due(timer), &mut batch, watch)?;
+            outcome.map_err(|refusal| Broken(format!("timer {timer:?} was refused: {refusal}")))?;
+        }
+        if let Some(state) = &self.state {
+            watch.after_turn(state, now)?;
+        }
+        self.batch = Some(batch);
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        now: u64,
+        incoming: Incoming,
+        batch: &mut Batch,
+        watch: &mut Watch,
+    ) -> Result<(), Broken> {
+        match incoming {
+            Incoming::Link { key, event } => {
+                let reply = self.apply(now, Input::Link { robot: key, event }, batch, watch)?;
+                // The robot was removed while its connection waited in the queue.
+                if let (Err(Refusal::RobotGone), LinkEvent::Connected { connection }) =
+                    (reply, event)
+                {
+                    batch.leaving.push(Leaving::HangUp { connection });
+                }
+            }
+            Incoming::Command(command) => {
+                watch.naive.before(self.state.as_ref(), &command);
+                let by = Actor("sim".to_owned());
+                let reply = self.apply(
+                    now,
+                    Input::Command {
+                        by,
+                        command: command.clone(),
+                    },
+                    batch,
+                    watch,
+                )?;
+                if let Some(state) = &self.state {
+                    watch.naive.after(state, &command, &reply)?;
+                }
+            }
+            Incoming::Publish {
+                key,
+                connection,
+                ticket,
+                topic,
+                payload,
+            } => {
+                return self.take_publish(
+                    now,
+                    (key, connection, ticket),
+                    (topic, payload),
+                    batch,
+                    watch,
+                );
+            }
+        }
+        Ok(())
+    }
+    fn take_publish(
+        &mut self,
+        now: u64,
+        (key, connection, ticket): (RobotKey, u64, Option<u64>),
+        publish: Publish,
+        batch: &mut Batch,
+        watch: &mut Watch,
+    ) -> Result<(), Broken> {
+        let settled = ticket.map(|ticket| Leaving::Settled { connection, ticket });
+        let message = device::decode(&publish.0, &publish.1)
+            .map_err(|error| Broken(format!("{} cannot be read: {error}", publish.0)))?;
+        if message == device::Message::EmptyCache {
+            batch.leaving.push(Leaving::Properties { connection, key });
+        }
+        let Some(report) = message.report() else {
+            batch.leaving.extend(settled);
+            return Ok(());
+        };
+        let is_event = matches!(report, Report::Event(_));
+        match self.apply(now, Input::Report { robot: key, report }, batch, watch)? {
+            Ok(_) => {
+                batch.leaving.extend(settled);
+                batch.events.extend(Some(publish).filter(|_| is_event));
+            }
+            Err(_) => {
+                let edgehog = publish.0.contains("io.edgehog") || self.speaks_edgehog(key);
+                batch.leaving.extend(if edgehog {
+                    Some(Leaving::HangUp { connection })
+                } else {
+                    settled
+                });
+                self.refused.insert(publish);
+            }
+        }
+        Ok(())
+    }
+
+    fn speaks_edgehog(&self, key: RobotKey) -> bool {
+        let robot = self.state.as_ref().and_then(|state| state.robot(key));
+        robot.is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog))
+    }
+
+    /// Applies one input under the eyes of the watch, and puts what follows into the batch.
+    fn apply(
+        &mut self,
+        now: u64,
+        input: Input,
+        batch: &mut Batch,
+        watch: &mut Watch,
+    ) -> Result<Result<Reply, Refusal>, Broken> {
+        let Some(state) = &mut self.state else {
+            return Err(Broken("a dead server was given something".to_owned()));
+        };
+        let before = state.now();
+        let sample = watch.before_apply(state, &input);
+        let Outcome {
+            reply,
+            touched,
+            effects,
+        } = state.apply(Timestamp(now), input.clone());
+        watch.after_apply(state, &input, &reply, &touched, &effects, sample)?;
+        let Ok(answer) = reply else { return Ok(reply) };
+        batch
+            .leaving
+            .extend(effects.into_iter().map(Leaving::Effect));
+        if !matches!(answer, Reply::Duplicate | Reply::Stale) {
+            batch.touched.extend(touched);
+            batch.history.push(Record {
+                at: state.now(),
+                before,
+                input,
+                reply: answer,
+            });
+        }
+        Ok(reply)
+    }
+
+    /// The batch is on the disk. Returns what may leave now, in the order in which it leaves.
+    pub(super) fn committed(&mut self) -> Vec<Leaving> {
+        let Some(batch) = self.batch.take() else {
+            return Vec::new();
+        };
+        let leaving = self.write(batch);
+        let (settled, rest): (Vec<_>, Vec<_>) = leaving
+            .into_iter()
+            .partition(|one| matches!(one, Leaving::Settled { .. } | Leaving::HangUp { .. }));
+        let (acks, rest): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|one| matches!(one, Leaving::Effect(Effect::Acknowledge { .. })));
+        settled.into_iter().chain(rest).chain(acks).collect()
+    }
+
+    fn write(&mut self, batch: Batch) -> Vec<Leaving> {
+        if let Some(state) = self.state.as_ref().filter(|_| !batch.history.is_empty()) {
+            self.rows.commit(state, &batch.touched);
+            self.history.extend(batch.history);
+            self.durable.extend(batch.events);
+        }
+        batch.leaving
+    }
+
+    /// The process dies. A batch on its way may have reached the disk; nothing of it leaves either way.
+    pub(super) fn die(&mut self, now: u64, reached_the_disk: bool, heartbeat_age: u64) {
+        if let Some(batch) = self.batch.take().filter(|_| reached_the_disk) {
+            self.write(batch);
+        }
+        self.queue.clear();
+        // While operations are under way the engine's time is made durable every few seconds.
+        let recovered = self.rows.recover();
+        if recovered
+            .rollouts()
+            .any(|rollout| rollout.counts.in_progress > 0)
+        {
+            self.rows.at = self
+                .rows
+                .at
+                .max(Timestamp(now.saturating_sub(heartbeat_age)));
+        }
+        self.state = None;
+    }
+
+    /// The process is back: recover, then tell the engine that time has passed, in a commit of its own.
+    pub(super) fn start(&mut self, now: u64, watch: &mut Watch) -> Result<(), Broken> {
+        let state = self.rows.recover();
+        self.lost += now.saturating_sub(state.now().0);
+        watch.restarted(&state);
+        self.state = Some(state);
+        let mut batch = Batch::default();
+        let reply = self.apply(now, Input::Started, &mut batch, watch)?;
+        reply.map_err(|refusal| Broken(format!("a start was refused: {refusal}")))?;
+        self.write(batch);
+        Ok(())
+    }
+}

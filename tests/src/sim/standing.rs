@@ -1,0 +1,292 @@
+//! The standing rules: what must be true of the engine's state whenever it is looked at.
+
+use super::Broken;
+use rollcall_engine::{
+    Counts, Member, Robot, Rollout, RolloutStatus, State, SuccessKind, Target, TargetState,
+    WaitReason, Why,
+};
+use std::collections::BTreeMap;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken(what())) }
+}
+
+/// Everything but the time, as text.
+pub(super) fn fingerprint(state: &State) -> String {
+    let robots: Vec<_> = state.robots(None).collect();
+    let groups: Vec<_> = state.groups().collect();
+    let images = state.images().count();
+    let rollouts: Vec<_> = state.rollouts().collect();
+    format!(
+        "{:?} {robots:?} {groups:?} {images} {rollouts:?} {:?}",
+        state.counters(),
+        state.next_timer()
+    )
+}
+
+/// Design 5.1: caps hold at every instant. Cheap enough for every single input.
+pub(super) fn caps(state: &State) -> Result<(), Broken> {
+    for rollout in state.rollouts() {
+        let cap = rollout.mechanism.max_in_progress;
+        ensure(rollout.counts.in_progress <= cap, || {
+            format!(
+                "cap: rollout {} has {} robots in progress, {cap} allowed",
+                rollout.id.0, rollout.counts.in_progress
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// All rules over the whole state. `now` is the real time, at which all due timers have fired.
+pub(super) fn everything(state: &State, now: u64) -> Result<(), Broken> {
+    caps(state)?;
+    for rollout in state.rollouts() {
+        counts_equal_a_recount(rollout)?;
+        a_rollout_runs_only_while_something_is_open(rollout)?;
+        no_slot_is_free_while_somebody_is_ready(state, rollout)?;
+        for (key, member) in &rollout.members {
+            let Some(robot) = state.robot(*key) else {
+                return Err(Broken(format!("member {} is no robot", key.0)));
+            };
+            every_wait_ends(state, rollout, robot, member, now)?;
+            why_tells_the_truth(state, rollout, robot, member)?;
+        }
+    }
+    one_operation_per_robot(state)
+}
+
+fn recount(rollout: &Rollout) -> Counts {
+    let mut counts = Counts::default();
+    for member in rollout.members.values() {
+        counts.robots += 1;
+        counts.skipped_robots += u32::from(member.skipped.is_some());
+        counts.open_robots +=
+            u32::from(member.targets.iter().any(|target| !target.state.is_final()));
+        counts.in_progress += u32::from(member.targets.iter().any(is_active));
+        for target in &member.targets {
+            counts.targets += 1;
+            *match target.state {
+                TargetState::Pending => &mut counts.pending,
+                TargetState::Succeeded {
+                    how: SuccessKind::Installed,
+                } => &mut counts.installed,
+                TargetState::Succeeded {
+                    how: SuccessKind::AlreadyCurrent,
+                } => &mut counts.already_current,
+                TargetState::Failed { .. } => &mut counts.failed,
+                TargetState::RolledBack => &mut counts.rolled_back,
+                TargetState::Skipped { .. } => &mut counts.skipped,
+                TargetState::Cancelled { .. } => &mut counts.cancelled,
+                TargetState::Superseded { .. } => &mut counts.superseded,
+                TargetState::Expired => &mut counts.expired,
+                _ => &mut counts.active,
+            } += 1;
+        }
+    }
+    counts
+}
+
+/// Told and not final, written apart from the engine's own idea of it.
+fn is_active(target: &Target) -> bool {
+    target.state != TargetState::Pending && !target.state.is_final()
+}
+
+fn counts_equal_a_recount(rollout: &Rollout) -> Result<(), Broken> {
+    let found = recount(rollout);
+    ensure(found == rollout.counts, || {
+        format!(
+            "counts of rollout {}: {:?}, a recount gives {found:?}",
+            rollout.id.0, rollout.counts
+        )
+    })
+}
+
+/// A24: a running rollout has something open; a completed one has not; a prepared one has nobody.
+fn a_rollout_runs_only_while_something_is_open(rollout: &Rollout) -> Result<(), Broken> {
+    let open = rollout.counts.open_robots > 0;
+    let holds = match rollout.status {
+        RolloutStatus::Prepared => rollout.members.is_empty() && rollout.ready.is_empty(),
+        RolloutStatus::Running { .. } => open,
+        RolloutStatus::Completed { .. } => !open && rollout.ready.is_empty(),
+    };
+    ensure(holds, || {
+        format!(
+            "A24: rollout {} is {:?} with {:?}",
+            rollout.id.0, rollout.status, rollout.counts
+        )
+    })
+}
+
+/// A lost wake-up would be a robot that could be told, a slot that is free, and nobody who tells it.
+fn no_slot_is_free_while_somebody_is_ready(state: &State, rollout: &Rollout) -> Result<(), Broken> {
+    if !rollout.is_running() {
+        return Ok(());
+    }
+    let could_be_told = rollout.members.iter().filter(|(key, member)| {
+        let robot = state
+            .robot(**key)
+            .filter(|r| r.ready() && r.active.is_none() && r.removed.is_none());
+        let free = |t: &Target| {
+            robot.is_some_and(|r| {
+                t.state == TargetState::Pending && r.ecus[usize::from(t.ecu)].hold.is_none()
+            })
+        };
+        member.targets.iter().any(free)
+    });
+    let could_be_told: Vec<_> = could_be_told.map(|(key, _)| *key).collect();
+    let known: Vec<_> = rollout.ready.iter().copied().collect();
+    ensure(could_be_told == known, || {
+        format!(
+            "ready set of rollout {}: {known:?} instead of {could_be_told:?}",
+            rollout.id.0
+        )
+    })?;
+    let full = rollout.counts.in_progress >= rollout.mechanism.max_in_progress;
+    ensure(known.is_empty() || full, || {
+        format!(
+            "lost wake-up: {known:?} wait for a slot of rollout {}, {:?}",
+            rollout.id.0, rollout.counts
+        )
+    })
+}
+
+/// Design 5.1: one active operation per robot, over all rollouts, and the robot's own note of it is right.
+fn one_operation_per_robot(state: &State) -> Result<(), Broken> {
+    let mut active: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for rollout in state.rollouts() {
+        for (key, member) in &rollout.members {
+            for (index, _) in member
+                .targets
+                .iter()
+                .enumerate()
+                .filter(|(_, target)| is_active(target))
+            {
+                active.entry(*key).or_default().push((rollout.id, index));
+            }
+        }
+    }
+    for robot in state.robots(None) {
+        let found = active.get(&robot.key).map_or(&[][..], Vec::as_slice);
+        let noted: Vec<_> = robot.active.into_iter().collect();
+        ensure(found == noted && found.len() < 2, || {
+            format!(
+                "one operation: {} has {found:?} under way and notes {noted:?}",
+                robot.id
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Design 5.1: every state that is not final has a deadline, in the future, and a timer that will see it.
+fn every_wait_ends(
+    state: &State,
+    rollout: &Rollout,
+    robot: &Robot,
+    member: &Member,
+    now: u64,
+) -> Result<(), Broken> {
+    let RolloutStatus::Running { deadline: end, .. } = rollout.status else {
+        return Ok(());
+    };
+    let next = state.next_timer().map(|(at, _)| at);
+    for target in member
+        .targets
+        .iter()
+        .filter(|target| !target.state.is_final())
+    {
+        let deadline = if is_active(target) {
+            target.deadline
+        } else {
+            Some(end)
+        };
+        let seen = deadline
+            .is_some_and(|deadline| deadline.0 > now && next.is_some_and(|next| next <= deadline));
+        let armed = !is_active(target) || robot.timer.is_some_and(|set| Some(set) <= deadline);
+        ensure(seen && armed, || {
+            format!(
+                "5.1: {} in rollout {} waits without end at {now}: {target:?}, timer {:?}",
+                robot.id, rollout.id.0, robot.timer
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// `why` answers for every robot of every launched rollout, and what it says is so.
+fn why_tells_the_truth(
+    state: &State,
+    rollout: &Rollout,
+    robot: &Robot,
+    member: &Member,
+) -> Result<(), Broken> {
+    let answers = state.why(rollout.id, robot.key);
+    let answers = answers
+        .map_err(|refusal| Broken(format!("why has no answer for {}: {refusal}", robot.id)))?;
+    if member.skipped.is_some() {
+        return ensure(
+            answers.len() == 1 && answers[0].waits_for.is_none() && member.targets.is_empty(),
+            || format!("A9: skipped {} has {answers:?}", robot.id),
+        );
+    }
+    ensure(answers.len() == member.targets.len(), || {
+        format!("why of {} is {answers:?}", robot.id)
+    })?;
+    for (why, target) in answers.iter().zip(&member.targets) {
+        let pending = target.state == TargetState::Pending;
+        let consistent = why.state == target.state
+            && why.waits_for.is_some() == pending
+            && why.until.is_some() != target.state.is_final();
+        let truthful = why
+            .waits_for
+            .as_ref()
+            .is_none_or(|reason| is_so(reason, rollout, robot, target, &answers));
+        ensure(consistent && truthful, || {
+            format!(
+                "why of {} in rollout {} is not so: {why:?} for {target:?}, {:?}",
+                robot.id, rollout.id.0, robot.link
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn is_so(
+    reason: &WaitReason,
+    rollout: &Rollout,
+    robot: &Robot,
+    target: &Target,
+    all: &[Why],
+) -> bool {
+    let held = robot.ecus[usize::from(target.ecu)].hold.as_ref();
+    let online = robot.link.connection.is_some();
+    match reason {
+        WaitReason::Launch => rollout.status == RolloutStatus::Prepared,
+        WaitReason::Hold(hold) => held == Some(hold),
+        WaitReason::Offline => !online && held.is_none(),
+        WaitReason::NotSubscribed => online && !robot.link.subscribed && held.is_none(),
+        WaitReason::Introduction => {
+            online && robot.link.subscribed && !robot.ready() && held.is_none()
+        }
+        WaitReason::Busy { rollout: other } => {
+            robot.ready()
+                && *other != rollout.id
+                && robot.active.is_some_and(|(active, _)| active == *other)
+        }
+        WaitReason::Order { ecu } => {
+            let before = all.iter().find(|why| why.ecu.as_ref() == Some(ecu));
+            robot.ready() && before.is_some_and(|why| !why.state.is_final())
+        }
+        WaitReason::Slot {
+            in_progress,
+            max_in_progress,
+        } => {
+            robot.ready()
+                && robot.active.is_none()
+                && *in_progress == rollout.counts.in_progress
+                && *max_in_progress == rollout.mechanism.max_in_progress
+                && in_progress >= max_in_progress
+        }
+    }
+}

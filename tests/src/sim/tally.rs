@@ -1,0 +1,67 @@
+//! How much of everything a simulation saw, so that a run cannot pass by never meeting what it is for.
+
+use rollcall_engine::TargetState;
+use std::collections::BTreeMap;
+
+/// Counts over one simulation or many.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Inputs applied by the engine.
+    pub inputs: u64,
+    /// Updates that the engine wanted sent, resends included.
+    pub requests: u64,
+    /// Cancels that the engine wanted sent.
+    pub cancels: u64,
+    /// Starts of the server after a death.
+    pub starts: u64,
+    /// Operations that robots really installed.
+    pub installed: u64,
+    /// Robots at work on something that the server had given up, greatest number at one moment.
+    pub excess: u64,
+    /// Updates to a robot that was still at work on something that the server had given up.
+    pub given_up_and_busy: u64,
+    /// Rollouts that were launched.
+    pub rollouts: u64,
+    /// Refusals by their code.
+    pub refusals: BTreeMap<&'static str, u64>,
+    /// How often a target came to a state, by the state's name.
+    pub states: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    pub(super) fn refused(&mut self, code: &'static str) {
+        *self.refusals.entry(code).or_default() += 1;
+    }
+
+    pub(super) fn reached(&mut self, state: &TargetState) {
+        let name = match state {
+            TargetState::Failed { reason } => format!("Failed {reason:?}"),
+            TargetState::Cancelled { reason } => format!("Cancelled {reason:?}"),
+            TargetState::Succeeded { how } => format!("Succeeded {how:?}"),
+            other => format!("{other:?}")
+                .split([' ', '{'])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        *self.states.entry(name).or_default() += 1;
+    }
+
+    /// Adds the counts of another simulation.
+    pub fn add(&mut self, other: &Self) {
+        self.inputs += other.inputs;
+        self.requests += other.requests;
+        self.cancels += other.cancels;
+        self.starts += other.starts;
+        self.installed += other.installed;
+        self.excess = self.excess.max(other.excess);
+        self.given_up_and_busy += other.given_up_and_busy;
+        self.rollouts += other.rollouts;
+        for (code, count) in &other.refusals {
+            *self.refusals.entry(code).or_default() += count;
+        }
+        for (state, count) in &other.states {
+            *self.states.entry(state.clone()).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Looks at the engine after every single input: what changed, and what it wants sent.
+//!
+//! The rules that need a view of the whole state are in `standing`.
+
+use super::Broken;
+use super::naive::Naive;
+use super::standing;
+use super::tally::Tally;
+use rollcall_engine::{
+    EcuName, Effect, FailureReason, Image, Input, Member, Refusal, Reply, Request, RequestKind,
+    RobotKey, RolloutId, RolloutStatus, Row, State, SuccessKind, Target, TargetState,
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// One input in so many is watched for changing nothing when it is refused.
+const SAMPLE: u64 = 40;
+
+/// An operation that the server has asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) rollout: RolloutId,
+    pub(super) robot: RobotKey,
+    pub(super) ecu: EcuName,
+    pub(super) attempt: u16,
+    pub(super) image: Image,
+    pub(super) first: u64,
+}
+
+/// What has been seen so far.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    pub(super) naive: Naive,
+    pub(super) tally: Tally,
+    pub(super) asked: BTreeMap<Uuid, Asked>,
+    members: BTreeMap<(RolloutId, RobotKey), Member>,
+    /// When a target got its first event, and when its image was applied.
+    taken: BTreeMap<(RolloutId, RobotKey, u8), u64>,
+    applied: BTreeMap<(RolloutId, RobotKey, u8), u64>,
+    /// When the server was down.
+    pub(super) downtimes: Vec<(u64, u64)>,
+    inputs: u64,
+}
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken(what())) }
+}
+
+/// How far a target is; greater never goes back to smaller. `None` for what is final.
+const fn advance(state: &TargetState) -> Option<(u8, u8)> {
+    Some(match state {
+        TargetState::Pending => (0, 0),
+        TargetState::Requested => (1, 0),
+        TargetState::Acknowledged => (2, 0),
+        TargetState::Downloading { progress } => (3, *progress),
+        TargetState::Downloaded => (4, 0),
+        TargetState::Installing { progress } => (5, *progress),
+        TargetState::Applied => (6, 0),
+        TargetState::Verifying => (7, 0),
+        TargetState::Succeeded { .. }
+        | TargetState::Failed { .. }
+        | TargetState::RolledBack
+        | TargetState::Skipped { .. }
+        | TargetState::Cancelled { .. }
+        | TargetState::Superseded { .. }
+        | TargetState::Expired => return None,
+    })
+}
+
+impl Watch {
+    /// Takes the state's fingerprint before some of the inputs, and before every command.
+    pub(super) fn before_apply(&mut self, state: &State, input: &Input) -> Option<String> {
+        self.inputs += 1;
+        let command = matches!(input, Input::Command { .. });
+        (command || self.inputs.is_multiple_of(SAMPLE)).then(|| standing::fingerprint(state))
+    }
+
+    /// Checks what an input did.
+    pub(super) fn after_apply(
+        &mut self,
+        state: &State,
+        input: &Input,
+        reply: &Result<Reply, Refusal>,
+        touched: &[Row],
+        effects: &[Effect],
+        sample: Option<String>,
+    ) -> Result<(), Broken> {
+        self.tally.inputs += 1;
+        if let Err(refusal) = reply {
+            self.tally.refused(refusal.code());
+            ensure(touched.is_empty() && effects.is_empty(), || {
+                format!("refusal {refusal} has rows or effects")
+            })?;
+            if let Some(before) = sample {
+                ensure(before == standing::fingerprint(state), || {
+                    format!("refusal {refusal} changed the state")
+                })?;
+            }
+        }
+        for row in touched {
+            if let Row::Member(id, key) = row {
+                self.member(state, input, *id, *key)?;
+            }
+        }
+        standing::caps(state)?;
+        effects
+            .iter()
+            .try_for_each(|effect| self.effect(state, effect))
+    }
+
+    /// The server has come back, perhaps with less than it had in memory.
+    pub(super) fn restarted(&mut self, state: &State) {
+        self.tally.starts += 1;
+        self.members = all_members(state);
+    }
+
+    /// After the writer has taken everything in, timers included.
+    pub(super) fn after_turn(&mut self, state: &State, now: u64) -> Result<(), Broken> {
+        let weight = self.members.len() as u64;
+        // The whole state is looked at often enough, but not so often that large fleets take for ever.
+        if weight > 40 && !self.inputs.is_multiple_of(weight / 20) {
+            return Ok(());
+        }
+        self.whole(state, now)
+    }
+
+    /// Looks at everything.
+    pub(super) fn whole(&self, state: &State, now: u64) -> Result<(), Broken> {
+        let found = all_members(state);
+        for (place, member) in &found {
+            ensure(self.members.get(place) == Some(member), || {
+                format!("member {place:?} has changed but was not named as touched: {member:?}")
+            })?;
+        }
+        ensure(found.len() == self.members.len(), || {
+            "a member is gone".to_owned()
+        })?;
+        standing::everything(state, now)
+    }
+
+    fn member(
+        &mut self,
+        state: &State,
+        input: &Input,
+        id: RolloutId,
+        key: RobotKey,
+    ) -> Result<(), Broken> {
+        let member = state
+            .rollout(id)
+            .and_then(|rollout| rollout.members.get(&key));
+        let Some(member) = member else {
+            return Err(Broken(format!(
+                "member {} of rollout {} is gone",
+                key.0, id.0
+            )));
+        };
+        let old = self.members.insert((id, key), member.clone());
+        for (index, target) in member.targets.iter().enumerate() {
+            let old = old.as_ref().and_then(|old| old.targets.get(index));
+            self.moved(state, input, (id, key), old, target)?;
+        }
+        Ok(())
+    }
+
+    /// Requirements 6.2: only forward, and a final state never changes.
+    fn moved(
+        &mut self,
+        state: &State,
+        input: &Input,
+        (id, key): (RolloutId, RobotKey),
+        old: Option<&Target>,
+        new: &Target,
+    ) -> Result<(), Broken> {
+        let place = (id, key, new.ecu);
+        let Some(old) = old else {
+            return ensure(
+                new.state == TargetState::Pending || new.state.is_final() || new.attempt == 1,
+                || format!("{place:?} begins as {new:?}"),
+            );
+        };
+        let forward = match (advance(&old.state), advance(&new.state)) {
+            (None, _) => old.state == new.state,
+            (Some(_), None) => true,
+            (Some(from), Some(to)) => from <= to,
+        };
+        ensure(forward && old.attempt <= new.attempt, || {
+            format!(
+                "6.2: {place:?} went from {:?} to {:?} by {input:?}",
+                old.state, new.state
+            )
+        })?;
+        if old.state == new.state {
+            return Ok(());
+        }
+        self.tally.reached(&new.state);
+        let now = state.now().0;
+        if matches!(old.state, TargetState::Pending | TargetState::Requested)
+            && !new.state.is_final()
+        {
+            self.taken.insert(place, now);
+        }
+        let is_applied =
+            |state: &TargetState| matches!(state, TargetState::Applied | TargetState::Verifying);
+        if is_applied(&new.state) && !is_applied(&old.state) {
+            self.applied.insert(place, now);
+        }
+        self.patience(state, place, old, new)
+    }
+
+    /// Design 5.1, time: nobody is given up before the spans of the mechanism have passed while the server was up.
+    fn patience(
+        &self,
+        state: &State,
+        place: (RolloutId, RobotKey, u8),
+        old: &Target,
+        new: &Target,
+    ) -> Result<(), Broken> {
+        let now = state.now().0;
+        let Some(rollout) = state.rollout(place.0) else {
+            return Ok(());
+        };
+        let mechanism = &rollout.mechanism;
+        let (since, span) = match new.state {
+            TargetState::Failed {
+                reason: FailureReason::RequestTimeout,
+            } => (
+                Some(old.since.0),
+                mechanism.request_timeout * (u64::from(mechanism.request_resends) + 1),
+            ),
+            TargetState::Failed {
+                reason: FailureReason::InProgressTimeout,
+            } => (
+                self.taken.get(&place).copied(),
+                mechanism.in_progress_timeout,
+            ),
+            TargetState::Failed {
+                reason: FailureReason::NotConfirmed,
+            } => (self.applied.get(&place).copied(), mechanism.confirm_timeout),
+            TargetState::Expired => {
+                let launched = match rollout.status {
+                    RolloutStatus::Running { launched, .. }
+                    | RolloutStatus::Completed { launched, .. } => launched,
+                    RolloutStatus::Prepared => {
+                        return Err(Broken(format!("{place:?} expired before the launch")));
+                    }
+                };
+                (Some(launched.0), mechanism.deadline)
+            }
+            _ => return Ok(()),
+        };
+        let Some(since) = since else {
+            return Err(Broken(format!("{place:?} became {new:?} out of nothing")));
+        };
+        let waited = self.uptime(since, now);
+        ensure(waited >= span, || {
+            format!(
+                "X3 5.1: {place:?} was given up as {:?} after {waited} ms of uptime, {span} were promised",
+                new.state
+            )
+        })
+    }
+
+    fn uptime(&self, from: u64, to: u64) -> u64 {
+        let overlap = |(down, up): &(u64, u64)| (*up).min(to).saturating_sub((*down).max(from));
+        to - from - self.downtimes.iter().map(overlap).sum::<u64>()
+    }
+
+    /// A8, A9, A10, A16: what may be sent at all.
+    fn effect(&mut self, state: &State, effect: &Effect) -> Result<(), Broken> {
+        let Effect::Request(request) = effect else {
+            return Ok(());
+        };
+        match request.kind {
+            RequestKind::Update => self.update(state, request),
+            RequestKind::Cancel => {
+                self.tally.cancels += 1;
+                ensure(self.asked.contains_key(&request.operation), || {
+                    format!("a Cancel of an operation that was never asked for: {request:?}")
+                })
+            }
+        }
+    }
+
+    fn update(&mut self, state: &State, request: &Request) -> Result<(), Broken> {
+        self.tally.requests += 1;
+        let broken = |what: &str| Err(Broken(format!("{what}: {request:?}")));
+        let Some(robot) = state.robot(request.robot) else {
+            return broken("request to nobody");
+        };
+        let Some((rollout, target)) = state.active_target(robot) else {
+            return broken("6.2: request for an operation that is not under way");
+        };
+        let ecu = &robot.ecus[usize::from(target.ecu)];
+        let current =
+            rollcall_engine::operation_id(rollout.id, robot.key, &ecu.name, target.attempt);
+        if current != request.operation
+            || target.state != TargetState::Requested
+            || ecu.name != request.ecu
+        {
+            return broken("6.2: resend after an event, or of a finished operation");
+        }
+        if !rollout.is_running() || rollout.members[&robot.key].skipped.is_some() {
+            return broken(
+                "A9 A16: request of a rollout that is not running, or to a skipped robot",
+            );
+        }
+        if robot.removed.is_some()
+            || !robot.ready()
+            || robot.link.connection != Some(request.connection)
+        {
+            return broken("design 4: request to a robot that cannot hear it");
+        }
+        let Some(image) = state
+            .image(request.image)
+            .filter(|image| image.key == target.image)
+        else {
+            return broken("request for another image than the target's");
+        };
+        let mapped = rollout.images.get(&ecu.hardware_id) == Some(&image.key);
+        if !mapped || !image.hardware_ids.contains(&ecu.hardware_id) || ecu.hold.is_some() {
+            return broken("A10: incompatible dispatch");
+        }
+        let asked = self
+            .asked
+            .entry(request.operation)
+            .or_insert_with(|| Asked {
+                rollout: rollout.id,
+                robot: robot.key,
+                ecu: ecu.name.clone(),
+                attempt: request.attempt,
+                image: image.clone(),
+                first: state.now().0,
+            });
+        let same =
+            asked.image == *image && asked.attempt == request.attempt && asked.ecu == ecu.name;
+        if same && asked.robot == robot.key && asked.rollout == rollout.id {
+            return Ok(());
+        }
+        broken("E19: an operation changed between two sends")
+    }
+}
+
+fn all_members(state: &State) -> BTreeMap<(RolloutId, RobotKey), Member> {
+    let members = |rollout: &rollcall_engine::Rollout| {
+        let id = rollout.id;
+        rollout
+            .members
+            .iter()
+            .map(move |(key, member)| ((id, *key), member.clone()))
+            .collect::<Vec<_>>()
+    };
+    state.rollouts().flat_map(members).collect()
+}
+
+/// Whether the server gave the operation up for reasons of its own, so that the robot may still be at it.
+pub(super) const fn is_given_up(state: &TargetState) -> bool {
+    match state {
+        TargetState::Expired | TargetState::RolledBack => true,
+        TargetState::Failed { reason } => matches!(
+            reason,
+            FailureReason::RequestTimeout
+                | FailureReason::InProgressTimeout
+                | FailureReason::NotConfirmed
+                | FailureReason::Interrupted
+        ),
+        TargetState::Cancelled { reason } => {
+            matches!(reason, rollcall_engine::CancelReason::RobotRemoved)
+        }
+        TargetState::Succeeded {
+            how: SuccessKind::Installed | SuccessKind::AlreadyCurrent,
+        }
+        | TargetState::Skipped { .. }
+        | TargetState::Superseded { .. }
+        | TargetState::Pending
+        | TargetState::Requested
+        | TargetState::Acknowledged
+        | TargetState::Downloading { .. }
+        | TargetState::Downloaded
+        | TargetState::Installing { .. }
+        | TargetState::Applied
+        | TargetState::Verifying => false,
+    }
+}

@@ -1,0 +1,101 @@
+//! The engine and the robot model together, in virtual time, over many seeds.
+//!
+//! `ROLLCALL_LONG=1` plays thousands of worlds. `ROLLCALL_SEED=N` plays one and shows its last steps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
+
+use rollcall_tests::sim::{self, Broken, Tally, Trace};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Worlds that once broke a rule, with the rule.
+const REGRESSIONS: [(u64, &str); 0] = [];
+
+/// Worlds per shard; the shards run in parallel.
+const WORLDS: u64 = 60;
+const LONG: u64 = 2_500;
+
+fn play(seed: u64, trace: &Trace) -> Result<Tally, Broken> {
+    catch_unwind(AssertUnwindSafe(|| sim::play(seed, trace))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(Broken(format!("panic: {}", text.unwrap_or_default())))
+    })
+}
+
+/// Plays a world; one that fails is played again with its trace.
+fn must_hold(seed: u64) -> Tally {
+    play(seed, &Trace::off()).unwrap_or_else(|broken| {
+        let trace = Trace::on();
+        let again = play(seed, &trace).err();
+        let steps = trace.text();
+        let sure = if again.as_ref() == Some(&broken) { "" } else { "\nIT FAILS ANOTHER WAY THE SECOND TIME" };
+        panic!(
+            "seed {seed}: {broken}{sure}\n\nlast steps:\n{steps}\nseed {seed}: {broken}\n\
+             replay: ROLLCALL_SEED={seed} cargo test -p rollcall-tests --test fleet_simulation one_world"
+        );
+    })
+}
+
+fn shard(number: u64) {
+    let long = std::env::var_os("ROLLCALL_LONG").is_some();
+    let worlds = if long { LONG } else { WORLDS };
+    let mut tally = Tally::default();
+    for seed in number * 1_000_000..number * 1_000_000 + worlds {
+        tally.add(&must_hold(seed));
+    }
+    println!("{tally:#?}");
+    meets_what_it_is_for(&tally);
+}
+
+/// A simulation that never meets trouble proves nothing.
+fn meets_what_it_is_for(tally: &Tally) {
+    for (what, count) in [
+        ("requests", tally.requests),
+        ("starts after a death", tally.starts),
+        ("installations", tally.installed),
+        ("cancels", tally.cancels),
+        ("excess", tally.excess),
+    ] {
+        assert!(count > 0, "no {what} in a whole shard");
+    }
+}
+
+#[test]
+fn worlds_of_shard_1_keep_every_standing_rule() {
+    shard(1);
+}
+
+#[test]
+fn worlds_of_shard_2_keep_every_standing_rule() {
+    shard(2);
+}
+
+#[test]
+fn worlds_of_shard_3_keep_every_standing_rule() {
+    shard(3);
+}
+
+#[test]
+fn worlds_of_shard_4_keep_every_standing_rule() {
+    shard(4);
+}
+
+#[test]
+fn worlds_that_once_broke_a_rule_keep_it_now() {
+    for (seed, rule) in REGRESSIONS {
+        println!("{seed}: {rule}");
+        must_hold(seed);
+    }
+}
+
+#[test]
+fn one_world_named_by_its_seed_keeps_every_standing_rule() {
+    let seed = std::env::var("ROLLCALL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(0);
+    println!("{:#?}", must_hold(seed));
+}
