@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_sim::driver::{
-    Broker as Address, MqttVersion, Pace, Report, RunOptions, Stats, TimeScale, Until, run,
+    Broker as Address, MqttVersion, Pace, Report, RunOptions, Snapshot, Stats, TimeScale, Until,
+    run,
 };
 use device_sim::fleet::{Origin, ProtocolChoice, generate};
 use device_sim::model::RealOutcome;
@@ -50,19 +51,39 @@ async fn run_to_the_end(options: RunOptions) -> Report {
         .unwrap()
 }
 
-fn agree(report: &Report, server: &MiniServer) {
+/// Every operation that the server has judged ended as it believes; tells how many those are.
+fn agree(report: &Report, server: &MiniServer) -> usize {
+    let mut judged = 0;
     for robot in &report.fleet {
         for record in &robot.operations {
-            let belief = server.robots[&robot.id].beliefs[&record.operation];
+            let side = &server.robots[&robot.id];
+            let Some(belief) = side.beliefs.get(&record.operation) else {
+                continue;
+            };
             let agrees = match record.outcome.expect("over") {
-                RealOutcome::Installed => belief == Belief::Installed,
-                RealOutcome::Failed(code) => belief == Belief::Failed(Some(code)),
-                RealOutcome::RolledBack => belief == Belief::Failed(Some(Code::SystemRollback)),
+                RealOutcome::Installed => *belief == Belief::Installed,
+                RealOutcome::Failed(code) => *belief == Belief::Failed(Some(code)),
+                RealOutcome::RolledBack => *belief == Belief::Failed(Some(Code::SystemRollback)),
                 other => panic!("{other:?} was not in the profile"),
             };
             assert!(agrees, "{record:?} is believed to be {belief:?}");
+            judged += 1;
         }
     }
+    judged
+}
+
+/// Looks at the counters until they are as wanted.
+async fn until(what: &str, stats: &Stats, wanted: impl Fn(Snapshot) -> bool) {
+    let look = async {
+        let mut often = tokio::time::interval(Duration::from_millis(5));
+        while !wanted(stats.snapshot()) {
+            often.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look)
+        .await
+        .unwrap_or_else(|_| panic!("{what}"));
 }
 
 #[tokio::test]
@@ -88,7 +109,7 @@ async fn a_fleet_on_both_mqtt_versions_is_updated_and_downloads_for_real() {
             .all(|ecu| ecu.image.version == "2.0.0")
     );
     assert_eq!(report.request_latency.count, 36);
-    agree(&report, &site.server.lock());
+    assert_eq!(agree(&report, &site.server.lock()), 36);
 }
 
 #[tokio::test]
@@ -105,7 +126,7 @@ async fn edgehog_devices_are_updated_and_their_version_proves_it() {
     options.fleet = generate(5, 1, ProtocolChoice::Edgehog, origin);
     let report = run_to_the_end(options).await;
     assert_eq!(report.totals.operations_installed, 5);
-    agree(&report, &site.server.lock());
+    assert_eq!(agree(&report, &site.server.lock()), 5);
     for robot in &report.fleet {
         let image = &robot.ecus[0].image;
         assert_eq!(
@@ -127,17 +148,22 @@ async fn failures_links_and_power_cuts_end_as_the_server_believes() {
     profile.messages.lose_final = Percent::NEVER;
     let mut options = options(site.address.clone(), 10, 3, profile);
     // Whoever is offline again and again is hardly ever at rest together with everybody else.
-    options.until = Until::Elapsed(Duration::from_secs(3));
-    let report = run_to_the_end(options).await;
-    assert!(report.totals.connects > 10, "robots came back");
-    assert!(report.totals.operations_ended > report.totals.operations_installed);
+    options.until = Until::Stopped;
+    let (stop, stopped) = watch::channel(false);
+    let stats = Arc::new(Stats::default());
+    let running = tokio::spawn(run(options, stats.clone(), stopped));
+    until("operations fail, robots come back", &stats, |now| {
+        now.operations_ended > now.operations_installed + 5 && now.connects > 20
+    })
+    .await;
+    stop.send(true).unwrap();
+    let report = tokio::time::timeout(PATIENCE, running)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert_eq!(report.totals.violations, 0);
-    let ended = report
-        .fleet
-        .iter()
-        .flat_map(|r| &r.operations)
-        .filter(|o| o.outcome.is_some());
-    assert!(ended.count() > 10);
+    assert!(agree(&report, &site.server.lock()) > 5);
 }
 
 #[tokio::test]
@@ -146,7 +172,7 @@ async fn an_artifact_of_another_digest_is_never_installed() {
     offer.sha256[0] ^= 1;
     let site = Site::open(offer).await;
     let report = run_to_the_end(options(site.address.clone(), 2, 2, Profile::default())).await;
-    agree(&report, &site.server.lock());
+    assert_eq!(agree(&report, &site.server.lock()), 4);
     for robot in &report.fleet {
         for record in &robot.operations {
             assert_eq!(
@@ -166,17 +192,12 @@ async fn a_wrong_password_is_reported_and_tried_again() {
     options.until = Until::Stopped;
     let (stop, stopped) = watch::channel(false);
     let stats = Arc::new(Stats::default());
-    let watcher = stats.clone();
-    let running = tokio::spawn(run(options, stats, stopped));
-    let tried_twice = async {
-        while watcher.snapshot().connect_failures < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, tried_twice)
-        .await
-        .expect("the robot tries again");
-    assert!(watcher.last_error().is_some());
+    let running = tokio::spawn(run(options, stats.clone(), stopped));
+    until("the robot tries again", &stats, |now| {
+        now.connect_failures >= 2
+    })
+    .await;
+    assert!(stats.last_error().is_some());
     stop.send(true).unwrap();
     let report = tokio::time::timeout(PATIENCE, running)
         .await

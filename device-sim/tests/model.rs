@@ -14,6 +14,8 @@ mod chaos;
 mod edgehog;
 #[path = "model/fleets.rs"]
 mod fleets;
+#[path = "model/mishaps.rs"]
+mod mishaps;
 #[path = "model/native.rs"]
 mod native;
 mod support;

@@ -39,6 +39,7 @@
 //! ```
 
 mod config;
+mod download;
 mod edgehog;
 mod fate;
 mod io;

@@ -6,8 +6,7 @@
 //!                +- RetryWait <+
 //! ```
 //!
-//! The fetch is the driver's and takes as long as it takes; the transfer afterwards passes in the
-//! robot's own time, at the profile's rate. A failure leaves the old image.
+//! What comes before Deploying is in `download`. A failure leaves the old image.
 
 use rollcall_proto::native::BaseImage;
 use rollcall_proto::{Code, Status};
@@ -16,10 +15,8 @@ use uuid::Uuid;
 use super::fate::{Fate, Fault, Lie};
 use super::native::Finished;
 use super::timer::Timer;
-use super::{Artifact, FetchError, FetchId, Image, Link, Output, Protocol, RealOutcome, Robot};
+use super::{Artifact, FetchId, Image, Link, Protocol, RealOutcome, Robot};
 
-/// First wait before a broken download is tried again, in milliseconds; doubles with each try.
-const RETRY_FIRST: u64 = 2_000;
 /// From the end of the installation to the announced restart, and from there to the robot's going
 /// down, in milliseconds.
 const BEFORE_RESTART: u64 = 1_000;
@@ -44,10 +41,10 @@ pub(super) struct Job {
     pub(super) fate: Fate,
     pub(super) stage: Stage,
     /// Highest progress reported in the current status.
-    reported: u8,
+    pub(super) reported: u8,
     /// Downloads that broke.
-    broken: u32,
-    artifact: Option<Artifact>,
+    pub(super) broken: u32,
+    pub(super) artifact: Option<Artifact>,
     /// Edgehog: a Cancel came too late, and the device no longer knows its request.
     pub(super) request_forgotten: bool,
     /// Edgehog: the broker has acknowledged an event of it.
@@ -68,14 +65,14 @@ pub(super) enum Stage {
 /// Something that goes from 0 to 100 percent in a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
-    started: u64,
-    duration: u64,
-    percent: u8,
+    pub(super) started: u64,
+    pub(super) duration: u64,
+    pub(super) percent: u8,
 }
 
 impl Span {
     /// When the next step of progress is reached.
-    fn next(&mut self, step: u8) -> u64 {
+    pub(super) fn next(&mut self, step: u8) -> u64 {
         self.percent = self.percent.saturating_add(step).min(100);
         let share = u128::from(self.duration) * u128::from(self.percent) / 100;
         self.started
@@ -112,7 +109,7 @@ impl Job {
 
 impl Robot {
     /// Points of progress between two reports, and how often a download is tried.
-    fn protocol_limits(&self) -> (u8, u32) {
+    pub(super) fn protocol_limits(&self) -> (u8, u32) {
         match self.protocol {
             Protocol::Native => (25, 3),
             Protocol::Edgehog => (10, 5),
@@ -135,7 +132,7 @@ impl Robot {
     }
 
     /// Reports on the running operation.
-    fn tell(&mut self, state: (Status, u8), code: Option<Code>, message: &str) {
+    pub(super) fn tell(&mut self, state: (Status, u8), code: Option<Code>, message: &str) {
         if let Some(job) = &self.job {
             let (operation, ecu) = (job.operation, self.ecus[job.ecu].name.clone());
             self.report(&ecu, operation, state, code, message);
@@ -176,130 +173,14 @@ impl Robot {
         }
     }
 
-    fn fetch(&mut self) {
-        let Some(job) = self.job.as_mut() else { return };
-        self.last_id += 1;
-        let fetch = FetchId(self.last_id);
-        job.stage = Stage::Fetching(fetch);
-        let (operation, url) = (job.operation, job.order.url.clone());
-        self.outputs.push_back(Output::Fetch {
-            fetch,
-            operation,
-            url,
-        });
-    }
-
-    pub(super) fn abandon_fetch(&mut self) {
-        if let Some(Stage::Fetching(fetch)) = self.job.as_ref().map(|job| job.stage) {
-            self.outputs.push_back(Output::AbandonFetch(fetch));
-        }
-    }
-
-    /// [`super::Input::Fetched`].
-    pub(super) fn fetched(&mut self, fetch: FetchId, result: Result<Artifact, FetchError>) {
-        let Some(job) = self.job.as_mut() else { return };
-        if job.stage != Stage::Fetching(fetch) {
-            return;
-        }
-        match result {
-            Ok(artifact) => {
-                let rate = self.profile.timing.download_rate.draw(&mut self.rng);
-                let duration = artifact.size.saturating_mul(1000) / rate.max(1);
-                job.artifact = Some(artifact);
-                let mut span = Span {
-                    started: self.now,
-                    duration,
-                    percent: 0,
-                };
-                let at = span.next(self.protocol_limits().0);
-                self.set_stage(Stage::Transferring(span), at);
-            }
-            Err(error) => self.download_broke(&error.to_string()),
-        }
-    }
-
-    fn set_stage(&mut self, stage: Stage, until: u64) {
+    pub(super) fn set_stage(&mut self, stage: Stage, until: u64) {
         if let Some(job) = self.job.as_mut() {
             job.stage = stage;
             self.timers.set(Timer::Step, until);
         }
     }
 
-    fn download_broke(&mut self, reason: &str) {
-        let tries = self.protocol_limits().1;
-        let Some(job) = self.job.as_mut() else { return };
-        job.broken += 1;
-        let broken = job.broken;
-        let wait = RETRY_FIRST << (broken - 1).min(8);
-        match (self.protocol, broken < tries) {
-            (Protocol::Native, false) => self.fail(Code::NetworkError, reason),
-            (Protocol::Edgehog, false) if broken > tries => {
-                self.fail(
-                    Code::InternalError,
-                    "Too many attempts to download the OTA file",
-                );
-            }
-            _ => {
-                self.tell((Status::Error, 0), Some(Code::NetworkError), reason);
-                self.set_stage(Stage::RetryWait, self.now.saturating_add(wait));
-            }
-        }
-    }
-
-    fn transfer(&mut self, mut span: Span) {
-        let Some(job) = self.job.as_mut() else { return };
-        let (percent, fate) = (span.percent, job.fate);
-        if fate.fault == Fault::Download && percent >= 50 {
-            return self.download_broke("connection reset");
-        }
-        // After an interruption the robot goes on where it was.
-        if percent > job.reported {
-            job.reported = percent;
-            let backward = fate.lie == Lie::BackwardProgress && (60..100).contains(&percent);
-            let told = if backward { percent - 40 } else { percent };
-            self.tell((Status::Downloading, told), None, "");
-        }
-        if percent < 100 {
-            let at = span.next(self.protocol_limits().0);
-            return self.set_stage(Stage::Transferring(span), at);
-        }
-        match self.verify_artifact() {
-            Ok(()) => self.begin_deploying(),
-            Err((code, message)) => self.fail(code, message),
-        }
-    }
-
-    /// Checks what was downloaded against what was ordered.
-    fn verify_artifact(&mut self) -> Result<(), (Code, &'static str)> {
-        let Some(job) = self.job.as_mut() else {
-            return Ok(());
-        };
-        let Some(artifact) = &job.artifact else {
-            return Ok(());
-        };
-        let corrupt = job.fate.fault == Fault::Digest;
-        match self.protocol {
-            Protocol::Native => {
-                if job.order.size != Some(artifact.size) {
-                    Err((Code::DigestMismatch, "size differs"))
-                } else if corrupt || job.order.sha256 != Some(artifact.sha256) {
-                    Err((Code::DigestMismatch, "sha-256 differs"))
-                } else {
-                    Ok(())
-                }
-            }
-            Protocol::Edgehog => match (&artifact.label, corrupt) {
-                (Some(label), false) => {
-                    job.order.name.clone_from(&label.name);
-                    job.order.version.clone_from(&label.version);
-                    Ok(())
-                }
-                _ => Err((Code::InvalidBaseImage, "not a bundle for this system")),
-            },
-        }
-    }
-
-    fn begin_deploying(&mut self) {
+    pub(super) fn begin_deploying(&mut self) {
         if let Some(job) = self.job.as_mut() {
             job.reported = 0;
         }
@@ -423,7 +304,7 @@ impl Robot {
         self.finish(Status::Failure, code, "the former image started", outcome);
     }
 
-    fn fail(&mut self, code: Code, message: &str) {
+    pub(super) fn fail(&mut self, code: Code, message: &str) {
         self.finish(
             Status::Failure,
             Some(code),

@@ -16,7 +16,10 @@ use uuid::Uuid;
 use crate::bench::{URL, update};
 
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there are few, and they are short-lived")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few, and they are short-lived"
+)]
 enum Act {
     Wait(u64),
     Input(Input),
