@@ -48,6 +48,16 @@ impl Message {
         })
     }
 
+    /// The same message with another expiry.
+    pub(crate) fn expiring(&self, expires: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self {
+            topic: self.topic.clone(),
+            payload: self.payload.clone(),
+            properties: self.properties.clone(),
+            expires,
+        })
+    }
+
     /// Bytes that count against queue limits.
     pub(crate) fn size(&self) -> usize {
         self.topic.len() + self.payload.len() + self.properties.as_bytes().len()

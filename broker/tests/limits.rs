@@ -401,3 +401,19 @@ async fn what_was_sent_to_one_connection_does_not_outlive_it() {
     assert!(connack.session_present);
     assert_eq!(robot.until_pong().await, []);
 }
+
+#[tokio::test]
+async fn many_small_packets_with_large_answers_are_all_answered() {
+    let server = with(|limits| limits.send_buffer = 100).await;
+    let mut client = Client::v5(server.addr, "a").await;
+    let mut bytes = Vec::new();
+    for _ in 0..500 {
+        support::subscription(1, "deny/a", ANY)
+            .encode(V5, &mut bytes)
+            .unwrap();
+    }
+    client.send_bytes(&bytes).await;
+    for _ in 0..500 {
+        assert!(matches!(client.recv().await, Packet::SubAck(_)));
+    }
+}

@@ -12,7 +12,7 @@ use rollcall_broker::{
     Count, DisconnectReason, Event, Limits, ProtocolVersion, QoS, ReasonCode, Verdict,
 };
 use std::time::Duration;
-use support::{ANY, Client, Server, V4, V5, ack, connect, publish, will};
+use support::{ANY, CHANGED, Client, Server, V4, V5, ack, connect, publish, will};
 
 /// A CONNECT that resumes, and keeps the session afterwards.
 fn lasting(version: ProtocolVersion, client_id: &str) -> Connect {
@@ -457,4 +457,44 @@ async fn a_stopping_broker_says_so_and_waits_for_its_connections() {
         .await
         .unwrap();
     assert_eq!(server.handle.metrics().connections, 0);
+}
+
+#[tokio::test]
+async fn a_resumed_session_keeps_only_the_subscriptions_that_are_still_allowed() {
+    let mut server = Server::start().await;
+    let mut robot = Client::open(server.addr, lasting(V4, "robot")).await;
+    robot.subscribe("once/a", ANY).await;
+    robot.subscribe("always", ANY).await;
+    let mut changed = lasting(V4, "robot");
+    changed.username = Some("robot".into());
+    changed.password = Some(CHANGED.into());
+    let (mut robot, connack) = Client::try_open(server.addr, changed).await;
+    assert!(connack.session_present);
+    for topic in ["once/a", "always"] {
+        server
+            .handle
+            .publish(topic, "x".into(), QoS::AtMostOnce, false)
+            .unwrap();
+    }
+    assert_eq!(robot.message().await.topic, "always");
+    assert_eq!(robot.until_pong().await, []);
+    while !matches!(server.event().await, Event::Disconnected { .. }) {}
+    assert!(matches!(server.event().await, Event::Connected { .. }));
+    let Event::Subscribed { filter, .. } = server.event().await else {
+        panic!("the subscription that is left is reported again");
+    };
+    assert_eq!(filter, "always");
+}
+
+#[tokio::test]
+async fn a_client_whose_packets_must_be_tiny_is_not_sent_a_larger_connack() {
+    let server = Server::start().await;
+    let mut tiny = connect(V5, "tiny");
+    tiny.properties = Properties::builder()
+        .number(PropertyId::MaximumPacketSize, 10)
+        .build()
+        .unwrap();
+    let mut client = Client::raw(server.addr, V5).await;
+    client.send(Packet::Connect(Box::new(tiny))).await;
+    client.ends_with(Some(ReasonCode::PacketTooLarge)).await;
 }

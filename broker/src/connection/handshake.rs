@@ -131,7 +131,16 @@ pub(crate) fn connack(
         code: ReasonCode::Success,
         properties,
     });
-    packet.encode(terms.version, out).map_err(failed)
+    let start = out.len();
+    packet.encode(terms.version, out).map_err(failed)?;
+    if out.len() - start > terms.max_packet {
+        out.truncate(start);
+        return Err(Close::violation(
+            ReasonCode::PacketTooLarge,
+            "the client's maximum packet size has no room for connack",
+        ));
+    }
+    Ok(())
 }
 
 fn announced(

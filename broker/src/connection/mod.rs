@@ -404,13 +404,19 @@ impl Connection {
         why: Option<&str>,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
-        let properties = self.explanation(why);
-        let packet = Packet::SubAck(SubAck {
+        let start = out.len();
+        let mut suback = SubAck {
             packet_id,
-            properties,
+            properties: self.explanation(why),
             codes,
-        });
-        self.write(&packet, out)
+        };
+        self.write(&Packet::SubAck(suback.clone()), out)?;
+        if out.len() - start > self.terms.max_packet {
+            out.truncate(start);
+            suback.properties = Properties::none();
+            self.write(&Packet::SubAck(suback), out)?;
+        }
+        Ok(())
     }
 
     /// Answers an UNSUBSCRIBE.

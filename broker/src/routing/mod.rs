@@ -90,6 +90,8 @@ struct Wish {
 #[derive(Debug, Clone)]
 pub(crate) struct Testament {
     pub(crate) message: Arc<Message>,
+    /// Counts from the moment at which the will is published.
+    pub(crate) expiry: Option<Duration>,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) delay: Duration,
@@ -452,7 +454,11 @@ impl Router {
 
     fn execute(&mut self, will: &Testament, now: Instant, routed: &mut Vec<Routed>) {
         self.tally.wills += 1;
-        self.publish(None, &will.message, will.qos, will.retain, now, routed);
+        let message = match will.expiry {
+            Some(expiry) => will.message.expiring(now.checked_add(expiry)),
+            None => Arc::clone(&will.message),
+        };
+        self.publish(None, &message, will.qos, will.retain, now, routed);
     }
 }
 

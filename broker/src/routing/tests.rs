@@ -18,6 +18,7 @@ fn message(topic: &str, payload: &[u8]) -> Arc<Message> {
 fn will(topic: &str, delay: u64) -> Testament {
     Testament {
         message: message(topic, b"will"),
+        expiry: Some(Duration::from_secs(5)),
         qos: QoS::AtLeastOnce,
         retain: false,
         delay: Duration::from_secs(delay),
@@ -203,6 +204,8 @@ fn a_will_waits_for_its_delay_but_not_beyond_the_session() {
             assert!(routed.is_empty());
             router.tick(at, &mut routed);
             assert_eq!(topics(&routed), ["wills"]);
+            let expires = Some(at + Duration::from_secs(5));
+            assert_eq!(routed[0].delivery.message.expires, expires);
         }
         let mut later = Vec::new();
         router.tick(start + Duration::from_secs(600), &mut later);

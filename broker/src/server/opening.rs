@@ -220,8 +220,13 @@ fn testament(line: &Line, principal: &Principal, will: &Will) -> Result<Testamen
         .properties
         .number(PropertyId::WillDelayInterval)
         .unwrap_or(0);
+    let expiry = will.properties.number(PropertyId::MessageExpiryInterval);
+    let properties = will
+        .properties
+        .without(&[PropertyId::MessageExpiryInterval]);
     Ok(Testament {
-        message: Message::copied(&will.topic, &will.payload, &will.properties, Instant::now()),
+        message: Message::copied(&will.topic, &will.payload, &properties, Instant::now()),
+        expiry: expiry.map(|seconds| Duration::from_secs(u64::from(seconds))),
         qos: will.qos,
         retain: will.retain,
         delay: Duration::from_secs(u64::from(delay)),
@@ -272,9 +277,10 @@ async fn establish(
     let limits = Arc::clone(&line.hub.limits);
     let connection = Connection::new(terms, ready.session, Instant::now());
     with_output(|out| {
-        if connack(&offer, connection.terms(), &limits, out).is_ok() {
+        match connack(&offer, connection.terms(), &limits, out) {
             // A broken socket shows at the next read.
-            let _ = line.socket.write(out);
+            Ok(()) => drop(line.socket.write(out)),
+            Err(close) => line.mailbox.order(close),
         }
     });
     Ok(Box::new(Served::new(

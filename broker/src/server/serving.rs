@@ -112,7 +112,7 @@ impl Served {
         }
         let (mut packets, mut publishes) = (0, 0);
         let mut result = Ok(());
-        while !self.must_rest() && line.socket.backlog() + out.len() < line.hub.limits.send_buffer {
+        while !self.must_rest() && has_space(line, out) {
             match self.packet(line, now, out) {
                 Ok(Some(is_publish)) => {
                     packets += 1;
@@ -270,6 +270,17 @@ impl Served {
         metrics.add(Count::IntakeRefused, refused);
         metrics.add(Count::BytesOut, std::mem::take(&mut line.socket.written));
     }
+}
+
+/// Whether another answer may be written; writes early what has gathered, so that packets which have arrived are not left
+/// lying although the client reads.
+fn has_space(line: &mut Line, out: &mut Vec<u8>) -> bool {
+    let limit = line.hub.limits.send_buffer;
+    if out.len() >= limit && write(line, out).is_err() {
+        // The next read shows the broken socket.
+        return false;
+    }
+    line.socket.backlog() < limit
 }
 
 /// Writes what has gathered, in one go.

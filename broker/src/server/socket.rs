@@ -52,6 +52,11 @@ impl Socket {
         }
     }
 
+    /// Whether the client may have something to read.
+    pub(super) fn has_written(&self) -> bool {
+        self.written > 0 || self.backlog() > 0
+    }
+
     /// Bytes that wait for the client to read.
     pub(super) fn backlog(&self) -> usize {
         self.unsent.len() - self.sent

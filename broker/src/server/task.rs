@@ -130,15 +130,18 @@ pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, mail
         Some(connect) => opening::open(&mut line, connect).await,
         None => None,
     };
-    hub.handshaking.fetch_sub(1, Ordering::Relaxed);
-    let lingers = match opened {
-        Some(mut served) => {
-            let close = serving::serve(&mut line, &mut served).await;
-            ending::finish(&mut line, *served, close).await
+    // A refused client counts as handshaking until its socket is closed, so lingering is bounded by the same limit.
+    let Some(mut served) = opened else {
+        if line.socket.has_written() {
+            line.socket.linger().await;
         }
-        None => true,
+        hub.handshaking.fetch_sub(1, Ordering::Relaxed);
+        hub.leave(id);
+        return;
     };
-    if lingers {
+    hub.handshaking.fetch_sub(1, Ordering::Relaxed);
+    let close = serving::serve(&mut line, &mut served).await;
+    if ending::finish(&mut line, *served, close).await {
         line.socket.linger().await;
     }
     hub.leave(id);

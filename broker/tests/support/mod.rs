@@ -38,8 +38,13 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// Client ids that begin with `robot` have a tag, those that begin with `clean` too and keep no session. Topics below
 /// `intake/` are taken in, below `deny/` refused, everything else is routed.
+///
+/// Filters below `once/` are denied to who connects with [`CHANGED`] as password.
 #[derive(Debug, Default)]
 pub struct Rules;
+
+/// A password that takes the right to `once/` away.
+pub const CHANGED: &[u8] = b"changed";
 
 pub fn tag_of(client_id: &str) -> u64 {
     if client_id.starts_with("robot") || client_id.starts_with("clean") {
@@ -60,7 +65,11 @@ impl Access for Rules {
         let id = connect.proposed_id.unwrap_or(connect.client_id);
         Ok(Principal {
             client_id: id.into(),
-            tag: tag_of(id),
+            tag: if connect.password == Some(CHANGED) {
+                u64::MAX
+            } else {
+                tag_of(id)
+            },
             sessions: if id.starts_with("clean") {
                 SessionPolicy::AlwaysClean
             } else {
@@ -81,8 +90,9 @@ impl Access for Rules {
         }
     }
 
-    fn subscribe(&self, _: &Principal, filter: &str) -> SubscribeAccess {
-        if filter.starts_with("deny/") {
+    fn subscribe(&self, principal: &Principal, filter: &str) -> SubscribeAccess {
+        let changed = principal.tag == u64::MAX && filter.starts_with("once/");
+        if changed || filter.starts_with("deny/") {
             SubscribeAccess::Deny {
                 why: "nobody subscribes below deny/".into(),
             }
