@@ -38,6 +38,8 @@ impl Outbox {
         let mut acks = BTreeMap::new();
         for effect in effects {
             match effect {
+                // The robot's answer may have come in the same batch.
+                Effect::Request(request) if !state.is_wanted(&request) => {}
                 Effect::Request(request) => self.request(broker, state, &request),
                 Effect::Acknowledge { robot, connection, boot, counter } => {
                     acks.insert(robot, (connection, native::Ack { boot, counter }));
