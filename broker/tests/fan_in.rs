@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 use support::{Server, V4, connect, publish};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// Threads that open connections.
+const CONNECTING: usize = 8;
+
 fn robots() -> usize {
     std::env::var("ROBOTS").map_or(5_000, |value| value.parse().unwrap())
 }
@@ -177,7 +180,7 @@ async fn fan_in() {
     let took = start.elapsed();
     let kib = resident_kib() - before;
     say(&format!(
-        "{count} connects one after the other: {:.0}/s; {:.2} KiB per idle connection",
+        "{count} connects, {CONNECTING} at a time: {:.0}/s; {:.2} KiB per idle connection",
         count as f64 / took.as_secs_f64(),
         kib as f64 / count as f64,
     ));

@@ -290,6 +290,41 @@ async fn a_client_that_is_always_clean_finds_nothing_again() {
 }
 
 #[tokio::test]
+async fn disconnect_may_change_the_expiry_of_a_session_but_not_begin_one() {
+    let mut server = Server::start().await;
+    let goodbye = |seconds| {
+        Packet::Disconnect(Disconnect {
+            code: ReasonCode::Success,
+            properties: Properties::builder()
+                .number(PropertyId::SessionExpiryInterval, seconds)
+                .build()
+                .unwrap(),
+        })
+    };
+    let mut ending = Client::open(server.addr, lasting(V5, "ending")).await;
+    ending.send(goodbye(0)).await;
+    ending.ends_with(None).await;
+    let (_, connack) = Client::try_open(server.addr, lasting(V5, "ending")).await;
+    assert!(!connack.session_present);
+
+    let mut brief = Client::v5(server.addr, "brief").await;
+    brief.send(goodbye(10)).await;
+    brief.ends_with(Some(ReasonCode::ProtocolError)).await;
+
+    let mut clean = Client::open(server.addr, lasting(V5, "clean")).await;
+    clean.subscribe("t", ANY).await;
+    clean.send(goodbye(10)).await;
+    clean.ends_with(None).await;
+    while !matches!(server.event().await, Event::Disconnected { .. }) {}
+    support::soon("the end of the session", async {
+        while server.handle.metrics().subscriptions > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_session_ends_when_its_time_is_over() {
     let limits = Limits {
         max_session_expiry: Duration::from_millis(50),

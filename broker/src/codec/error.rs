@@ -135,6 +135,9 @@ pub enum EncodeError {
     /// The whole exceeds 268,435,455 bytes.
     #[error("packet exceeds 268435455 bytes")]
     PacketTooLong,
+    /// A property was given a value of another type.
+    #[error("property does not hold such a value")]
+    PropertyType,
     /// AUTH does not exist in MQTT 3.1.1.
     #[error("auth does not exist in mqtt 3.1.1")]
     NotInVersion,

@@ -12,7 +12,6 @@ use bytes::Bytes;
 
 /// One control packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the standard's own")]
 pub enum Packet {
     Connect(Box<Connect>),
     ConnAck(ConnAck),

@@ -78,7 +78,6 @@ macro_rules! properties {
         /// The properties of MQTT 5 by their names in the standard.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
-        #[allow(missing_docs, reason = "the names are the standard's own")]
         pub enum PropertyId {
             $($name = $id,)*
         }
@@ -304,6 +303,13 @@ fn read(reader: &mut Reader) -> Result<(&'static Spec, Value), DecodeError> {
     Ok((spec, value))
 }
 
+fn kind(id: PropertyId) -> Kind {
+    TABLE
+        .iter()
+        .find(|spec| spec.id == id)
+        .map_or(Kind::Binary, |spec| spec.kind)
+}
+
 fn check(spec: &Spec, value: &Value) -> Result<(), DecodeError> {
     let fine = match (spec.rule, value) {
         (Rule::ZeroOrOne, Value::Number(number)) => *number <= 1,
@@ -329,26 +335,23 @@ impl PropertiesBuilder {
     /// Adds a numeric property; a value too large for the property's width fails the build.
     #[must_use]
     pub fn number(mut self, id: PropertyId, value: u32) -> Self {
-        let too_long = || EncodeError::FieldTooLong;
+        let too_long = |_| EncodeError::FieldTooLong;
         self.out.push(id as u8);
-        let kind = TABLE
-            .iter()
-            .find(|spec| spec.id == id)
-            .map_or(Kind::Four, |spec| spec.kind);
-        let done = match kind {
+        let done = match kind(id) {
             Kind::Byte => u8::try_from(value)
                 .map(|value| self.out.push(value))
-                .map_err(|_| too_long()),
+                .map_err(too_long),
             Kind::Two => u16::try_from(value)
                 .map(|value| self.out.extend_from_slice(&value.to_be_bytes()))
-                .map_err(|_| too_long()),
-            Kind::Variable => usize::try_from(value)
-                .map_err(|_| too_long())
-                .and_then(|value| put_variable(&mut self.out, value)),
-            Kind::Four | Kind::Text | Kind::Binary | Kind::Pair => {
+                .map_err(too_long),
+            Kind::Four => {
                 self.out.extend_from_slice(&value.to_be_bytes());
                 Ok(())
             }
+            Kind::Variable => usize::try_from(value)
+                .map_err(too_long)
+                .and_then(|value| put_variable(&mut self.out, value)),
+            Kind::Text | Kind::Binary | Kind::Pair => Err(EncodeError::PropertyType),
         };
         self.note(done)
     }
@@ -363,7 +366,10 @@ impl PropertiesBuilder {
     #[must_use]
     pub fn binary(mut self, id: PropertyId, value: &[u8]) -> Self {
         self.out.push(id as u8);
-        let done = put_field(&mut self.out, value);
+        let done = match kind(id) {
+            Kind::Text | Kind::Binary => put_field(&mut self.out, value),
+            _ => Err(EncodeError::PropertyType),
+        };
         self.note(done)
     }
 
@@ -386,7 +392,7 @@ impl PropertiesBuilder {
     /// The finished set.
     ///
     /// # Errors
-    /// A value did not fit into its property.
+    /// A value did not fit into its property, by size or type.
     pub fn build(self) -> Result<Properties, EncodeError> {
         match self.failed {
             Some(error) => Err(error),

@@ -362,6 +362,10 @@ fn a_field_too_long_is_an_error_and_not_a_wrong_packet() {
         .text(PropertyId::ReasonString, &long)
         .build();
     assert_eq!(built, Err(EncodeError::FieldTooLong));
+    let built = Properties::builder()
+        .number(PropertyId::ReasonString, 1)
+        .build();
+    assert_eq!(built, Err(EncodeError::PropertyType));
     let packet = Packet::Publish(Publish {
         dup: false,
         qos: QoS::AtMostOnce,

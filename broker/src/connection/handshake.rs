@@ -16,6 +16,8 @@ pub(crate) struct Terms {
     pub(crate) patience: Option<Duration>,
     /// How long the session outlives the connection.
     pub(crate) session_expiry: Duration,
+    /// Whether the client wanted its session to outlive the connection, granted or not.
+    pub(crate) asked_to_keep: bool,
     /// Unfinished QoS 1 and 2 messages that the client takes.
     pub(crate) send_window: u16,
     /// Bytes of the largest packet that the client takes.
@@ -62,6 +64,7 @@ impl Terms {
             version: connect.version,
             patience: (connect.keep_alive > 0).then_some(patience),
             session_expiry: session_expiry(connect, limits, keeps_sessions),
+            asked_to_keep: number(PropertyId::SessionExpiryInterval).unwrap_or(0) > 0,
             send_window: number(PropertyId::ReceiveMaximum)
                 .and_then(|maximum| u16::try_from(maximum).ok())
                 .unwrap_or(u16::MAX)

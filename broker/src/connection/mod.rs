@@ -382,7 +382,7 @@ impl Connection {
         let expiry = disconnect
             .properties
             .number(PropertyId::SessionExpiryInterval);
-        if self.terms.session_expiry.is_zero() && expiry.is_some_and(|seconds| seconds > 0) {
+        if !self.terms.asked_to_keep && expiry.is_some_and(|seconds| seconds > 0) {
             return Err(unexpected("a session expiry after connecting without one"));
         }
         let reason = if disconnect.code == ReasonCode::Success {

@@ -149,7 +149,9 @@ impl Served {
             Request::Subscribe(subscribe) => self.subscribe(line, &subscribe, out)?,
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(line, &unsubscribe, out)?,
             Request::Disconnect { close, expiry } => {
-                if let Some(seconds) = expiry {
+                if let Some(seconds) = expiry
+                    && !self.keep.is_zero()
+                {
                     let asked = Duration::from_secs(u64::from(seconds));
                     self.keep = asked.min(line.hub.limits.max_session_expiry);
                 }
