@@ -17,6 +17,11 @@ use crate::profile::{Profile, ProfileError};
 /// password "dev", which a server started with --dev accepts. Their ECUs are: the primary main
 /// (hardware id compute), then motor-1 and motor-2 (both of hardware id motor), lidar, arm, gripper,
 /// then extra-6 and so on (hardware id extra). Each runs version 1.0.0 of HARDWARE_ID-os.
+///
+/// Artifacts are really downloaded and their digests checked. An Edgehog request names no image: those
+/// robots take it from the artifact's first line, `rollcall-image NAME@VERSION`.
+///
+/// Exit codes: 0 the run ended as asked, 1 it failed, 2 the command line is wrong.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Address of a broker, mqtt://HOST[:PORT]. Several addresses are taken in turn, which allows

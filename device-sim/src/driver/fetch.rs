@@ -18,6 +18,8 @@ use crate::model::{Artifact, FetchError, ImageLabel};
 const AT_ONCE: usize = 64;
 /// Longest silence of the server within a download.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Largest artifact in bytes, so that a server cannot keep a download going for ever.
+const ARTIFACT_MAX: u64 = 8 << 30;
 
 #[derive(Debug)]
 pub(super) struct Http {
@@ -55,6 +57,11 @@ impl Http {
         while let Some(frame) = in_time(body.frame()).await? {
             if let Ok(data) = frame.map_err(network)?.into_data() {
                 reading.take(&data);
+            }
+            if reading.size > ARTIFACT_MAX {
+                return Err(FetchError::Network(
+                    "artifact is larger than 8 GiB".to_owned(),
+                ));
             }
         }
         Ok(reading.finish())

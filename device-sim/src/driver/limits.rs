@@ -2,8 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files beside the robots' connections: downloads, standard streams, the runtime's own.
-const OTHERS: u64 = 128;
+/// Files beside the robots' connections: downloads, old connections that are still closing, standard
+/// streams, the runtime's own.
+const OTHERS: u64 = 256;
 
 /// The system does not allow as many open files as the fleet needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -213,3 +213,18 @@ fn duplicates_repeat_their_numbers_and_reordering_swaps_neighbours() {
     sorted.dedup();
     assert_eq!(sorted, (1..=13).collect::<Vec<_>>(), "nothing is lost");
 }
+
+#[test]
+fn robot_that_is_never_acknowledged_keeps_a_bounded_number_of_events() {
+    let mut bench = Bench::native("");
+    bench.acknowledges = false;
+    for operation in 1..=1_000 {
+        bench.update("nothing", uuid::Uuid::from_u128(operation));
+    }
+    bench.take();
+    bench.cut();
+    bench.run_for(5_000);
+    let newest = bench.verdicts();
+    assert_eq!(newest.len(), 256);
+    assert_eq!(newest.last().unwrap().0, uuid::Uuid::from_u128(1_000));
+}
