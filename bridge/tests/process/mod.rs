@@ -140,12 +140,15 @@ impl Drop for ServerProcess {
 }
 
 fn spawn(config: &Path) -> Child {
+    // Kept beside the configuration, for whoever looks into a failure.
+    let log = std::fs::File::options().create(true).append(true).open(config.with_extension("log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_rollcall"))
         .args(["serve", "--config"])
         .arg(config)
         .env("RUST_LOG", "error")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(log)
         .spawn()
         .unwrap()
 }
