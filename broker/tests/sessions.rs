@@ -77,6 +77,36 @@ async fn a_take_over_ends_the_older_connection_before_the_newer_begins() {
     assert_eq!(server.handle.metrics().connections, 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_take_overs_are_reported_one_after_the_other() {
+    const TASKS: usize = 8;
+    const ROUNDS: usize = 40;
+    let mut server = Server::start().await;
+    for _ in 0..TASKS {
+        let addr = server.addr;
+        tokio::spawn(async move {
+            for _ in 0..ROUNDS {
+                let mut client = Client::raw(addr, V4).await;
+                let connect = Packet::Connect(Box::new(connect(V4, "robot")));
+                client.send(connect).await;
+                client.next().await;
+            }
+        });
+    }
+    let mut live = None;
+    for _ in 0..2 * TASKS * ROUNDS {
+        match server.event().await {
+            Event::Connected { connection, .. } => {
+                assert_eq!(live.replace(connection), None, "two at a time");
+            }
+            Event::Disconnected { connection, .. } => {
+                assert_eq!(live.take(), Some(connection));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn many_connections_of_one_client_leave_exactly_one() {
     let server = Server::start().await;
