@@ -162,7 +162,9 @@ impl Robot {
     async fn serve(&mut self, wire: &mut Wire) -> io::Result<()> {
         loop {
             while self.in_flight.len() < self.script.window && self.prepare_next() {
-                if !self.script.pause.is_zero() {
+                // Introductions are not held up.
+                let is_event = self.waiting.front().is_some_and(|next| next.event.is_some());
+                if is_event && !self.script.pause.is_zero() {
                     tokio::time::sleep(self.script.pause).await;
                 }
                 self.send_next(wire)?;

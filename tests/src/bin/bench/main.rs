@@ -1,0 +1,166 @@
+//! The benchmark: what a real `rollcall serve` process does per second, per robot and per megabyte, measured from
+//! outside while lean robots load it over loopback TCP.
+//!
+//! **Invariant**: a figure counts only when the checks beside it hold (nothing acknowledged is lost, nothing out of
+//! order); a missed mark is told, a failed check fails the run.
+
+mod cpu;
+mod events;
+mod fleet;
+mod idle;
+mod launch;
+mod procfs;
+mod report;
+mod restart;
+mod server;
+mod verify;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use report::{Figure, Machine, Report};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Measures a `rollcall serve` process.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// The server's binary; default: `rollcall` beside this program.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Robots, instead of what each measurement prescribes (restart: robots in the store, of which at most 2,000
+    /// connect).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    robots: Option<u32>,
+    /// Length of the window in which events are counted.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// One JSON object on standard output instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Everything below, one after the other.
+    All,
+    /// Durable OTAEvents per second, QoS 1 and QoS 2.
+    Events,
+    /// From the launch to the last of the requests.
+    Launch,
+    /// Memory with idle robots.
+    Idle,
+    /// Server CPU per completed operation.
+    Cpu,
+    /// Start after a kill in the middle of a rollout.
+    Restart,
+}
+
+/// What every measurement needs to know.
+#[derive(Debug)]
+struct Bench {
+    server: PathBuf,
+    robots: Option<usize>,
+    window: Duration,
+}
+
+impl Bench {
+    /// Robots that connect: as asked, else `usual`.
+    fn connected(&self, usual: usize) -> usize {
+        self.robots.unwrap_or(usual).min(MAX_CONNECTED)
+    }
+}
+
+/// Connections of one run: what a server takes by default. Each is a file here and one there.
+const MAX_CONNECTED: usize = 15_000;
+
+/// Files that this program needs beside the robots' connections.
+const OTHER_FILES: u64 = 256;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether every check held.
+fn run(args: &Args) -> Result<bool> {
+    let bench = Bench {
+        server: server_binary(args.server.clone())?,
+        robots: args.robots.map(usize::try_from).transpose()?,
+        window: Duration::from_secs(args.seconds),
+    };
+    raise_open_files()?;
+    let mut report = Report::new(Machine::here()?);
+    type Measure = fn(&Bench) -> Result<Vec<Figure>>;
+    let all: [(What, Measure); 5] = [
+        (What::Events, events::measure),
+        (What::Launch, launch::measure),
+        (What::Idle, idle::measure),
+        (What::Cpu, cpu::measure),
+        (What::Restart, restart::measure),
+    ];
+    for (what, measure) in all {
+        if args.what != What::All && args.what != what {
+            continue;
+        }
+        match measure(&bench) {
+            Ok(figures) => report.figures.extend(figures),
+            Err(error) => report.failures.push(format!("{what:?}: {error:#}")),
+        }
+    }
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        writeln!(stdout, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        write!(stdout, "{report}")?;
+    }
+    Ok(report.failures.is_empty())
+}
+
+fn server_binary(given: Option<PathBuf>) -> Result<PathBuf> {
+    let path = match given {
+        Some(path) => path,
+        None => std::env::current_exe()
+            .context("this program does not know where it is")?
+            .with_file_name("rollcall"),
+    };
+    ensure!(
+        path.is_file(),
+        "{} is missing; build it with `cargo build --release --bin rollcall`, or name another with --server",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A robot's connection is an open file.
+fn raise_open_files() -> Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let needed = MAX_CONNECTED as u64 + OTHER_FILES;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|soft| soft >= needed) {
+        return Ok(());
+    }
+    if let Some(hard) = limit.maximum.filter(|hard| *hard < needed) {
+        bail!(
+            "{needed} open files are needed, but the hard limit is {hard}: raise it (ulimit -Hn)"
+        );
+    }
+    limit.current = Some(needed);
+    setrlimit(Resource::Nofile, limit).context("the limit of open files cannot be raised")
+}
+
+/// Says what goes on; results are on standard output.
+fn note(text: &str) {
+    // Nobody may be reading any more.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
