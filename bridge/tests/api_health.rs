@@ -1,5 +1,9 @@
 //! What watches the process: health, status, metrics.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod api_support;
 
@@ -10,15 +14,28 @@ use serde_json::json;
 fn a_server_that_takes_nothing_in_is_alive_but_not_ready_and_says_why() {
     // No disk has so much room, so intake is stopped from the start.
     let served = Served::with(|config| config.store.reserve = u64::MAX);
-    let body = json!({ "id": "r", "ecus": [{ "name": "main", "hardware_id": "hw", "primary": true }] });
-    assert_eq!(served.post("/v1/robots", body).refusal(), (503, "intake_stopped".to_owned()));
+    let body =
+        json!({ "id": "r", "ecus": [{ "name": "main", "hardware_id": "hw", "primary": true }] });
+    assert_eq!(
+        served.post("/v1/robots", body).refusal(),
+        (503, "intake_stopped".to_owned())
+    );
     assert_eq!(served.bare("GET", "/healthz", &[], Vec::new()).status, 200);
     let ready = served.bare("GET", "/readyz", &[], Vec::new());
     assert_eq!(ready.refusal(), (503, "intake_stopped".to_owned()));
     assert_eq!(ready.header("retry-after"), "1");
     assert!(served.get("/v1/status").ok()["writer"]["intake_stopped"].is_string());
-    assert!(served.get("/metrics").text().contains("rollcall_intake_stopped 1\n"));
-    assert_eq!(served.get("/v1/robots").ok()["items"], json!([]), "questions are answered all the same");
+    assert!(
+        served
+            .get("/metrics")
+            .text()
+            .contains("rollcall_intake_stopped 1\n")
+    );
+    assert_eq!(
+        served.get("/v1/robots").ok()["items"],
+        json!([]),
+        "questions are answered all the same"
+    );
 }
 
 #[test]
@@ -27,7 +44,12 @@ fn the_status_counts_what_there_is() {
     served.robot("r1", "hw");
     served.image("fw@1", "hw");
     served.post("/v1/groups", json!({ "name": "g" })).ok();
-    assert_eq!(served.post("/v1/groups", json!({ "name": "g", "robots": ["x"] })).status, 422);
+    assert_eq!(
+        served
+            .post("/v1/groups", json!({ "name": "g", "robots": ["x"] }))
+            .status,
+        422
+    );
     let spec = json!({
         "name": "n", "target": { "robots": ["r1"] }, "images": [{ "hardware_id": "hw", "image": "fw@1" }],
     });
@@ -43,7 +65,10 @@ fn the_status_counts_what_there_is() {
         })
     );
     assert!(status["writer"]["commits"].as_u64().unwrap() >= 4);
-    assert_eq!(status["writer"]["refusals"]["unknown_robot"], 1, "refusals are counted");
+    assert_eq!(
+        status["writer"]["refusals"]["unknown_robot"], 1,
+        "refusals are counted"
+    );
     assert_eq!(status["broker"]["connections"], 0);
     assert_eq!(status["urls"]["api"], format!("http://{}", served.http()));
 }
@@ -53,14 +78,24 @@ fn metrics_are_what_prometheus_reads() {
     let served = Served::new();
     served.robot("r1", "hw");
     let answer = served.get("/metrics");
-    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
     let text = answer.text();
     assert!(text.contains("\nrollcall_robots 1\n"), "{text}");
-    assert!(text.contains("rollcall_rollouts{status=\"running\"} 0\n"), "{text}");
+    assert!(
+        text.contains("rollcall_rollouts{status=\"running\"} 0\n"),
+        "{text}"
+    );
     let mut families = std::collections::BTreeSet::new();
     for line in text.lines() {
         if let Some(family) = line.strip_prefix("# TYPE ") {
-            assert!(families.insert(family.split(' ').next().unwrap().to_owned()), "{line} comes twice");
+            assert!(
+                families.insert(family.split(' ').next().unwrap().to_owned()),
+                "{line} comes twice"
+            );
         } else if !line.starts_with('#') {
             let (name, value) = line.rsplit_once(' ').unwrap();
             let family = name.split('{').next().unwrap();

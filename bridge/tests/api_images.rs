@@ -1,5 +1,9 @@
 //! Images by URL and by upload, and what robots fetch.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod api_support;
 
@@ -16,7 +20,12 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn upload(served: &Served, path: &str, file: &[u8]) -> Answer {
-    served.send("POST", &format!("/v1/images/{path}"), &[("content-type", "application/octet-stream")], file.to_vec())
+    served.send(
+        "POST",
+        &format!("/v1/images/{path}"),
+        &[("content-type", "application/octet-stream")],
+        file.to_vec(),
+    )
 }
 
 fn path(image: &Value) -> String {
@@ -25,29 +34,49 @@ fn path(image: &Value) -> String {
 }
 
 fn artifacts(served: &Served) -> usize {
-    std::fs::read_dir(served.data().join("artifacts")).unwrap().count()
+    std::fs::read_dir(served.data().join("artifacts"))
+        .unwrap()
+        .count()
 }
 
 #[test]
 fn an_uploaded_file_is_hashed_hosted_and_fetched_byte_for_byte() {
     let served = Served::new();
-    let answer = upload(&served, "fw@1.0.0+b7/file?hardware=hw-a,hw-b&model=mk2&build_id=b%2B7", FILE);
+    let answer = upload(
+        &served,
+        "fw@1.0.0+b7/file?hardware=hw-a,hw-b&model=mk2&build_id=b%2B7",
+        FILE,
+    );
     assert_eq!(answer.status, 201);
     let image = answer.json();
     assert_eq!(image["image"], "fw@1.0.0+b7");
     assert_eq!(image["hardware_ids"], json!(["hw-a", "hw-b"]));
-    assert_eq!((&image["model"], &image["build_id"]), (&json!("mk2"), &json!("b+7")));
-    assert_eq!((&image["size"], &image["hosted"]), (&json!(FILE.len()), &json!(true)));
+    assert_eq!(
+        (&image["model"], &image["build_id"]),
+        (&json!("mk2"), &json!("b+7"))
+    );
+    assert_eq!(
+        (&image["size"], &image["hosted"]),
+        (&json!(FILE.len()), &json!(true))
+    );
     assert_eq!(image["sha256"], hex(&Sha256::digest(FILE)));
     assert_eq!(served.get("/v1/images/fw@1.0.0+b7").ok(), image);
-    assert!(image["url"].as_str().unwrap().starts_with(&format!("http://{}/artifacts/", served.device)));
+    assert!(
+        image["url"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("http://{}/artifacts/", served.device))
+    );
 
     let fetched = served.fetch("GET", &path(&image), &[]);
     assert_eq!((fetched.status, fetched.bytes.as_slice()), (200, FILE));
     assert_eq!(fetched.header("content-length"), FILE.len().to_string());
     assert_eq!(fetched.header("accept-ranges"), "bytes");
     let head = served.fetch("HEAD", &path(&image), &[]);
-    assert_eq!((head.status, head.header("content-length")), (200, FILE.len().to_string().as_str()));
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (200, FILE.len().to_string().as_str())
+    );
     assert_eq!(head.bytes, b"");
 }
 
@@ -57,23 +86,46 @@ fn a_download_can_be_continued_with_a_range() {
     let image = upload(&served, "fw@1/file?hardware=hw", FILE).ok();
     let path = path(&image);
     let size = FILE.len();
-    for (range, from, to) in [("bytes=5-9", 5, 9), ("bytes=30-", 30, size - 1), ("bytes=-4", size - 4, size - 1)] {
+    for (range, from, to) in [
+        ("bytes=5-9", 5, 9),
+        ("bytes=30-", 30, size - 1),
+        ("bytes=-4", size - 4, size - 1),
+    ] {
         let part = served.fetch("GET", &path, &[("range", range)]);
-        assert_eq!((part.status, part.bytes.as_slice()), (206, &FILE[from..=to]), "{range}");
-        assert_eq!(part.header("content-range"), format!("bytes {from}-{to}/{size}"));
+        assert_eq!(
+            (part.status, part.bytes.as_slice()),
+            (206, &FILE[from..=to]),
+            "{range}"
+        );
+        assert_eq!(
+            part.header("content-range"),
+            format!("bytes {from}-{to}/{size}")
+        );
         assert_eq!(part.header("content-length"), (to - from + 1).to_string());
     }
     let beyond = served.fetch("GET", &path, &[("range", "bytes=999-")]);
-    assert_eq!((beyond.status, beyond.header("content-range")), (416, format!("bytes */{size}").as_str()));
+    assert_eq!(
+        (beyond.status, beyond.header("content-range")),
+        (416, format!("bytes */{size}").as_str())
+    );
     for ignored in ["bytes=0-1,3-4", "bytes=9-5", "lines=1-2", "bytes=x-"] {
-        assert_eq!(served.fetch("GET", &path, &[("range", ignored)]).bytes, FILE, "{ignored}");
+        assert_eq!(
+            served.fetch("GET", &path, &[("range", ignored)]).bytes,
+            FILE,
+            "{ignored}"
+        );
     }
     let etag = served.fetch("GET", &path, &[]).header("etag").to_owned();
     let same = [("range", "bytes=0-0"), ("if-range", etag.as_str())];
     assert_eq!(served.fetch("GET", &path, &same).status, 206);
     let other = [("range", "bytes=0-0"), ("if-range", "\"other\"")];
     assert_eq!(served.fetch("GET", &path, &other).status, 200);
-    assert_eq!(served.fetch("GET", &path, &[("if-none-match", &etag)]).status, 304);
+    assert_eq!(
+        served
+            .fetch("GET", &path, &[("if-none-match", &etag)])
+            .status,
+        304
+    );
 }
 
 #[test]
@@ -82,14 +134,26 @@ fn an_unknown_artifact_is_not_found_with_an_empty_body() {
     upload(&served, "fw@1/file?hardware=hw", FILE).ok();
     let zeros = "0".repeat(64);
     for path in [
-        "/", "/artifacts", "/artifacts/", &format!("/artifacts/{zeros}"), "/artifacts/..%2f..%2ftokens.json",
-        "/artifacts/%2e%2e/%2e%2e/admin.token", "/artifacts/..", "/artifacts/%00", "/artifacts/%ff", "/v1/robots",
-        "/artifacts/upload-x", "/healthz",
+        "/",
+        "/artifacts",
+        "/artifacts/",
+        &format!("/artifacts/{zeros}"),
+        "/artifacts/..%2f..%2ftokens.json",
+        "/artifacts/%2e%2e/%2e%2e/admin.token",
+        "/artifacts/..",
+        "/artifacts/%00",
+        "/artifacts/%ff",
+        "/v1/robots",
+        "/artifacts/upload-x",
+        "/healthz",
     ] {
         let answer = served.fetch("GET", path, &[]);
         assert_eq!((answer.status, answer.bytes.len()), (404, 0), "{path}");
     }
-    let raw = served.raw(served.device, b"GET /artifacts/../../data/admin.token HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let raw = served.raw(
+        served.device,
+        b"GET /artifacts/../../data/admin.token HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    );
     assert!(raw.starts_with("HTTP/1.1 404"), "{raw}");
 }
 
@@ -100,7 +164,9 @@ fn the_url_of_an_image_survives_a_restart_and_leftovers_do_not() {
     std::fs::write(served.data().join("artifacts").join("f".repeat(64)), "left").unwrap();
     let device = served.device;
     let directory = served.stop();
-    let served = Served::in_directory(directory, |config| config.device_http.public_url = Some(format!("http://{device}")));
+    let served = Served::in_directory(directory, |config| {
+        config.device_http.public_url = Some(format!("http://{device}"))
+    });
     assert_eq!(artifacts(&served), 1);
     assert_eq!(served.get("/v1/images/fw@1").ok(), image);
     assert_eq!(served.fetch("GET", &path(&image), &[]).bytes, FILE);
@@ -114,18 +180,35 @@ fn a_refused_upload_leaves_no_file() {
     for (path, file, status, code) in [
         ("fw@1/file?hardware=hw", FILE, 409, "image_exists"),
         (wrong.as_str(), FILE, 422, "digest_mismatch"),
-        ("fw@2/file?hardware=hw&sha256=xyz", FILE, 422, "invalid_value"),
+        (
+            "fw@2/file?hardware=hw&sha256=xyz",
+            FILE,
+            422,
+            "invalid_value",
+        ),
         ("fw@2/file?hardware=", FILE, 422, "invalid_value"),
         ("fw@2/file", FILE, 400, "invalid_query"),
-        ("fw@2/file?hardware=hw&colour=red", FILE, 400, "invalid_query"),
+        (
+            "fw@2/file?hardware=hw&colour=red",
+            FILE,
+            400,
+            "invalid_query",
+        ),
         ("fw/file?hardware=hw", FILE, 422, "invalid_value"),
         ("fw@2/file?hardware=hw", b"", 422, "empty_image"),
         ("fw@2/file?hardware=hw", &[b'x'; 101], 413, "file_too_large"),
     ] {
-        assert_eq!(upload(&served, path, file).refusal(), (status, code.to_owned()), "{path}");
+        assert_eq!(
+            upload(&served, path, file).refusal(),
+            (status, code.to_owned()),
+            "{path}"
+        );
         assert_eq!(artifacts(&served), 1, "{path}");
     }
-    let named = format!("fw@2/file?hardware=hw&sha256={}", hex(&Sha256::digest(FILE)).to_uppercase());
+    let named = format!(
+        "fw@2/file?hardware=hw&sha256={}",
+        hex(&Sha256::digest(FILE)).to_uppercase()
+    );
     assert_eq!(upload(&served, &named, FILE).status, 201);
 }
 
@@ -165,12 +248,17 @@ fn an_upload_is_refused_before_the_disk_is_too_full() {
 fn an_image_that_lies_elsewhere_keeps_its_url() {
     let served = Served::new();
     let image = served.image("fw@1", "hw");
-    assert_eq!((&image["url"], &image["hosted"]), (&json!("http://127.0.0.1/x"), &json!(false)));
+    assert_eq!(
+        (&image["url"], &image["hosted"]),
+        (&json!("http://127.0.0.1/x"), &json!(false))
+    );
     let body = |change: Value| {
         let mut body = json!({
             "image": "fw@2", "hardware_ids": ["hw"], "url": "https://h/x", "size": 3, "sha256": "0".repeat(64),
         });
-        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         body
     };
     for (change, status, code) in [
@@ -186,11 +274,23 @@ fn an_image_that_lies_elsewhere_keeps_its_url() {
         (json!({ "build_id": "" }), 422, "invalid_value"),
         (json!({ "hosted": true }), 422, "invalid_value"),
     ] {
-        assert_eq!(served.post("/v1/images", body(change.clone())).refusal(), (status, code.to_owned()), "{change}");
+        assert_eq!(
+            served.post("/v1/images", body(change.clone())).refusal(),
+            (status, code.to_owned()),
+            "{change}"
+        );
     }
     served.post("/v1/images", body(json!({}))).ok();
     let first = served.get("/v1/images?limit=1").ok();
     assert_eq!(first["items"][0]["image"], "fw@1");
-    let rest = served.get(&format!("/v1/images?after={}", first["next"].as_str().unwrap())).ok();
-    assert_eq!((&rest["items"][0]["image"], &rest["next"]), (&json!("fw@2"), &json!(null)));
+    let rest = served
+        .get(&format!(
+            "/v1/images?after={}",
+            first["next"].as_str().unwrap()
+        ))
+        .ok();
+    assert_eq!(
+        (&rest["items"][0]["image"], &rest["next"]),
+        (&json!("fw@2"), &json!(null))
+    );
 }

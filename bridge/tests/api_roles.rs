@@ -1,5 +1,9 @@
 //! Who may ask for what.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod api_support;
 
@@ -50,7 +54,9 @@ fn every_route_asks_for_a_token_of_the_role_that_it_needs() {
         }
         for role in ROLES {
             let bearer = format!("Bearer {}", served.token(role));
-            let status = served.bare(method, path, &[("authorization", &bearer)], Vec::new()).status;
+            let status = served
+                .bare(method, path, &[("authorization", &bearer)], Vec::new())
+                .status;
             let rank = |role| ROLES.iter().position(|other| *other == role).unwrap();
             let may = needed.is_none_or(|needed| rank(role) >= rank(needed));
             // Allowed requests fail for other reasons here: nothing exists, and no body is sent.
@@ -66,16 +72,43 @@ fn what_is_no_token_is_refused_with_a_hint() {
     let admin = served.token("admin");
     let long = "x".repeat(8_000);
     for authorization in [
-        "", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", admin.as_str(), &format!("Token {admin}"),
-        &format!("Bearer {}", &admin[1..]), &format!("Bearer {admin}x"), &format!("Bearer {long}"),
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        "Basic YTpi",
+        admin.as_str(),
+        &format!("Token {admin}"),
+        &format!("Bearer {}", &admin[1..]),
+        &format!("Bearer {admin}x"),
+        &format!("Bearer {long}"),
     ] {
-        let answer = served.bare("GET", "/v1/robots", &[("authorization", authorization)], Vec::new());
-        assert_eq!(answer.refusal(), (401, "unauthorized".to_owned()), "{authorization:?}");
+        let answer = served.bare(
+            "GET",
+            "/v1/robots",
+            &[("authorization", authorization)],
+            Vec::new(),
+        );
+        assert_eq!(
+            answer.refusal(),
+            (401, "unauthorized".to_owned()),
+            "{authorization:?}"
+        );
         assert_eq!(answer.header("www-authenticate"), "Bearer");
-        assert!(answer.json()["error"]["hint"].as_str().unwrap().contains("admin.token"));
+        assert!(
+            answer.json()["error"]["hint"]
+                .as_str()
+                .unwrap()
+                .contains("admin.token")
+        );
         assert!(!answer.text().contains(&admin));
     }
-    let answer = served.bare("GET", "/v1/robots", &[("authorization", &format!("bearer  {admin}"))], Vec::new());
+    let answer = served.bare(
+        "GET",
+        "/v1/robots",
+        &[("authorization", &format!("bearer  {admin}"))],
+        Vec::new(),
+    );
     assert_eq!(answer.status, 200, "scheme and spaces do not matter");
 }
 
@@ -85,13 +118,22 @@ fn the_actor_in_the_history_is_the_tokens_name() {
     served.robot("r1", "hw");
     served.image("fw@1", "hw");
     let bearer = format!("Bearer {}", served.token("operator"));
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let body = r#"{"name":"n","target":{"robots":["r1"]},"images":[{"hardware_id":"hw","image":"fw@1"}]}"#;
-    let created = served.bare("POST", "/v1/rollouts", &headers, body.into()).ok();
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let body =
+        r#"{"name":"n","target":{"robots":["r1"]},"images":[{"hardware_id":"hw","image":"fw@1"}]}"#;
+    let created = served
+        .bare("POST", "/v1/rollouts", &headers, body.into())
+        .ok();
     assert_eq!(created["created_by"], "operator");
     let history = served.get("/v1/rollouts/1/history").ok();
     assert_eq!(history["items"][0]["by"], "operator");
-    assert_eq!(served.get("/v1/robots/r1/history").ok()["items"][0]["by"], "admin");
+    assert_eq!(
+        served.get("/v1/robots/r1/history").ok()["items"][0]["by"],
+        "admin"
+    );
 }
 
 #[test]
@@ -100,7 +142,8 @@ fn a_token_that_was_added_to_the_file_is_accepted_from_the_next_start_on() {
     let data = directory.path().join("data");
     let directory = Served::in_directory(directory, |_| ()).stop();
     let path = data.join("tokens.json");
-    let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut file: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     // SHA-256 of "secret".
     let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
     let entry = serde_json::json!({ "name": "night-shift", "role": "viewer", "sha256": sha256 });
@@ -108,6 +151,16 @@ fn a_token_that_was_added_to_the_file_is_accepted_from_the_next_start_on() {
     std::fs::write(&path, file.to_string()).unwrap();
     let served = Served::in_directory(directory, |_| ());
     let headers = [("authorization", "Bearer secret")];
-    assert_eq!(served.bare("GET", "/v1/robots", &headers, Vec::new()).status, 200);
-    assert_eq!(served.bare("DELETE", "/v1/robots/r", &headers, Vec::new()).status, 403);
+    assert_eq!(
+        served
+            .bare("GET", "/v1/robots", &headers, Vec::new())
+            .status,
+        200
+    );
+    assert_eq!(
+        served
+            .bare("DELETE", "/v1/robots/r", &headers, Vec::new())
+            .status,
+        403
+    );
 }

@@ -1,5 +1,9 @@
 //! The program itself against a server of its own: what an operator types and sees.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod cli_support;
 
@@ -7,34 +11,112 @@ use cli_support::Rollcall;
 use serde_json::{Value, json};
 
 #[test]
-fn an_operator_gets_from_robots_to_a_launched_rollout_and_its_history() {
+fn an_operator_adds_robots_groups_and_images() {
     let rollcall = Rollcall::new();
-    let robot = rollcall.json(&["robot", "add", "r1", "--ecu", "main=hw,primary", "arm=hw", "--label", "site=a"]);
+    let robot = rollcall.json(&[
+        "robot",
+        "add",
+        "r1",
+        "--ecu",
+        "main=hw,primary",
+        "arm=hw",
+        "--label",
+        "site=a",
+    ]);
     assert_eq!(robot["id"], "r1");
     assert_eq!(robot["credentials_secret"].as_str().unwrap().len(), 43);
     let only = rollcall.json(&["robot", "add", "r2", "--ecu", "main=other"]);
-    assert_eq!(only["ecus"][0]["primary"], json!(true), "the only ECU is the primary one");
-    assert_eq!(rollcall.json(&["group", "add", "g", "--robot", "r1", "--robot", "r2"])["robot_count"], 2);
+    assert_eq!(
+        only["ecus"][0]["primary"],
+        json!(true),
+        "the only ECU is the primary one"
+    );
+    assert_eq!(
+        rollcall.json(&["group", "add", "g", "--robot", "r1", "--robot", "r2"])["robot_count"],
+        2
+    );
     let file = rollcall.file("fw.bin", b"firmware");
-    let image = rollcall.json(&["image", "add", "fw@1.0.0+b7", "--hardware", "hw", "--file", &file]);
-    assert_eq!((&image["size"], &image["hosted"]), (&json!(8), &json!(true)));
+    let image = rollcall.json(&[
+        "image",
+        "add",
+        "fw@1.0.0+b7",
+        "--hardware",
+        "hw",
+        "--file",
+        &file,
+    ]);
+    assert_eq!(
+        (&image["size"], &image["hosted"]),
+        (&json!(8), &json!(true))
+    );
     assert_eq!(rollcall.json(&["image", "show", "fw@1.0.0+b7"]), image);
+}
 
-    let plan = ["--target", "group:g", "--image", "hw=fw@1.0.0+b7", "--max-in-progress", "1"];
+#[test]
+fn an_operator_gets_from_a_preview_to_a_launched_rollout_and_its_history() {
+    let rollcall = Rollcall::new();
+    rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw"]);
+    rollcall.ok(&["robot", "add", "r2", "--ecu", "main=other"]);
+    rollcall.ok(&["group", "add", "g", "--robot", "r1", "r2"]);
+    let file = rollcall.file("fw.bin", b"firmware");
+    rollcall.ok(&[
+        "image",
+        "add",
+        "fw@1.0.0+b7",
+        "--hardware",
+        "hw",
+        "--file",
+        &file,
+    ]);
+    let plan = [
+        "--target",
+        "group:g",
+        "--image",
+        "hw=fw@1.0.0+b7",
+        "--max-in-progress",
+        "1",
+    ];
     let preview = rollcall.json(&[&["rollout", "preview"][..], &plan].concat());
-    assert_eq!((&preview["affected_robots"], &preview["skipped_robots"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&preview["affected_robots"], &preview["skipped_robots"]),
+        (&json!(1), &json!(1))
+    );
     let created = rollcall.json(&[&["rollout", "create", "--name", "spring"][..], &plan].concat());
-    assert_eq!((&created["id"], &created["mechanism"]["max_in_progress"]), (&json!(1), &json!(1)));
-    assert_eq!(rollcall.json(&["rollout", "edit", "1", "--max-in-progress", "2"])["revision"], 2);
-    assert_eq!(rollcall.json(&["rollout", "launch", "1"])["status"], "running");
+    assert_eq!(
+        (&created["id"], &created["mechanism"]["max_in_progress"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(
+        rollcall.json(&["rollout", "edit", "1", "--max-in-progress", "2"])["revision"],
+        2
+    );
+    assert_eq!(
+        rollcall.json(&["rollout", "launch", "1"])["status"],
+        "running"
+    );
     let shown = rollcall.json(&["rollout", "show", "1", "--robots"]);
     assert_eq!(shown["robots"][0]["ecus"][0]["waits_for"], "offline");
-    assert_eq!(rollcall.json(&["rollout", "why", "1", "r1"])["ecus"][0]["waits_for"]["wait"], "offline");
-    assert_eq!(rollcall.json(&["rollout", "history", "1"])["items"].as_array().unwrap().len(), 3);
-    assert_eq!(rollcall.json(&["robot", "history", "r1"])["rollouts"][0]["rollout"], 1);
+    assert_eq!(
+        rollcall.json(&["rollout", "why", "1", "r1"])["ecus"][0]["waits_for"]["wait"],
+        "offline"
+    );
+    assert_eq!(
+        rollcall.json(&["rollout", "history", "1"])["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    assert_eq!(
+        rollcall.json(&["robot", "history", "r1"])["rollouts"][0]["rollout"],
+        1
+    );
     for list in ["robot", "group", "image", "rollout"] {
         let page = rollcall.json(&[list, "ls"]);
-        assert!(!page["items"].as_array().unwrap().is_empty() && page["next"].is_null(), "{list}: {page}");
+        assert!(
+            !page["items"].as_array().unwrap().is_empty() && page["next"].is_null(),
+            "{list}: {page}"
+        );
     }
 }
 
@@ -42,15 +124,36 @@ fn an_operator_gets_from_robots_to_a_launched_rollout_and_its_history() {
 fn people_see_tables_with_the_same_facts() {
     let rollcall = Rollcall::new();
     let added = rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw"]);
-    assert!(added.contains("credentials secret") && added.contains("fleet/r1"), "{added}");
+    assert!(
+        added.contains("credentials secret") && added.contains("fleet/r1"),
+        "{added}"
+    );
     rollcall.ok(&["robot", "add", "r2", "--ecu", "main=other"]);
     rollcall.ok(&["group", "add", "g", "--robot", "r1", "r2"]);
-    let image = ["image", "add", "fw@1", "--hardware", "hw", "--url", "http://127.0.0.1/x", "--size", "3", "--sha256"];
+    let image = [
+        "image",
+        "add",
+        "fw@1",
+        "--hardware",
+        "hw",
+        "--url",
+        "http://127.0.0.1/x",
+        "--size",
+        "3",
+        "--sha256",
+    ];
     rollcall.ok(&[&image[..], &[&"0".repeat(64)]].concat());
-    let preview = rollcall.ok(&["rollout", "preview", "--target", "group:g", "--image", "hw=fw@1"]);
+    let preview = rollcall.ok(&[
+        "rollout", "preview", "--target", "group:g", "--image", "hw=fw@1",
+    ]);
     assert!(preview.contains("1 affected, 1 skipped"), "{preview}");
-    assert!(preview.contains("no ECU has a mapped hardware id"), "{preview}");
-    rollcall.ok(&["rollout", "create", "--name", "n", "--target", "group:g", "--image", "hw=fw@1"]);
+    assert!(
+        preview.contains("no ECU has a mapped hardware id"),
+        "{preview}"
+    );
+    rollcall.ok(&[
+        "rollout", "create", "--name", "n", "--target", "group:g", "--image", "hw=fw@1",
+    ]);
     rollcall.ok(&["rollout", "launch", "1"]);
     for (arguments, facts) in [
         (&["robot", "ls"][..], &["ROBOT", "r1", "no"][..]),
@@ -58,43 +161,108 @@ fn people_see_tables_with_the_same_facts() {
         (&["group", "show", "g"], &["r1", "r2"]),
         (&["image", "ls"], &["fw@1", "000000000000"]),
         (&["rollout", "ls"], &["running", "group:g", "0/1"]),
-        (&["rollout", "show", "1", "--robots"], &["hw=fw@1", "offline", "skipped"]),
-        (&["rollout", "why", "1", "r1"], &["waits for", "offline", "you can"]),
+        (
+            &["rollout", "show", "1", "--robots"],
+            &["hw=fw@1", "offline", "skipped"],
+        ),
+        (
+            &["rollout", "why", "1", "r1"],
+            &["waits for", "offline", "you can"],
+        ),
         (&["rollout", "history", "1"], &["launch rollout 1", "admin"]),
-        (&["robot", "history", "r1"], &["running", "waiting", "command"]),
+        (
+            &["robot", "history", "r1"],
+            &["running", "waiting", "command"],
+        ),
     ] {
         let shown = rollcall.ok(arguments);
         for fact in facts {
-            assert!(shown.contains(fact), "{arguments:?}: {fact:?} is not in\n{shown}");
+            assert!(
+                shown.contains(fact),
+                "{arguments:?}: {fact:?} is not in\n{shown}"
+            );
         }
-        assert!(!shown.contains('\u{1b}'), "no colours where nobody sees them");
+        assert!(
+            !shown.contains('\u{1b}'),
+            "no colours where nobody sees them"
+        );
     }
 }
+
+/// Arguments, exit code and what the message names.
+const FAILURES: &[(&[&str], i32, &str)] = &[
+    (&["robot", "show", "nobody"], 4, "robot ls"),
+    (&["rollout", "show", "7"], 4, "rollout ls"),
+    (
+        &["robot", "add", "r1", "--ecu", "main=hw"],
+        3,
+        "choose another id",
+    ),
+    (
+        &["robot", "add", "r3", "--ecu", "a=hw", "b=hw"],
+        3,
+        "exactly one primary",
+    ),
+    (
+        &[
+            "rollout",
+            "create",
+            "--name",
+            "n",
+            "--target",
+            "robots:r1,x",
+            "--image",
+            "hw=fw@1",
+        ],
+        3,
+        "fw@1",
+    ),
+    (
+        &[
+            "image",
+            "add",
+            "fw@1",
+            "--hardware",
+            "hw",
+            "--file",
+            "/does/not/exist",
+        ],
+        2,
+        "/does/not/exist",
+    ),
+    (
+        &["image", "add", "fw@1", "--hardware", "hw", "--file", "/"],
+        2,
+        "not a file",
+    ),
+    (&["robot", "rm", "r1"], 2, "--yes"),
+    (&["robot", "ls", "--token", "wrong"], 5, "token"),
+    (
+        &["robot", "ls", "--api", "http://127.0.0.1:1"],
+        5,
+        "rollcall serve",
+    ),
+    (&["robot", "ls", "--api", "127.0.0.1:1"], 2, "http://"),
+    (&["robot"], 2, "Usage"),
+    (&["robots", "ls"], 2, "Usage"),
+];
 
 #[test]
 fn each_way_to_fail_has_its_exit_code_and_says_what_next() {
     let rollcall = Rollcall::new();
     rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw"]);
-    for (arguments, code, says) in [
-        (&["robot", "show", "nobody"][..], 4, "robot ls"),
-        (&["rollout", "show", "7"], 4, "rollout ls"),
-        (&["robot", "add", "r1", "--ecu", "main=hw"], 3, "choose another id"),
-        (&["robot", "add", "r3", "--ecu", "a=hw", "b=hw"], 3, "exactly one primary"),
-        (&["rollout", "create", "--name", "n", "--target", "robots:r1,x", "--image", "hw=fw@1"], 3, "fw@1"),
-        (&["image", "add", "fw@1", "--hardware", "hw", "--file", "/does/not/exist"], 2, "/does/not/exist"),
-        (&["image", "add", "fw@1", "--hardware", "hw", "--file", "/"], 2, "not a file"),
-        (&["robot", "rm", "r1"], 2, "--yes"),
-        (&["robot", "ls", "--token", "wrong"], 5, "token"),
-        (&["robot", "ls", "--api", "http://127.0.0.1:1"], 5, "rollcall serve"),
-        (&["robot", "ls", "--api", "127.0.0.1:1"], 2, "http://"),
-        (&["robot"], 2, "Usage"),
-        (&["robots", "ls"], 2, "Usage"),
-    ] {
+    for (arguments, code, says) in FAILURES {
         let output = rollcall.run(arguments);
         let err = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {err}");
-        assert!(err.contains(says), "{arguments:?}: {says:?} is not in {err}");
-        assert!(output.stdout.is_empty(), "{arguments:?}: errors are no data");
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {err}");
+        assert!(
+            err.contains(says),
+            "{arguments:?}: {says:?} is not in {err}"
+        );
+        assert!(
+            output.stdout.is_empty(),
+            "{arguments:?}: errors are no data"
+        );
     }
     let output = rollcall.run(&["robot", "show", "nobody", "--json"]);
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
@@ -106,9 +274,18 @@ fn destructive_commands_do_it_with_yes() {
     let rollcall = Rollcall::new();
     rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw"]);
     rollcall.ok(&["group", "add", "g"]);
-    assert_eq!(rollcall.json(&["group", "rm", "g", "--yes"]), json!({ "removed": "g" }));
-    assert_eq!(rollcall.json(&["robot", "rm", "r1", "-y"]), json!({ "removed": "r1" }));
-    assert_eq!(rollcall.run(&["robot", "show", "r1"]).status.code(), Some(4));
+    assert_eq!(
+        rollcall.json(&["group", "rm", "g", "--yes"]),
+        json!({ "removed": "g" })
+    );
+    assert_eq!(
+        rollcall.json(&["robot", "rm", "r1", "-y"]),
+        json!({ "removed": "r1" })
+    );
+    assert_eq!(
+        rollcall.run(&["robot", "show", "r1"]).status.code(),
+        Some(4)
+    );
 }
 
 #[test]
@@ -120,7 +297,10 @@ fn a_launch_after_drift_names_the_robots_and_the_flag() {
     let refused = rollcall.run(&["rollout", "launch", "1"]);
     let err = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(err.contains("joined: 1 (r9)") && err.contains("--accept-drift"), "{err}");
+    assert!(
+        err.contains("joined: 1 (r9)") && err.contains("--accept-drift"),
+        "{err}"
+    );
     rollcall.ok(&["rollout", "launch", "1", "--accept-drift"]);
 }
 
@@ -141,7 +321,10 @@ fn watching_ends_with_the_rollout_and_tells_its_outcome_by_the_exit_code() {
     assert_eq!(watched.status.code(), Some(expected), "{last}");
     let shown = rollcall.run(&["rollout", "watch", "1"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("rollout 1 is completed"));
-    assert_eq!(rollcall.run(&["rollout", "watch", "9"]).status.code(), Some(4));
+    assert_eq!(
+        rollcall.run(&["rollout", "watch", "9"]).status.code(),
+        Some(4)
+    );
 }
 
 #[test]
@@ -157,10 +340,16 @@ fn a_rollout_that_is_not_a_success_ends_the_watch_with_its_own_exit_code() {
     rollcall.ok(&["rollout", "launch", "2"]);
     let watched = rollcall.run(&["rollout", "watch", "2", "--json"]);
     let lines = String::from_utf8(watched.stdout).unwrap();
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(watched.status.code(), Some(6), "{lines:?}");
     assert_eq!(lines.last().unwrap()["outcome"], "expired");
-    assert!(lines.windows(2).all(|pair| pair[0] != pair[1]), "a line per change");
+    assert!(
+        lines.windows(2).all(|pair| pair[0] != pair[1]),
+        "a line per change"
+    );
 }
 
 #[test]
@@ -169,6 +358,10 @@ fn a_reader_that_goes_away_is_no_failure() {
     rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw"]);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = rollcall.command(&["robot", "ls"]).stdout(writer).status().unwrap();
+    let status = rollcall
+        .command(&["robot", "ls"])
+        .stdout(writer)
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(0));
 }

@@ -149,3 +149,48 @@ impl AsyncWrite for Guarded {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const SOON: Duration = Duration::from_millis(50);
+    const LATE: Duration = Duration::from_secs(3_600);
+
+    async fn bounded(connections: usize, idle: Duration) -> (Bounded, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (Bounded::new(listener, connections, idle), address)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_closed() {
+        let (bounded, address) = bounded(1, SOON).await;
+        let server = tokio::spawn(axum::serve(bounded, Router::new()).into_future());
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut half = TcpStream::connect(address).await.unwrap();
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        half.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+        assert_eq!(
+            half.read(&mut [0; 1]).await.unwrap_or(0),
+            0,
+            "and one that stops in the middle too"
+        );
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_are_accepted_than_there_are_slots() {
+        let (mut bounded, address) = bounded(1, LATE).await;
+        let _first = TcpStream::connect(address).await.unwrap();
+        let _second = TcpStream::connect(address).await.unwrap();
+        let (held, _) = bounded.accept().await;
+        assert!(
+            tokio::time::timeout(SOON, bounded.accept()).await.is_err(),
+            "the only slot is taken"
+        );
+        drop(held);
+        bounded.accept().await;
+    }
+}

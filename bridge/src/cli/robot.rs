@@ -135,8 +135,12 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
     }
     output.table(sheet)?;
     output.line("")?;
+    print_ecus(&robot.ecus, output)
+}
+
+fn print_ecus(ecus: &[EcuView], output: &mut Output) -> Result<(), Failure> {
     let mut table = table(["ecu", "hardware id", "rank", "runs", "hold"]);
-    for ecu in &robot.ecus {
+    for ecu in ecus {
         table.add_row([
             ecu.name.as_str(),
             &ecu.hardware_id,

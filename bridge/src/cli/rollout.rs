@@ -160,7 +160,8 @@ fn launch(
         &format!("/rollouts/{id}/launch"),
         &json!({ "accept_drift": accept_drift }),
     );
-    let rollout: RolloutView = launched.map_err(|failure| explain_drift(id, failure, output.json))?;
+    let rollout: RolloutView =
+        launched.map_err(|failure| explain_drift(id, failure, output.json))?;
     if output.json {
         return Ok(output.json(&rollout)?);
     }
@@ -185,7 +186,9 @@ fn explain_drift(id: u32, failure: Failure, json: bool) -> Failure {
             tables::drift(side, drift);
         }
     }
-    failure.hint(format!("`rollcall rollout show {id} --robots` shows what it would do now"))
+    failure.hint(format!(
+        "`rollcall rollout show {id} --robots` shows what it would do now"
+    ))
 }
 
 fn why(id: u32, robot: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {

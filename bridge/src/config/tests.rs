@@ -77,89 +77,92 @@ fn an_unknown_key_is_refused_with_its_line() {
     );
 }
 
+/// File, key, value and remedy that the refusal names.
+const WRONG: &[(&str, &str, &str, &str)] = &[
+    ("realm = \"Fleet/1\"", "realm", "Fleet/1", "lower-case"),
+    (
+        "[mqtt]\naddress = \"here\"",
+        "mqtt.address",
+        "here",
+        "127.0.0.1:1883",
+    ),
+    (
+        "[mqtt]\naddress = \"0.0.0.0:1883\"",
+        "mqtt.address",
+        "0.0.0.0",
+        "allow_remote_plain = true",
+    ),
+    (
+        "[http]\naddress = \"[::]:1\"",
+        "http.address",
+        "[::]",
+        "allow_remote_plain = true",
+    ),
+    (
+        "[device_http]\naddress = \"10.0.0.1:1\"",
+        "device_http.address",
+        "10.0.0.1",
+        "loopback",
+    ),
+    (
+        "[http]\npublic_url = \"example.org\"",
+        "http.public_url",
+        "example.org",
+        "absolute URL",
+    ),
+    (
+        "[device_http]\npublic_url = \"http:///x\"",
+        "device_http.public_url",
+        "http:///x",
+        "absolute",
+    ),
+    (
+        "[device_http]\nmax_uploads = 0",
+        "device_http.max_uploads",
+        "0",
+        "at least 1",
+    ),
+    (
+        "[device_http]\nmax_artifact_size = 0",
+        "max_artifact_size",
+        "0",
+        "at least 1",
+    ),
+    (
+        "[mqtt.open]\npublish = [\"a/#/b\"]",
+        "mqtt.open.publish",
+        "a/#/b",
+        "'#' last",
+    ),
+    (
+        "[mqtt.limits]\nmax_connections = 0",
+        "max_connections",
+        "0",
+        "at least 1",
+    ),
+    (
+        "[mqtt.limits]\nmax_packet_size = \"2 MiB\"",
+        "max_packet_size",
+        "2097152",
+        "1048576",
+    ),
+    (
+        "[mqtt.limits]\nconnect_timeout = \"1ms\"",
+        "connect_timeout",
+        "1ms",
+        "1s to 1h",
+    ),
+    (
+        "[store]\nretention = \"0s\"",
+        "store.retention",
+        "0s",
+        "1s to",
+    ),
+];
+
 #[test]
 fn every_wrong_value_is_refused_by_its_key_with_a_remedy() {
-    for (text, key, value, remedy) in [
-        ("realm = \"Fleet/1\"", "realm", "Fleet/1", "lower-case"),
-        (
-            "[mqtt]\naddress = \"here\"",
-            "mqtt.address",
-            "here",
-            "127.0.0.1:1883",
-        ),
-        (
-            "[mqtt]\naddress = \"0.0.0.0:1883\"",
-            "mqtt.address",
-            "0.0.0.0",
-            "allow_remote_plain = true",
-        ),
-        (
-            "[http]\naddress = \"[::]:1\"",
-            "http.address",
-            "[::]",
-            "allow_remote_plain = true",
-        ),
-        (
-            "[device_http]\naddress = \"10.0.0.1:1\"",
-            "device_http.address",
-            "10.0.0.1",
-            "loopback",
-        ),
-        (
-            "[http]\npublic_url = \"example.org\"",
-            "http.public_url",
-            "example.org",
-            "absolute URL",
-        ),
-        (
-            "[device_http]\npublic_url = \"http:///x\"",
-            "device_http.public_url",
-            "http:///x",
-            "absolute",
-        ),
-        (
-            "[device_http]\nmax_uploads = 0",
-            "device_http.max_uploads",
-            "0",
-            "at least 1",
-        ),
-        (
-            "[device_http]\nmax_artifact_size = 0",
-            "max_artifact_size",
-            "0",
-            "at least 1",
-        ),
-        (
-            "[mqtt.open]\npublish = [\"a/#/b\"]",
-            "mqtt.open.publish",
-            "a/#/b",
-            "'#' last",
-        ),
-        (
-            "[mqtt.limits]\nmax_connections = 0",
-            "max_connections",
-            "0",
-            "at least 1",
-        ),
-        (
-            "[mqtt.limits]\nmax_packet_size = \"2 MiB\"",
-            "max_packet_size",
-            "2097152",
-            "1048576",
-        ),
-        (
-            "[mqtt.limits]\nconnect_timeout = \"1ms\"",
-            "connect_timeout",
-            "1ms",
-            "1s to 1h",
-        ),
-        (
-            "[store]\nretention = \"0s\"",
-            "store.retention",
-            "0s",
-            "1s to",
-        ),
-    ] {
+    for (text, key, value, remedy) in WRONG {
         let refusal = refusal(text);
         assert!(refusal.contains("rollcall.toml"), "{text}: {refusal}");
         for part in [key, value, remedy] {

@@ -36,7 +36,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -47,18 +48,30 @@ impl Answer {
     pub(crate) fn refusal(&self) -> (u16, String) {
         let json = self.json();
         let error = &json["error"];
-        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{json}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{json}"
+        );
         (self.status, error["code"].as_str().unwrap().to_owned())
     }
 
     /// The body of an answer that says yes.
     pub(crate) fn ok(self) -> Value {
-        assert!((200..300).contains(&self.status), "{} {}", self.status, self.text());
+        assert!(
+            (200..300).contains(&self.status),
+            "{} {}",
+            self.status,
+            self.text()
+        );
         self.json()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -82,9 +95,17 @@ impl Served {
         };
         let mut config = Config::load(None, flags).unwrap();
         change(&mut config);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let server = runtime.block_on(Server::start(config)).unwrap();
-        let agent = Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build().into();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_idle_connections(0)
+            .build()
+            .into();
         Self {
             http: server.addresses.http,
             device: server.addresses.device_http,
@@ -112,7 +133,11 @@ impl Served {
 
     /// A request with the admin token; a body that is not `Null` is sent as JSON.
     pub(crate) fn call(&self, method: &str, path: &str, body: Value) -> Answer {
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
         self.send(method, path, &[("content-type", "application/json")], bytes)
     }
 
@@ -125,7 +150,13 @@ impl Served {
     }
 
     /// A request with the admin token and headers of one's own.
-    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         let bearer = format!("Bearer {}", self.token("admin"));
         let mut headers = headers.to_vec();
         headers.push(("authorization", &bearer));
@@ -133,7 +164,13 @@ impl Served {
     }
 
     /// A request with exactly these headers.
-    pub(crate) fn bare(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub(crate) fn bare(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         self.request(self.http, method, path, headers, body)
     }
 
@@ -142,8 +179,17 @@ impl Served {
         self.request(self.device, method, path, headers, Vec::new())
     }
 
-    fn request(&self, to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{to}{path}"));
+    fn request(
+        &self,
+        to: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{to}{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -156,7 +202,12 @@ impl Served {
         Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            bytes: response.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap(),
+            bytes: response
+                .body_mut()
+                .with_config()
+                .limit(1 << 30)
+                .read_to_vec()
+                .unwrap(),
         }
     }
 
@@ -176,8 +227,10 @@ impl Served {
 
     /// Registers a robot with one ECU `main`.
     pub(crate) fn robot(&self, id: &str, hardware_id: &str) -> Value {
-        let ecus = serde_json::json!([{ "name": "main", "hardware_id": hardware_id, "primary": true }]);
-        self.post("/v1/robots", serde_json::json!({ "id": id, "ecus": ecus })).ok()
+        let ecus =
+            serde_json::json!([{ "name": "main", "hardware_id": hardware_id, "primary": true }]);
+        self.post("/v1/robots", serde_json::json!({ "id": id, "ecus": ecus }))
+            .ok()
     }
 
     /// Adds an image by URL for one hardware id.
@@ -191,5 +244,8 @@ impl Served {
 }
 
 pub(crate) fn token(data: &Path, role: &str) -> String {
-    std::fs::read_to_string(data.join(format!("{role}.token"))).unwrap().trim().to_owned()
+    std::fs::read_to_string(data.join(format!("{role}.token")))
+        .unwrap()
+        .trim()
+        .to_owned()
 }

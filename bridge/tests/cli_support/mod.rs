@@ -15,7 +15,12 @@ use tempfile::TempDir;
 /// The program.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-    for variable in ["ROLLCALL_API", "ROLLCALL_TOKEN", "ROLLCALL_DATA_DIR", "RUST_LOG"] {
+    for variable in [
+        "ROLLCALL_API",
+        "ROLLCALL_TOKEN",
+        "ROLLCALL_DATA_DIR",
+        "RUST_LOG",
+    ] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());
@@ -38,7 +43,16 @@ impl Rollcall {
         let directory = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0";
         let mut server = program()
-            .args(["serve", "--mqtt", any, "--http", any, "--device-http", any, "--data-dir"])
+            .args([
+                "serve",
+                "--mqtt",
+                any,
+                "--http",
+                any,
+                "--device-http",
+                any,
+                "--data-dir",
+            ])
             .arg(directory.path().join("data"))
             .args(more)
             .stderr(Stdio::piped())
@@ -46,14 +60,21 @@ impl Rollcall {
             .unwrap();
         let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
         let api = loop {
-            let line = lines.next().expect("the server ended before it served").unwrap();
+            let line = lines
+                .next()
+                .expect("the server ended before it served")
+                .unwrap();
             if let Some((_, rest)) = line.split_once("API on ") {
                 break rest.split(',').next().unwrap().to_owned();
             }
         };
         // Whatever else it logs must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { server, api, directory }
+        Self {
+            server,
+            api,
+            directory,
+        }
     }
 
     pub(crate) fn data(&self) -> std::path::PathBuf {
@@ -72,7 +93,10 @@ impl Rollcall {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program();
-        command.args(arguments).env("ROLLCALL_API", &self.api).env("ROLLCALL_DATA_DIR", self.data());
+        command
+            .args(arguments)
+            .env("ROLLCALL_API", &self.api)
+            .env("ROLLCALL_DATA_DIR", self.data());
         command
     }
 
@@ -98,7 +122,10 @@ impl Rollcall {
     pub(crate) fn post(&self, path: &str, body: &Value) {
         let token = std::fs::read_to_string(self.data().join("admin.token")).unwrap();
         let bearer = format!("Bearer {}", token.trim());
-        ureq::post(format!("{}{path}", self.api)).header("authorization", bearer).send_json(body).unwrap();
+        ureq::post(format!("{}{path}", self.api))
+            .header("authorization", bearer)
+            .send_json(body)
+            .unwrap();
     }
 
     /// Rollout 1 on group `g` with robot `r1`, prepared.
@@ -107,7 +134,9 @@ impl Rollcall {
         self.ok(&["group", "add", "g", "--robot", "r1"]);
         let file = self.file("fw.bin", b"firmware");
         self.ok(&["image", "add", "fw@1", "--hardware", "hw", "--file", &file]);
-        self.ok(&["rollout", "create", "--name", "a", "--target", "group:g", "--image", "hw=fw@1"]);
+        self.ok(&[
+            "rollout", "create", "--name", "a", "--target", "group:g", "--image", "hw=fw@1",
+        ]);
     }
 }
 

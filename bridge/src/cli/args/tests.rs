@@ -1,0 +1,103 @@
+use super::*;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_grammar_has_no_contradictions() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_commands_of_the_tour_are_understood() {
+    for line in [
+        "rollcall serve --config a.toml --data-dir d --mqtt 127.0.0.1:1 --http 127.0.0.1:2 --device-http 127.0.0.1:3 --dev",
+        "rollcall demo --robots 10 --ecus 2 --fail 1.5 --seed 7 --json",
+        "rollcall robot add r1 --ecu main=hw-a,primary --ecu arm=hw-b --label site=a --label row=1",
+        "rollcall robot add r1 --ecu main=hw-a,primary arm=hw-b",
+        "rollcall robot rm r1 --yes",
+        "rollcall robot history r1 --limit 5 --json",
+        "rollcall group add g --robot r1 --robot r2",
+        "rollcall group add g",
+        "rollcall image add fw@1.0.0 --hardware hw-a hw-b --file fw.bin",
+        "rollcall image add fw@1.0.0 --hardware hw-a,hw-b --url http://x/y --size 3 --sha256 00",
+        "rollcall rollout preview --target group:g --image hw-a=fw@1.0.0",
+        "rollcall rollout create --name n --target robots:r1,r2 --image hw-a=fw@1 --image hw-b=fw@2 --max-in-progress 3",
+        "rollcall rollout edit 1 --max-in-progress 3",
+        "rollcall rollout show 1 --robots",
+        "rollcall rollout launch 1 --accept-drift",
+        "rollcall rollout why 1 r1",
+        "rollcall --api http://127.0.0.1:1 --token t rollout watch 1",
+    ] {
+        if let Err(error) = parse(line) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_what_would() {
+    for (line, says) in [
+        ("rollcall robot add r1", "--ecu"),
+        ("rollcall robot add r/1 --ecu a=b", "robot id"),
+        ("rollcall robot add r1 --ecu a", "NAME=HARDWARE_ID"),
+        ("rollcall robot add r1 --ecu a=b,first", "primary"),
+        ("rollcall robot add r1 --ecu a=b --label x", "KEY=VALUE"),
+        ("rollcall group add Gruppe", "group name"),
+        (
+            "rollcall image add fw --hardware a --file f",
+            "NAME@VERSION",
+        ),
+        ("rollcall image add fw@1 --hardware a", "--file"),
+        (
+            "rollcall image add fw@1 --hardware a --url http://x",
+            "--size",
+        ),
+        (
+            "rollcall image add fw@1 --hardware a --file f --url http://x --size 1 --sha256 00",
+            "cannot be used",
+        ),
+        (
+            "rollcall rollout create --target group:g --image a=b@1",
+            "--name",
+        ),
+        (
+            "rollcall rollout create --name n --target all --image a=b@1",
+            "group:NAME",
+        ),
+        (
+            "rollcall rollout create --name n --target site:x --image a=b@1",
+            "no kind of target",
+        ),
+        (
+            "rollcall rollout create --name n --target group:g",
+            "--image",
+        ),
+        (
+            "rollcall rollout create --name n --target group:g --image a=b",
+            "NAME@VERSION",
+        ),
+        ("rollcall rollout edit 1", "--name"),
+        ("rollcall rollout show one", "invalid digit"),
+        ("rollcall serve --mqtt here", "--mqtt"),
+    ] {
+        let error = parse(line).unwrap_err();
+        assert_ne!(error.kind(), ErrorKind::DisplayHelp, "{line}");
+        let text = error.to_string();
+        assert!(text.contains(says), "{line}: {says:?} is not in {text}");
+    }
+}
+
+#[test]
+fn json_is_understood_before_and_after_the_command() {
+    for line in [
+        "rollcall --json robot ls",
+        "rollcall robot --json ls",
+        "rollcall robot ls --json",
+    ] {
+        assert!(parse(line).unwrap().global.json, "{line}");
+    }
+}
