@@ -1,7 +1,22 @@
 //! MQTT 3.1.1 and 5.0 broker that acknowledges a robot's publish only after its owner has made it durable.
 //!
 //! Layers, outermost last: [`codec`] (bytes and packets), `connection` (one client's protocol state), `routing`
-//! (sessions, subscriptions, retained messages) and `server` (tokio). Only `server` knows sockets, clocks and tasks.
+//! (sessions, subscriptions, retained messages) and `server` (tokio). Only `server` knows sockets, tasks and the clock.
+//!
+//! The owner implements [`Access`], starts a [`Broker`], receives [`Event`]s of its robots and answers their publishes
+//! with [`BrokerHandle::settle`].
+//!
+//! Choices where the standard leaves one:
+//!
+//! - A denied PUBLISH gets 0x87 on MQTT 5. MQTT 3.1.1 has no such answer: a robot is disconnected, another client gets a
+//!   plain acknowledgement, and nobody gets the message.
+//! - PUBACK and PUBREC share one order, that of the PUBLISHes, also between the two qualities of service.
+//! - A QoS 2 PUBLISH under a known identifier is a repetition only if topic and payload are the same; otherwise the
+//!   client has lost its memory, and the message is new. QoS 1 has no such check: a publish that was not acknowledged
+//!   when its connection ended is handed over again when it is repeated.
+//! - What [`BrokerHandle::send`] sent to a connection is not repeated on the next one, even if the session lasts.
+//! - A client whose queue is full is disconnected; for an absent one the newest messages are dropped. Both are counted.
+//! - Topic aliases and shared subscriptions are announced as unavailable and refused.
 
 mod access;
 pub mod codec;

@@ -358,6 +358,8 @@ async fn messages_are_sent_to_a_connection_only_as_it_subscribed() {
     robot.subscribe("low/#", ANY).await;
     assert_eq!(send("low/a", QoS::ExactlyOnce), Ok(()));
     assert_eq!(robot.message().await.qos, QoS::AtMostOnce, "as granted");
+    let other = send("high/a", QoS::ExactlyOnce);
+    assert_eq!(other, Err(SendError::NotSubscribed));
     robot.subscribe("high/+", ANY).await;
     assert_eq!(send("high/a", QoS::ExactlyOnce), Ok(()));
     assert_eq!(robot.message().await.qos, QoS::ExactlyOnce);

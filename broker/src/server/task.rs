@@ -126,6 +126,8 @@ pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, mail
     };
     let connect = opening::receive_connect(&mut line).await;
     line.set_timer(None);
+    // Opening may wait for an older connection to end, and should not hold a shared block meanwhile.
+    line.socket.settle_down();
     let opened = match connect {
         Some(connect) => opening::open(&mut line, connect).await,
         None => None,
