@@ -419,3 +419,29 @@ async fn many_small_packets_with_large_answers_are_all_answered() {
         assert!(matches!(client.recv().await, Packet::SubAck(_)));
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_does_not_keep_up_with_what_is_sent_to_it_is_ended() {
+    let mut server = with(|limits| {
+        limits.send_window = 1;
+        limits.queue_messages = 2;
+    })
+    .await;
+    let mut robot = Client::v5(server.addr, "robot").await;
+    let Event::Connected { connection, .. } = server.event().await else {
+        panic!("connected");
+    };
+    robot.subscribe("down", ANY).await;
+    let handle = server.handle.clone();
+    let send = move || handle.send(connection, "down", "x".into(), QoS::AtLeastOnce);
+    send().unwrap();
+    assert!(matches!(robot.recv().await, Packet::Publish(_)));
+    assert_eq!(
+        [send(), send()],
+        [Ok(()), Ok(())],
+        "one in flight, two wait"
+    );
+    assert_eq!(send(), Err(SendError::QueueFull));
+    robot.ends_with(Some(ReasonCode::QuotaExceeded)).await;
+    counted(&server, Count::QueueFull, 1).await;
+}
