@@ -228,6 +228,7 @@ fn open_artifacts(config: &Config, url: &str) -> Result<Artifacts, StartError> {
 
 fn settings(config: &Config) -> Settings {
     Settings {
+        housekeeping: Settings::default().housekeeping,
         disk_reserve_bytes: config.store.reserve,
         retention_ms: u64::try_from(config.store.retention.as_millis()).unwrap_or(u64::MAX),
     }

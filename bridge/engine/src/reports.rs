@@ -305,7 +305,9 @@ impl State {
         if cleared {
             changes.touch(Row::Member(id, key));
         }
-        self.note(id, key, index, &event.message, changes);
+        if matches!(event.status, EventStatus::Error | EventStatus::Failure) {
+            self.note(id, key, index, &event.message, changes);
+        }
         if !forward {
             self.arm(key);
             return Reply::Late;

@@ -17,19 +17,22 @@ pub use status::{Status, StatusSnapshot};
 
 use rollcall_engine::{RobotKey, RolloutId, State, Timestamp};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The writer's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Intake stops while the disk has fewer bytes than this left.
     pub disk_reserve_bytes: u64,
+    /// Between two looks at the disk, at retention and at the engine's time.
+    pub housekeeping: Duration,
     /// History older than this is removed in small steps, milliseconds.
     pub retention_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { disk_reserve_bytes: 256 << 20, retention_ms: 90 * 24 * 3_600 * 1_000 }
+        Self { housekeeping: Duration::from_secs(5), disk_reserve_bytes: 256 << 20, retention_ms: 90 * 24 * 3_600 * 1_000 }
     }
 }
 

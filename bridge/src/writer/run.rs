@@ -23,10 +23,6 @@ const MAX_BATCH: usize = 10_000;
 /// Between the starts of two commits under continuous load: tiny commits cost 33 to 72 KB each.
 const MIN_COMMIT_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often the engine's time is made durable while operations are under way, so that a downtime can be told from
-/// idleness; and how often retention and the disk are looked at.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
-
 /// History records removed by one step of retention.
 const TRIM_STEP: usize = 2_000;
 
@@ -115,7 +111,7 @@ impl<S: Store + Retention> Writer<S> {
     async fn wait(&self, events: &mut mpsc::Receiver<Event>, control: &mut mpsc::Receiver<Control>) -> Wake {
         let open = self.intake_open();
         let until_timer = self.state.next_timer().filter(|_| open).map(|(at, _)| at.since(wall_clock()));
-        let sleep = until_timer.map_or(HOUSEKEEPING, |span| Duration::from_millis(span).min(HOUSEKEEPING));
+        let sleep = until_timer.map_or(self.settings.housekeeping, |span| Duration::from_millis(span).min(self.settings.housekeeping));
         tokio::select! {
             biased;
             item = control.recv() => item.map_or(Wake::Closed, Wake::Control),
@@ -188,8 +184,10 @@ impl<S: Store + Retention> Writer<S> {
         self.status.intake_stopped().is_none()
     }
 
+    /// While operations are under way the engine's time is made durable now and then, so that a downtime can be told
+    /// from idleness.
     fn housekeeping(&mut self) -> Result<(), WriterError> {
-        if self.last_housekeeping.elapsed() < HOUSEKEEPING {
+        if self.last_housekeeping.elapsed() < self.settings.housekeeping {
             return Ok(());
         }
         self.last_housekeeping = Instant::now();

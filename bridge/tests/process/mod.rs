@@ -6,6 +6,9 @@
     reason = "tests fail by panicking, and no test file uses every helper"
 )]
 
+mod client;
+
+pub use client::Client;
 use rollcall_proto::native::EcuDescription;
 use rollcall_tests::lean::Identity;
 use serde_json::{Value, json};
