@@ -126,6 +126,7 @@ async fn edgehog_devices_are_updated_and_their_version_proves_it() {
     options.fleet = generate(5, 1, ProtocolChoice::Edgehog, origin);
     let report = run_to_the_end(options).await;
     assert_eq!(report.totals.operations_installed, 5);
+    assert_eq!(report.request_latency.count, 5);
     assert_eq!(agree(&report, &site.server.lock()), 5);
     for robot in &report.fleet {
         let image = &robot.ecus[0].image;

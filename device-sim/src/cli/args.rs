@@ -24,8 +24,8 @@ use crate::profile::{Profile, ProfileError};
 /// Exit codes: 0 the run ended as asked, 1 it failed, 2 the command line is wrong.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Address of a broker, mqtt://HOST[:PORT]. Several addresses are taken in turn, which allows
-    /// more connections than one address has ports.
+    /// Address of a broker, mqtt://HOST:PORT, port 1883 if left out. Several addresses are taken in
+    /// turn, which allows more connections than one address has ports.
     #[arg(long, value_name = "URL", required = true, num_args = 1.., value_parser = parse_broker)]
     pub broker: Vec<Broker>,
 

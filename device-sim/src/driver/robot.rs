@@ -245,10 +245,8 @@ impl Task {
     }
 
     fn publish(&mut self, id: PublishId, message: &Message) {
-        if let (Message::Event { event, .. }, Some((operation, _, accepted))) =
-            (message, self.request.as_mut())
-            && event.operation == *operation
-            && event.status == Status::Acknowledged
+        if let Some((operation, _, accepted)) = self.request.as_mut()
+            && accepts(message) == Some(*operation)
         {
             *accepted = Some(id);
         }
@@ -266,10 +264,8 @@ impl Task {
             Happening::Message { topic, payload } => {
                 stats.received.fetch_add(1, Relaxed);
                 let message = Downlink::parse(&self.base(), &topic, &payload);
-                if let Downlink::Request { request, .. } = &message
-                    && request.kind == RequestKind::Update
-                {
-                    self.request = Some((request.operation, Instant::now(), None));
+                if let Some(operation) = orders(&message) {
+                    self.request = Some((operation, Instant::now(), None));
                 }
                 Some(Input::Received(message))
             }
@@ -328,4 +324,24 @@ impl Task {
         self.disconnect(true).await;
         report
     }
+}
+
+/// The operation that a message of the server orders.
+fn orders(message: &Downlink) -> Option<Uuid> {
+    let (kind, operation) = match message {
+        Downlink::Request { request, .. } => (request.kind, request.operation),
+        Downlink::EdgehogRequest(request) => (request.kind, request.operation),
+        _ => return None,
+    };
+    (kind == RequestKind::Update).then_some(operation)
+}
+
+/// The operation that a message of the robot accepts.
+fn accepts(message: &Message) -> Option<Uuid> {
+    let (status, operation) = match message {
+        Message::Event { event, .. } => (event.status, event.operation),
+        Message::EdgehogEvent(event) => (event.status, event.operation),
+        _ => return None,
+    };
+    (status == Status::Acknowledged).then_some(operation)
 }
