@@ -154,7 +154,7 @@ impl Server {
                 }
             }
             Incoming::Command(command) => {
-                watch.naive.before(self.state.as_ref(), &command);
+                watch.before_command(self.state.as_ref(), &command);
                 let by = Actor("sim".to_owned());
                 let reply = self.apply(
                     now,
@@ -207,9 +207,10 @@ impl Server {
         };
         let is_event = matches!(report, Report::Event(_));
         match self.apply(now, Input::Report { robot: key, report }, batch, watch)? {
-            Ok(_) => {
+            Ok(reply) => {
                 batch.leaving.extend(settled);
-                batch.events.extend(Some(publish).filter(|_| is_event));
+                let news = is_event && reply != Reply::Duplicate;
+                batch.events.extend(Some(publish).filter(|_| news));
             }
             Err(_) => {
                 let edgehog = publish.0.contains("io.edgehog") || self.speaks_edgehog(key);
@@ -265,34 +266,50 @@ impl Server {
     }
 
     /// The batch is on the disk. Returns what may leave now, in the order in which it leaves.
-    pub(super) fn committed(&mut self) -> Vec<Leaving> {
+    pub(super) fn committed(&mut self, watch: &mut Watch) -> Result<Vec<Leaving>, Broken> {
         let Some(batch) = self.batch.take() else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let leaving = self.write(batch);
+        let leaving = self.write(batch, watch)?;
         let (settled, rest): (Vec<_>, Vec<_>) = leaving
             .into_iter()
             .partition(|one| matches!(one, Leaving::Settled { .. } | Leaving::HangUp { .. }));
         let (acks, rest): (Vec<_>, Vec<_>) = rest
             .into_iter()
             .partition(|one| matches!(one, Leaving::Effect(Effect::Acknowledge { .. })));
-        settled.into_iter().chain(rest).chain(acks).collect()
+        Ok(settled.into_iter().chain(rest).chain(acks).collect())
     }
 
-    fn write(&mut self, batch: Batch) -> Vec<Leaving> {
+    fn write(&mut self, batch: Batch, watch: &mut Watch) -> Result<Vec<Leaving>, Broken> {
         if let Some(state) = self.state.as_ref().filter(|_| !batch.history.is_empty()) {
             self.rows.commit(state, &batch.touched);
             self.history.extend(batch.history);
-            self.durable.extend(batch.events);
+            for event in batch.events {
+                // Native events are numbered, so each is one of a kind.
+                let native = event.0.contains("rollcall.v1");
+                if !self.durable.insert(event.clone()) && native {
+                    return Err(Broken(format!(
+                        "design 2: an event is recorded twice: {}",
+                        event.0
+                    )));
+                }
+            }
         }
-        batch.leaving
+        watch.committed();
+        Ok(batch.leaving)
     }
 
     /// The process dies. A batch on its way may have reached the disk; nothing of it leaves either way.
-    pub(super) fn die(&mut self, now: u64, reached_the_disk: bool, heartbeat_age: u64) {
+    pub(super) fn die(
+        &mut self,
+        now: u64,
+        (reached_the_disk, heartbeat_age): (bool, u64),
+        watch: &mut Watch,
+    ) -> Result<(), Broken> {
         if let Some(batch) = self.batch.take().filter(|_| reached_the_disk) {
-            self.write(batch);
+            self.write(batch, watch)?;
         }
+        watch.died();
         self.queue.clear();
         // While operations are under way the engine's time is made durable every few seconds.
         let recovered = self.rows.recover();
@@ -306,6 +323,7 @@ impl Server {
                 .max(Timestamp(now.saturating_sub(heartbeat_age)));
         }
         self.state = None;
+        Ok(())
     }
 
     /// The process is back: recover, then tell the engine that time has passed, in a commit of its own.
@@ -317,7 +335,7 @@ impl Server {
         let mut batch = Batch::default();
         let reply = self.apply(now, Input::Started, &mut batch, watch)?;
         reply.map_err(|refusal| Broken(format!("a start was refused: {refusal}")))?;
-        self.write(batch);
+        self.write(batch, watch)?;
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Broken;
 use rollcall_engine::{
-    Counts, Member, Robot, Rollout, RolloutStatus, State, SuccessKind, Target, TargetState,
-    WaitReason, Why,
+    Counts, Member, Robot, RobotKey, Rollout, RolloutId, RolloutStatus, State, SuccessKind, Target,
+    TargetState, WaitReason, Why,
 };
 use std::collections::BTreeMap;
 
@@ -54,6 +54,17 @@ pub(super) fn everything(state: &State, now: u64) -> Result<(), Broken> {
         }
     }
     one_operation_per_robot(state)
+}
+
+/// What must be true of one robot in one rollout after every single input.
+pub(super) fn member(state: &State, id: RolloutId, key: RobotKey) -> Result<(), Broken> {
+    let (Some(rollout), Some(robot)) = (state.rollout(id), state.robot(key)) else {
+        return Err(Broken(format!(
+            "robot {} in rollout {} is nowhere",
+            key.0, id.0
+        )));
+    };
+    why_tells_the_truth(state, rollout, robot, &rollout.members[&key])
 }
 
 fn recount(rollout: &Rollout) -> Counts {

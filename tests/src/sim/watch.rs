@@ -7,8 +7,8 @@ use super::naive::Naive;
 use super::standing;
 use super::tally::Tally;
 use rollcall_engine::{
-    EcuName, Effect, FailureReason, Image, Input, Member, Refusal, Reply, Request, RequestKind,
-    RobotKey, RolloutId, RolloutStatus, Row, State, SuccessKind, Target, TargetState,
+    Command, EcuName, Effect, FailureReason, Image, Input, Member, Refusal, Reply, Request,
+    RequestKind, RobotKey, RolloutId, RolloutStatus, Row, State, SuccessKind, Target, TargetState,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -40,6 +40,11 @@ pub(super) struct Watch {
     /// When the server was down.
     pub(super) downtimes: Vec<(u64, u64)>,
     inputs: u64,
+    next_whole: u64,
+    /// What a death before the next commit takes back: the naive opinion as of the last commit, if commands have come
+    /// since, and the operations that were wanted since.
+    durable_naive: Option<Box<Naive>>,
+    fresh: Vec<Uuid>,
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
@@ -108,6 +113,30 @@ impl Watch {
             .try_for_each(|effect| self.effect(state, effect))
     }
 
+    /// An operator's command is about to be applied.
+    pub(super) fn before_command(&mut self, state: Option<&State>, command: &Command) {
+        if self.durable_naive.is_none() {
+            self.durable_naive = Some(Box::new(self.naive.clone()));
+        }
+        self.naive.before(state, command);
+    }
+
+    /// Everything up to now is on the disk.
+    pub(super) fn committed(&mut self) {
+        self.durable_naive = None;
+        self.fresh.clear();
+    }
+
+    /// What was not on the disk has never happened.
+    pub(super) fn died(&mut self) {
+        if let Some(naive) = self.durable_naive.take() {
+            self.naive = *naive;
+        }
+        for operation in self.fresh.drain(..) {
+            self.asked.remove(&operation);
+        }
+    }
+
     /// The server has come back, perhaps with less than it had in memory.
     pub(super) fn restarted(&mut self, state: &State) {
         self.tally.starts += 1;
@@ -116,25 +145,30 @@ impl Watch {
 
     /// After the writer has taken everything in, timers included.
     pub(super) fn after_turn(&mut self, state: &State, now: u64) -> Result<(), Broken> {
-        let weight = self.members.len() as u64;
-        // The whole state is looked at often enough, but not so often that large fleets take for ever.
-        if weight > 40 && !self.inputs.is_multiple_of(weight / 20) {
+        if self.inputs < self.next_whole {
             return Ok(());
         }
+        // Small worlds are looked at after every turn. In large ones the look takes long, so it waits a little; what an
+        // input has touched is looked at in any case.
+        self.next_whole = self.inputs + self.members.len() as u64 / 6;
         self.whole(state, now)
     }
 
     /// Looks at everything.
     pub(super) fn whole(&self, state: &State, now: u64) -> Result<(), Broken> {
-        let found = all_members(state);
-        for (place, member) in &found {
-            ensure(self.members.get(place) == Some(member), || {
-                format!("member {place:?} has changed but was not named as touched: {member:?}")
-            })?;
+        let mut known = self.members.iter();
+        for rollout in state.rollouts() {
+            for (key, member) in &rollout.members {
+                ensure(known.next() == Some((&(rollout.id, *key), member)), || {
+                    let id = rollout.id.0;
+                    format!(
+                        "robot {} in rollout {id} has changed but was not named as touched: {member:?}",
+                        key.0
+                    )
+                })?;
+            }
         }
-        ensure(found.len() == self.members.len(), || {
-            "a member is gone".to_owned()
-        })?;
+        ensure(known.next().is_none(), || "a member is gone".to_owned())?;
         standing::everything(state, now)
     }
 
@@ -159,7 +193,7 @@ impl Watch {
             let old = old.as_ref().and_then(|old| old.targets.get(index));
             self.moved(state, input, (id, key), old, target)?;
         }
-        Ok(())
+        standing::member(state, id, key)
     }
 
     /// Requirements 6.2: only forward, and a final state never changes.
@@ -319,6 +353,9 @@ impl Watch {
         let mapped = rollout.images.get(&ecu.hardware_id) == Some(&image.key);
         if !mapped || !image.hardware_ids.contains(&ecu.hardware_id) || ecu.hold.is_some() {
             return broken("A10: incompatible dispatch");
+        }
+        if !self.asked.contains_key(&request.operation) {
+            self.fresh.push(request.operation);
         }
         let asked = self
             .asked
