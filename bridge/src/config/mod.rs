@@ -43,7 +43,7 @@ pub struct Mqtt {
 /// What clients that are no robots may do. The topics of robots are closed to them whatever is written here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Open {
-    /// Whether clients without user name and password are let in, under any client id.
+    /// Whether clients that are no robots are let in, under any client id; user name and password are not looked at.
     pub anonymous: bool,
     /// Topic filters that they may publish to.
     pub publish: Vec<String>,
