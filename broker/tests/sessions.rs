@@ -343,7 +343,7 @@ async fn disconnect_may_change_the_expiry_of_a_session_but_not_begin_one() {
 
     let mut clean = Client::open(server.addr, lasting(V5, "clean")).await;
     clean.subscribe("t", ANY).await;
-    clean.send(goodbye(10)).await;
+    clean.send(goodbye(900)).await;
     clean.ends_with(None).await;
     while !matches!(server.event().await, Event::Disconnected { .. }) {}
     support::soon("the end of the session", async {
