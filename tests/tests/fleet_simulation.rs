@@ -11,7 +11,24 @@ use rollcall_tests::sim::{self, Broken, Tally, Trace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Worlds that once broke a rule, with the rule.
-const REGRESSIONS: [(u64, &str); 0] = [];
+const REGRESSIONS: [(u64, &str); 4] = [
+    (
+        1_000_001,
+        "A28: launches kept their order of creation, not of launch, across a restart",
+    ),
+    (
+        4_000_000,
+        "design 4: an acknowledgement of counter 0, which no robot can decode",
+    ),
+    (
+        3_000_026,
+        "5.1: a resend decided before the final event of the same batch left after its acknowledgement",
+    ),
+    (
+        2_000_110,
+        "simulation: commands that died with the server were remembered by the second opinion",
+    ),
+];
 
 /// Worlds per shard; the shards run in parallel.
 const WORLDS: u64 = 60;

@@ -8,8 +8,8 @@ use super::watch::{Asked, is_given_up};
 use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
 use rollcall_engine::{
-    CancelReason, FailureReason, Input, Link, Robot, RolloutId, RolloutStatus, State, SuccessKind,
-    Target, TargetState, Timer, Timestamp,
+    CancelReason, Completion, FailureReason, Input, Link, Robot, Rollout, RolloutId, RolloutStatus,
+    State, SuccessKind, Target, TargetState, Timer, Timestamp,
 };
 use rollcall_proto::Code;
 
@@ -25,12 +25,7 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
         only_what_was_asked_for(world, actor)?;
     }
     for rollout in World::launched(&state) {
-        if !matches!(rollout.status, RolloutStatus::Completed { .. }) {
-            return Err(Broken(format!(
-                "A24: rollout {} is {:?} at the end",
-                rollout.id.0, rollout.status
-            )));
-        }
+        judged_as_a_whole(rollout)?;
         for (key, member) in &rollout.members {
             let robot = state
                 .robot(*key)
@@ -74,6 +69,48 @@ fn only_what_was_asked_for(world: &World, actor: &Actor) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// A24 and requirements 6.1: the rollout is completed, and its outcome follows from its robots'.
+fn judged_as_a_whole(rollout: &Rollout) -> Result<(), Broken> {
+    let RolloutStatus::Completed { outcome, .. } = rollout.status else {
+        return Err(Broken(format!(
+            "A24: rollout {} is {:?} at the end",
+            rollout.id.0, rollout.status
+        )));
+    };
+    let (mut failed, mut succeeded, mut never_told) = (false, false, false);
+    for member in rollout.members.values() {
+        let any = |is: fn(&Target) -> bool| member.targets.iter().any(is);
+        let bad = any(|t| {
+            matches!(
+                t.state,
+                TargetState::Failed { .. } | TargetState::RolledBack | TargetState::Expired
+            )
+        });
+        let other = any(|t| {
+            matches!(
+                t.state,
+                TargetState::Cancelled { .. } | TargetState::Superseded { .. }
+            )
+        });
+        failed |= bad;
+        succeeded |= !bad && !other && any(|t| matches!(t.state, TargetState::Succeeded { .. }));
+        never_told |= any(|t| t.state == TargetState::Expired && t.attempt == 0);
+    }
+    let expected = match (never_told, failed, succeeded) {
+        (true, ..) => Completion::Expired,
+        (false, false, _) => Completion::Success,
+        (false, true, true) => Completion::Partial,
+        (false, true, false) => Completion::Failure,
+    };
+    if outcome == expected {
+        return Ok(());
+    }
+    Err(Broken(format!(
+        "6.1: rollout {} ended as {outcome:?} instead of {expected:?}",
+        rollout.id.0
+    )))
 }
 
 /// One target's outcome, with everything that is needed to judge it.

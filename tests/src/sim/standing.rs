@@ -2,8 +2,8 @@
 
 use super::Broken;
 use rollcall_engine::{
-    Counts, Member, Robot, RobotKey, Rollout, RolloutId, RolloutStatus, State, SuccessKind, Target,
-    TargetState, WaitReason, Why,
+    CancelReason, Counts, Member, OnFailure, Robot, RobotKey, Rollout, RolloutId, RolloutStatus,
+    State, SuccessKind, Target, TargetState, WaitReason, Why,
 };
 use std::collections::BTreeMap;
 
@@ -50,6 +50,7 @@ pub(super) fn everything(state: &State, now: u64) -> Result<(), Broken> {
                 return Err(Broken(format!("member {} is no robot", key.0)));
             };
             every_wait_ends(state, rollout, robot, member, now)?;
+            a_failure_stops_the_robot_if_the_rollout_says_so(rollout, robot, member)?;
             why_tells_the_truth(state, rollout, robot, member)?;
         }
     }
@@ -223,6 +224,38 @@ fn every_wait_ends(
         })?;
     }
     Ok(())
+}
+
+/// Design 5.1, A24: `on_failure = stop` ends the robot's other ECUs, and nothing else does.
+fn a_failure_stops_the_robot_if_the_rollout_says_so(
+    rollout: &Rollout,
+    robot: &Robot,
+    member: &Member,
+) -> Result<(), Broken> {
+    let stop = rollout.mechanism.on_failure == OnFailure::Stop;
+    let failed = |target: &Target| {
+        matches!(
+            target.state,
+            TargetState::Failed { .. } | TargetState::RolledBack | TargetState::Expired
+        )
+    };
+    let reason = CancelReason::EarlierEcuFailed;
+    let open = member.targets.iter().any(|target| !target.state.is_final());
+    let stopped = member
+        .targets
+        .iter()
+        .any(|target| target.state == TargetState::Cancelled { reason });
+    let holds = if member.targets.iter().any(failed) {
+        !(stop && open) && (stop || !stopped)
+    } else {
+        !stopped
+    };
+    ensure(holds, || {
+        format!(
+            "on_failure: {} in rollout {}: {member:?}",
+            robot.id, rollout.id.0
+        )
+    })
 }
 
 /// `why` answers for every robot of every launched rollout, and what it says is so.

@@ -344,6 +344,16 @@ impl Watch {
         {
             return broken("design 4: request to a robot that cannot hear it");
         }
+        // What is held may be left out, and come later than its turn.
+        let before = rollout.members[&robot.key].targets.iter();
+        let mut before = before.take_while(|other| other.ecu != target.ecu);
+        let in_order = before.all(|other| {
+            other.ecu < target.ecu
+                && (other.state.is_final() || robot.ecus[usize::from(other.ecu)].hold.is_some())
+        });
+        if !in_order {
+            return broken("5.1: secondaries by name, the primary last");
+        }
         let Some(image) = state
             .image(request.image)
             .filter(|image| image.key == target.image)
