@@ -61,21 +61,34 @@ impl Script {
             (Deploying, 50),
             (Deployed, 0),
         ];
-        Self { steps, fail_every: 0, window: 4, qos: QoS::AtLeastOnce, pause: Duration::ZERO, keep_log: false }
+        Self {
+            steps,
+            fail_every: 0,
+            window: 4,
+            qos: QoS::AtLeastOnce,
+            pause: Duration::ZERO,
+            keep_log: false,
+        }
     }
 
     /// 200 events per operation, each of which moves its target.
     #[must_use]
     pub fn chatty() -> Self {
         let progress = |status| (0..100).map(move |percent| (status, percent));
-        let steps = progress(Status::Downloading).chain(progress(Status::Deploying)).collect();
-        Self { steps, window: 8, ..Self::typical() }
+        let steps = progress(Status::Downloading)
+            .chain(progress(Status::Deploying))
+            .collect();
+        Self {
+            steps,
+            window: 8,
+            ..Self::typical()
+        }
     }
 
     /// Whether the operation fails at its end.
     #[must_use]
     pub fn fails(&self, operation: Uuid) -> bool {
-        self.fail_every != 0 && operation.as_u128() % self.fail_every == 0
+        self.fail_every != 0 && operation.as_u128().is_multiple_of(self.fail_every)
     }
 }
 

@@ -5,7 +5,9 @@ use super::{Fleet, Identity, Life, Script};
 use bytes::{Bytes, BytesMut};
 use rollcall_broker::QoS;
 use rollcall_broker::codec::Packet;
-use rollcall_proto::native::{BaseImage, Manifest, OtaEvent, OtaRequest, PROTOCOL_VERSION, RequestKind};
+use rollcall_proto::native::{
+    BaseImage, Manifest, OtaEvent, OtaRequest, PROTOCOL_VERSION, RequestKind,
+};
 use rollcall_proto::topic::Base;
 use rollcall_proto::{Code, Status};
 use std::collections::VecDeque;
@@ -88,8 +90,15 @@ pub async fn live(
 
 impl Robot {
     fn new(identity: Identity, script: Arc<Script>, fleet: Arc<Fleet>) -> Self {
-        let base = Base { realm: &identity.realm, robot: &identity.id };
-        let event_topics = identity.ecus.iter().map(|ecu| base.ota_event(&ecu.name).into()).collect();
+        let base = Base {
+            realm: &identity.realm,
+            robot: &identity.id,
+        };
+        let event_topics = identity
+            .ecus
+            .iter()
+            .map(|ecu| base.ota_event(&ecu.name).into())
+            .collect();
         let image = |hardware_id: &str| BaseImage {
             name: format!("{hardware_id}-os"),
             version: FIRST_VERSION.to_owned(),
@@ -97,9 +106,21 @@ impl Robot {
             digest: None,
             operation: None,
         };
-        let images = identity.ecus.iter().map(|ecu| image(&ecu.hardware_id)).collect();
-        let versions = identity.ecus.iter().map(|ecu| (ecu.name.clone(), FIRST_VERSION.to_owned())).collect();
-        let life = Life { id: identity.id.clone(), versions, ..Life::default() };
+        let images = identity
+            .ecus
+            .iter()
+            .map(|ecu| image(&ecu.hardware_id))
+            .collect();
+        let versions = identity
+            .ecus
+            .iter()
+            .map(|ecu| (ecu.name.clone(), FIRST_VERSION.to_owned()))
+            .collect();
+        let life = Life {
+            id: identity.id.clone(),
+            versions,
+            ..Life::default()
+        };
         Self {
             identity,
             script,
@@ -115,20 +136,31 @@ impl Robot {
         }
     }
 
-    async fn session(&mut self, address: SocketAddr, buffers: &mut (Vec<u8>, BytesMut)) -> io::Result<()> {
+    async fn session(
+        &mut self,
+        address: SocketAddr,
+        buffers: &mut (Vec<u8>, BytesMut),
+    ) -> io::Result<()> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (mut out, mut input) = std::mem::take(buffers);
         out.clear();
         input.clear();
         let mut wire = Wire::new(stream, out, input);
-        let base = Base { realm: &self.identity.realm, robot: &self.identity.id };
+        let base = Base {
+            realm: &self.identity.realm,
+            robot: &self.identity.id,
+        };
         let (client_id, requests) = (base.to_string(), base.ota_request_filter());
         wire.connect(&client_id, &self.identity.secret)?;
         wire.flush().await?;
         loop {
             match wire.next()? {
-                Some(Packet::ConnAck(connack)) if connack.code == rollcall_broker::ReasonCode::Success => break,
+                Some(Packet::ConnAck(connack))
+                    if connack.code == rollcall_broker::ReasonCode::Success =>
+                {
+                    break;
+                }
                 Some(other) => return Err(io::Error::other(format!("refused: {other:?}"))),
                 None => wire.fill().await?,
             }
@@ -143,7 +175,10 @@ impl Robot {
 
     /// Manifest and images go out before what is left of earlier events.
     fn introduce(&mut self) {
-        let base = Base { realm: &self.identity.realm, robot: &self.identity.id };
+        let base = Base {
+            realm: &self.identity.realm,
+            robot: &self.identity.id,
+        };
         let manifest = Manifest {
             protocol: PROTOCOL_VERSION,
             boot: BOOT,
@@ -155,7 +190,11 @@ impl Robot {
             first.push((base.base_image(&ecu.name), image.encode()));
         }
         for (topic, payload) in first.into_iter().rev() {
-            self.waiting.push_front(Outgoing { topic: topic.into(), payload: payload.into(), event: None });
+            self.waiting.push_front(Outgoing {
+                topic: topic.into(),
+                payload: payload.into(),
+                event: None,
+            });
         }
     }
 
@@ -163,7 +202,10 @@ impl Robot {
         loop {
             while self.in_flight.len() < self.script.window && self.prepare_next() {
                 // Introductions are not held up.
-                let is_event = self.waiting.front().is_some_and(|next| next.event.is_some());
+                let is_event = self
+                    .waiting
+                    .front()
+                    .is_some_and(|next| next.event.is_some());
                 if is_event && !self.script.pause.is_zero() {
                     tokio::time::sleep(self.script.pause).await;
                 }
@@ -186,16 +228,25 @@ impl Robot {
     }
 
     fn send_next(&mut self, wire: &mut Wire) -> io::Result<()> {
-        let Some(outgoing) = self.waiting.pop_front() else { return Ok(()) };
+        let Some(outgoing) = self.waiting.pop_front() else {
+            return Ok(());
+        };
         self.next_packet_id = self.next_packet_id % 60_000 + 1;
-        wire.publish(&outgoing.topic, &outgoing.payload, self.script.qos, self.next_packet_id)?;
+        wire.publish(
+            &outgoing.topic,
+            &outgoing.payload,
+            self.script.qos,
+            self.next_packet_id,
+        )?;
         self.in_flight.push_back((self.next_packet_id, outgoing));
         Ok(())
     }
 
     /// The next step of the operation under way, or its end.
     fn advance(&mut self) {
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         let (operation, ecu) = (current.operation, current.ecu);
         if let Some((status, progress)) = self.script.steps.get(current.step).copied() {
             current.step += 1;
@@ -205,7 +256,9 @@ impl Robot {
             self.end(operation, false);
             return self.say(ecu, operation, Status::Failure, 0, Some(Code::NetworkError));
         }
-        let Some(done) = self.current.take() else { return };
+        let Some(done) = self.current.take() else {
+            return;
+        };
         let name = self.identity.ecus[ecu].name.clone();
         let image = BaseImage {
             name: done.image_name,
@@ -214,10 +267,18 @@ impl Robot {
             digest: Some(done.sha256),
             operation: Some(operation),
         };
-        self.life.versions.insert(name.clone(), image.version.clone());
-        let base = Base { realm: &self.identity.realm, robot: &self.identity.id };
-        let outgoing =
-            Outgoing { topic: base.base_image(&name).into(), payload: image.encode().into(), event: None };
+        self.life
+            .versions
+            .insert(name.clone(), image.version.clone());
+        let base = Base {
+            realm: &self.identity.realm,
+            robot: &self.identity.id,
+        };
+        let outgoing = Outgoing {
+            topic: base.base_image(&name).into(),
+            payload: image.encode().into(),
+            event: None,
+        };
         self.images[ecu] = image;
         self.waiting.push_back(outgoing);
         self.end(operation, true);
@@ -232,10 +293,24 @@ impl Robot {
         self.fleet.ended.fetch_add(1, SeqCst);
     }
 
-    fn say(&mut self, ecu: usize, operation: Uuid, status: Status, progress: u8, code: Option<Code>) {
+    fn say(
+        &mut self,
+        ecu: usize,
+        operation: Uuid,
+        status: Status,
+        progress: u8,
+        code: Option<Code>,
+    ) {
         self.counter += 1;
-        let event =
-            OtaEvent { boot: BOOT, counter: self.counter, operation, status, progress, code, message: String::new() };
+        let event = OtaEvent {
+            boot: BOOT,
+            counter: self.counter,
+            operation,
+            status,
+            progress,
+            code,
+            message: String::new(),
+        };
         self.waiting.push_back(Outgoing {
             topic: Arc::clone(&self.event_topics[ecu]),
             payload: event.encode().into(),
@@ -254,12 +329,15 @@ impl Robot {
                 if publish.qos != QoS::AtMostOnce {
                     wire.puback(publish.packet_id)?;
                 }
-                let ecu = publish.topic.rsplit('/').next().and_then(|name| {
-                    self.identity.ecus.iter().position(|ecu| ecu.name == name)
-                });
+                let ecu =
+                    publish.topic.rsplit('/').next().and_then(|name| {
+                        self.identity.ecus.iter().position(|ecu| ecu.name == name)
+                    });
                 match (ecu, OtaRequest::decode(&publish.payload)) {
                     (Some(ecu), Ok(request)) => self.requested(ecu, request),
-                    _ => self.fleet.violation(format!("{}: malformed request", self.identity.id)),
+                    _ => self
+                        .fleet
+                        .violation(format!("{}: malformed request", self.identity.id)),
                 }
             }
             _ => {}
@@ -269,12 +347,19 @@ impl Robot {
 
     fn acknowledged(&mut self, packet_id: u16) {
         let Some(index) = self.in_flight.iter().position(|(id, _)| *id == packet_id) else {
-            return self.fleet.violation(format!("{}: acknowledgement of nothing", self.identity.id));
+            return self
+                .fleet
+                .violation(format!("{}: acknowledgement of nothing", self.identity.id));
         };
         if index != 0 && self.script.qos == QoS::AtLeastOnce {
-            self.fleet.violation(format!("{}: acknowledgement out of order", self.identity.id));
+            self.fleet.violation(format!(
+                "{}: acknowledgement out of order",
+                self.identity.id
+            ));
         }
-        let Some((_, outgoing)) = self.in_flight.remove(index) else { return };
+        let Some((_, outgoing)) = self.in_flight.remove(index) else {
+            return;
+        };
         if let Some((counter, operation, status, progress)) = outgoing.event {
             self.fleet.acknowledged.fetch_add(1, SeqCst);
             self.life.last = Some((operation, status, progress));
@@ -285,21 +370,29 @@ impl Robot {
     }
 
     fn requested(&mut self, ecu: usize, request: OtaRequest) {
-        if request.kind == RequestKind::Cancel || self.life.operations.contains_key(&request.operation) {
+        if request.kind == RequestKind::Cancel
+            || self.life.operations.contains_key(&request.operation)
+        {
             // What is under way goes on; what is done is told by the image and the events that still wait.
             return;
         }
         let (id, name) = (&self.identity.id, &self.identity.ecus[ecu]);
         if let Some(current) = &self.current {
             let (one, two) = (current.operation, request.operation);
-            return self.fleet.violation(format!("{id}: two operations at once: {one} and {two}"));
+            return self
+                .fleet
+                .violation(format!("{id}: two operations at once: {one} and {two}"));
         }
         if request.hardware_id != name.hardware_id {
             let (asked, is) = (&request.hardware_id, &name.hardware_id);
-            return self.fleet.violation(format!("{id}: image for {asked} offered to {is}"));
+            return self
+                .fleet
+                .violation(format!("{id}: image for {asked} offered to {is}"));
         }
         self.fleet.begin();
-        self.life.operations.insert(request.operation, (name.name.clone(), None));
+        self.life
+            .operations
+            .insert(request.operation, (name.name.clone(), None));
         self.current = Some(Current {
             operation: request.operation,
             ecu,

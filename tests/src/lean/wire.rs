@@ -2,8 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use rollcall_broker::codec::{
-    Ack, Connect, EncodeError, Packet, Properties, Publish, RetainHandling, Subscribe, SubscribeOptions, Subscription,
-    header,
+    Ack, Connect, EncodeError, Packet, Properties, Publish, RetainHandling, Subscribe,
+    SubscribeOptions, Subscription, header,
 };
 use rollcall_broker::{ProtocolVersion, QoS, ReasonCode};
 use std::io;
@@ -47,11 +47,24 @@ impl Wire {
             retain_as_published: false,
             retain_handling: RetainHandling::Send,
         };
-        let subscriptions = vec![Subscription { filter: filter.into(), options }];
-        self.put(&Packet::Subscribe(Subscribe { packet_id: u16::MAX, properties: Properties::none(), subscriptions }))
+        let subscriptions = vec![Subscription {
+            filter: filter.into(),
+            options,
+        }];
+        self.put(&Packet::Subscribe(Subscribe {
+            packet_id: u16::MAX,
+            properties: Properties::none(),
+            subscriptions,
+        }))
     }
 
-    pub(super) fn publish(&mut self, topic: &str, payload: &Bytes, qos: QoS, packet_id: u16) -> io::Result<()> {
+    pub(super) fn publish(
+        &mut self,
+        topic: &str,
+        payload: &Bytes,
+        qos: QoS,
+        packet_id: u16,
+    ) -> io::Result<()> {
         self.put(&Packet::Publish(Publish {
             dup: false,
             qos,
@@ -72,7 +85,9 @@ impl Wire {
     }
 
     fn put(&mut self, packet: &Packet) -> io::Result<()> {
-        packet.encode(V4, &mut self.out).map_err(|error: EncodeError| io::Error::other(error))
+        packet
+            .encode(V4, &mut self.out)
+            .map_err(|error: EncodeError| io::Error::other(error))
     }
 
     pub(super) async fn flush(&mut self) -> io::Result<()> {
@@ -93,16 +108,24 @@ impl Wire {
 
     /// The next packet that has been read whole.
     pub(super) fn next(&mut self) -> io::Result<Option<Packet>> {
-        let Some(found) = header(&self.input, MAX_PACKET).map_err(io::Error::other)? else { return Ok(None) };
+        let Some(found) = header(&self.input, MAX_PACKET).map_err(io::Error::other)? else {
+            return Ok(None);
+        };
         if self.input.len() < found.total() {
             return Ok(None);
         }
         let mut packet = self.input.split_to(found.total());
         packet.advance(found.header_len);
-        Packet::decode(V4, found.first, packet.freeze()).map(Some).map_err(io::Error::other)
+        Packet::decode(V4, found.first, packet.freeze())
+            .map(Some)
+            .map_err(io::Error::other)
     }
 }
 
 fn ack(packet_id: u16) -> Ack {
-    Ack { packet_id, code: ReasonCode::Success, properties: Properties::none() }
+    Ack {
+        packet_id,
+        code: ReasonCode::Success,
+        properties: Properties::none(),
+    }
 }

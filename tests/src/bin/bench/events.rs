@@ -4,7 +4,7 @@
 //! events that a commit has made durable, within a window that begins after all robots have begun.
 
 use crate::fleet::{self, ECUS, Load};
-use crate::procfs::Cpu;
+use crate::procfs::{self, Cpu};
 use crate::report::{Figure, Mark};
 use crate::server::{Counters, Server};
 use crate::verify::{self, Checked};
@@ -23,6 +23,7 @@ struct Sample {
     acknowledged: u64,
     server: Cpu,
     own: Cpu,
+    machine: Duration,
 }
 
 impl Sample {
@@ -33,6 +34,7 @@ impl Sample {
             acknowledged: load.fleet.acknowledged.load(SeqCst),
             server: server.cpu()?,
             own: Cpu::of("self")?,
+            machine: procfs::machine()?,
         })
     }
 }
@@ -145,7 +147,10 @@ fn figures(
             cores(writer),
             cores(cpu.total.saturating_sub(writer))
         )),
-        figure("load_cpu", cores(own.total), "cores").under("the robots, on the same machine"),
+        figure("load_cpu", cores(own.total), "cores").under(format!(
+            "the robots, on the same machine; others on it used {:.2} cores",
+            cores((last.machine - first.machine).saturating_sub(cpu.total + own.total))
+        )),
         figure("rows_checked", checked.rows as f64, "rows").under(format!(
             "{} events found in the history, {} B of file each; refused: {:?}",
             checked.acknowledged,

@@ -45,6 +45,25 @@ impl Cpu {
     }
 }
 
+/// CPU time that all processes of the machine have used, with what the hypervisor took away.
+pub(crate) fn machine() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
+    parse_machine(&text, rustix::param::clock_ticks_per_second())
+        .context("/proc/stat cannot be understood")
+}
+
+/// Of the first line, everything but idle and waiting (the fourth and fifth number); the last two are contained in
+/// the first two.
+fn parse_machine(text: &str, ticks_per_second: u64) -> Option<Duration> {
+    let numbers = text.lines().next()?.strip_prefix("cpu ")?;
+    let numbers: Vec<u64> = numbers
+        .split_ascii_whitespace()
+        .map_while(|number| number.parse().ok())
+        .collect();
+    let busy: u64 = numbers.get(..3)?.iter().chain(numbers.get(5..8)?).sum();
+    Some(Duration::from_millis(busy * 1_000 / ticks_per_second))
+}
+
 fn read_stat(path: &str) -> Result<(String, Duration)> {
     let text = fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))?;
     parse_stat(&text, rustix::param::clock_ticks_per_second())
@@ -105,6 +124,13 @@ mod tests {
         let (name, used) = parse_stat(text, 100).unwrap();
         assert_eq!(name, "a) (b c");
         assert_eq!(used, Duration::from_millis(1_750));
+    }
+
+    #[test]
+    fn the_machine_is_busy_with_everything_but_idling_and_waiting() {
+        let text = "cpu  1 2 4 1000 2000 8 16 32 1 2\ncpu0 9 9 9 9 9 9 9 9 9 9\n";
+        assert_eq!(parse_machine(text, 1_000), Some(Duration::from_millis(63)));
+        assert_eq!(parse_machine("intr 1 2", 100), None);
     }
 
     #[test]

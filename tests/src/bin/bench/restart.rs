@@ -4,10 +4,11 @@ use crate::fleet::{self, ECUS, Load};
 use crate::report::{Figure, Mark};
 use crate::server::{LOOK, PATIENCE, Server};
 use crate::{Bench, note, verify};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
+use rollcall::store::DATABASE_FILE;
+use rollcall_broker::ProtocolVersion;
 use rollcall_broker::codec::{Connect, Packet, Properties};
-use rollcall_broker::{ProtocolVersion, QoS};
 use rollcall_tests::lean::{Identity, Script};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,43 +21,73 @@ const CONNECTED: usize = 2_000;
 /// Events per connected robot before the kill: all are in the middle of it, and `redo` is as long as it gets.
 const EVENTS_EACH: u64 = 200;
 
+/// A server and its robots in the middle of a rollout.
+struct Midway {
+    server: Server,
+    load: Load,
+    rollout: u64,
+    /// It connects only to find out when the server lets robots in.
+    probe: Identity,
+    /// How long the preparations took: registration, and of it the server's CPU; the launch.
+    registration: (Duration, Duration),
+    launch: Duration,
+}
+
+impl Midway {
+    fn reach(bench: &Bench, robots: usize, connected: usize) -> Result<Self> {
+        let server = Server::start(&bench.server)?;
+        let began = Instant::now();
+        let mut identities = fleet::register(&server, robots, connected + 1)?;
+        let registration = (began.elapsed(), server.cpu()?.total);
+        let probe = identities.pop().context("no robot to probe with")?;
+        let rollout = server.prepare_rollout(&fleet::hardware_ids(), connected)?;
+        let script = Script {
+            keep_log: true,
+            ..Script::chatty()
+        };
+        let load = Load::connect(identities, script, &server)?;
+        let began = Instant::now();
+        server.launch(rollout)?;
+        let launch = began.elapsed();
+        fleet::until("the robots to be in the middle of it", || {
+            load.fleet.acknowledged.load(SeqCst) >= connected as u64 * EVENTS_EACH
+        })?;
+        Ok(Self {
+            server,
+            load,
+            rollout,
+            probe,
+            registration,
+            launch,
+        })
+    }
+}
+
+/// What the start after the kill took.
+struct Start {
+    ready: Duration,
+    cpu: Duration,
+    connack: Duration,
+    reconnected: Duration,
+}
+
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let robots = bench.robots.unwrap_or(ROBOTS);
     let connected = CONNECTED.min(robots - 1);
     note(&format!("restart: {robots} robots, {connected} connected"));
-    let mut server = Server::start(&bench.server)?;
-    let began = Instant::now();
-    let mut identities = fleet::register(&server, robots, connected + 1)?;
-    let registered = began.elapsed();
-    // It connects only to find out when the server lets robots in.
-    let probe = identities.pop().context("no robot to probe with")?;
-    let rollout = server.prepare_rollout(&fleet::hardware_ids(), connected)?;
-    let script = Script {
-        qos: QoS::AtLeastOnce,
-        keep_log: true,
-        ..Script::chatty()
-    };
-    let load = Load::connect(identities, script, &server)?;
-    let began = Instant::now();
-    server.launch(rollout)?;
-    let launched = began.elapsed();
-    fleet::until("the robots to be in the middle of it", || {
-        load.fleet.acknowledged.load(SeqCst) >= connected as u64 * EVENTS_EACH
-    })?;
+    let Midway {
+        mut server,
+        load,
+        rollout,
+        probe,
+        registration,
+        launch,
+    } = Midway::reach(bench, robots, connected)?;
     server.kill()?;
     load.wait_for_loss()?;
-    let file = std::fs::metadata(server.data_dir().join(rollcall::store::DATABASE_FILE))?.len();
+    let file = std::fs::metadata(server.data_dir().join(DATABASE_FILE))?.len();
 
-    let started = server.respawn()?;
-    let mqtt = server.mqtt;
-    let probing = std::thread::spawn(move || first_connack(mqtt, &probe));
-    let ready = server.wait_until_ready()? - started;
-    let connack = probing
-        .join()
-        .map_err(|_| anyhow::anyhow!("the probe has panicked"))??
-        - started;
-    load.wait_for_reconnect()?;
-    let reconnected = started.elapsed();
+    let start = start_again(&mut server, &load, probe)?;
     let status = server.get(&format!("/v1/rollouts/{rollout}"))?["status"].clone();
     ensure!(
         status == "running",
@@ -67,29 +98,49 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     server.terminate()?;
     let checked = verify::verify(server.data_dir(), &lives)?;
 
-    let conditions = format!(
-        "{robots} robots x {ECUS} ECUs, {connected} connected and under way, killed with SIGKILL after {} events \
-         each",
-        EVENTS_EACH
-    );
     let seconds = |name: &str, time: Duration| {
         Figure::new(format!("restart.{name}"), time.as_secs_f64(), "s")
     };
+    let first = Mark::AtMost(1.0);
     Ok(vec![
-        seconds("ready", ready)
-            .marked(Mark::AtMost(1.0))
-            .under(conditions),
-        seconds("first_connack", connack)
-            .marked(Mark::AtMost(1.0))
+        seconds("ready", start.ready).marked(first).under(format!(
+            "{robots} robots x {ECUS} ECUs, {connected} connected and under way, killed with SIGKILL after \
+             {EVENTS_EACH} events each"
+        )),
+        seconds("cpu", start.cpu).under("the server's CPU time until then"),
+        seconds("first_connack", start.connack)
+            .marked(first)
             .under("the first robot is let in"),
-        seconds("reconnected", reconnected).under(format!(
+        seconds("reconnected", start.reconnected).under(format!(
             "all {connected} robots are back, each trying every 50 ms"
         )),
-        seconds("registration", registered).under("in steps of 10,000, each answered when durable"),
-        seconds("launch", launched)
+        seconds("registration", registration.0).under(format!(
+            "in steps of 10,000, each answered when durable; server CPU {:.2} s",
+            registration.1.as_secs_f64()
+        )),
+        seconds("launch", launch)
             .under(format!("{} targets, answered when durable", robots * ECUS)),
         rows_and_file(&checked, file),
     ])
+}
+
+fn start_again(server: &mut Server, load: &Load, probe: Identity) -> Result<Start> {
+    let started = server.respawn()?;
+    let mqtt = server.mqtt;
+    let probing = std::thread::spawn(move || first_connack(mqtt, &probe));
+    let ready = server.wait_until_ready()? - started;
+    let cpu = server.cpu()?.total;
+    let connack = probing
+        .join()
+        .map_err(|_| anyhow!("the probe has panicked"))??
+        - started;
+    load.wait_for_reconnect()?;
+    Ok(Start {
+        ready,
+        cpu,
+        connack,
+        reconnected: started.elapsed(),
+    })
 }
 
 #[expect(

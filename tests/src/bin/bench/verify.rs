@@ -162,3 +162,43 @@ const fn place(state: &TargetState) -> Option<(u8, u8)> {
         | TargetState::Expired => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_engine::FailureReason;
+
+    #[test]
+    fn a_row_that_is_where_the_event_took_it_is_enough_and_one_step_less_is_not() {
+        let steps = [
+            ((Status::Acknowledged, 0), TargetState::Acknowledged),
+            (
+                (Status::Downloading, 0),
+                TargetState::Downloading { progress: 0 },
+            ),
+            (
+                (Status::Downloading, 99),
+                TargetState::Downloading { progress: 99 },
+            ),
+            ((Status::Downloading, 100), TargetState::Downloaded),
+            (
+                (Status::Deploying, 7),
+                TargetState::Installing { progress: 7 },
+            ),
+            ((Status::Deployed, 0), TargetState::Applied),
+            ((Status::Rebooting, 0), TargetState::Verifying),
+        ];
+        let mut before = place(&TargetState::Requested);
+        for ((status, progress), state) in steps {
+            assert_eq!(place(&state), Some(said(status, progress)));
+            assert!(before < place(&state));
+            before = place(&state);
+        }
+    }
+
+    #[test]
+    fn a_failed_target_has_no_place_among_robots_that_never_fail() {
+        let reason = FailureReason::RequestTimeout;
+        assert_eq!(place(&TargetState::Failed { reason }), None);
+    }
+}
