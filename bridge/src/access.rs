@@ -3,7 +3,8 @@
 use crate::config::Open;
 use crate::registry::{Entry, Registry};
 use rollcall_broker::{
-    Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, QoS, ReasonCode, SessionPolicy, SubscribeAccess,
+    Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, QoS, ReasonCode,
+    SessionPolicy, SubscribeAccess,
 };
 use rollcall_engine::Protocol;
 use rollcall_proto::topic::{Base, is_device_publishable};
@@ -22,11 +23,24 @@ pub(crate) struct FleetAccess {
 
 impl FleetAccess {
     pub(crate) const fn new(realm: String, open: Open, dev: bool, registry: Registry) -> Self {
-        Self { realm, open, dev, registry }
+        Self {
+            realm,
+            open,
+            dev,
+            registry,
+        }
     }
 
-    fn robot(&self, base: Base<'_>, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
-        let principal = |tag, sessions| Principal { client_id: Arc::from(connect.client_id), tag, sessions };
+    fn robot(
+        &self,
+        base: Base<'_>,
+        connect: &ConnectRequest<'_>,
+    ) -> Result<Principal, ConnectRefusal> {
+        let principal = |tag, sessions| Principal {
+            client_id: Arc::from(connect.client_id),
+            tag,
+            sessions,
+        };
         if let Some(entry) = self.registry.get(base.robot) {
             if !self.dev {
                 check_secret(connect, &entry)?;
@@ -40,13 +54,19 @@ impl FleetAccess {
         }
         if self.dev {
             let tag = self.registry.provisional(base.robot).ok_or_else(|| {
-                refusal(ReasonCode::QuotaExceeded, "too many robots have registered themselves; restart the server")
+                refusal(
+                    ReasonCode::QuotaExceeded,
+                    "too many robots have registered themselves; restart the server",
+                )
             })?;
             return Ok(principal(tag, SessionPolicy::AlwaysClean));
         }
         Err(refusal(
             ReasonCode::NotAuthorized,
-            format!("robot {} is not registered; add it with `rollcall robot add`", base.robot),
+            format!(
+                "robot {} is not registered; add it with `rollcall robot add`",
+                base.robot
+            ),
         ))
     }
 }
@@ -56,11 +76,22 @@ impl Access for FleetAccess {
         match Base::parse(connect.client_id) {
             Ok(base) if base.realm == self.realm => self.robot(base, connect),
             _ if self.open.anonymous => {
-                let id = if connect.client_id.is_empty() { connect.proposed_id } else { Some(connect.client_id) };
+                let id = if connect.client_id.is_empty() {
+                    connect.proposed_id
+                } else {
+                    Some(connect.client_id)
+                };
                 let id = id.ok_or_else(|| {
-                    refusal(ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session")
+                    refusal(
+                        ReasonCode::ClientIdentifierNotValid,
+                        "an empty client id needs a clean session",
+                    )
                 })?;
-                Ok(Principal { client_id: Arc::from(id), tag: 0, sessions: SessionPolicy::Persistent })
+                Ok(Principal {
+                    client_id: Arc::from(id),
+                    tag: 0,
+                    sessions: SessionPolicy::Persistent,
+                })
             }
             _ => Err(refusal(
                 ReasonCode::ClientIdentifierNotValid,
@@ -83,7 +114,9 @@ impl Access for FleetAccess {
         }
         match Base::parse(&principal.client_id) {
             Ok(base) if is_device_publishable(&base, topic) => PublishAccess::Intake,
-            _ => deny("a robot publishes only on its own device-owned interfaces and control topics"),
+            _ => {
+                deny("a robot publishes only on its own device-owned interfaces and control topics")
+            }
         }
     }
 
@@ -92,12 +125,20 @@ impl Access for FleetAccess {
         let (granted, why) = if principal.tag == 0 {
             // What robots publish is never routed, so a wildcard shows nothing of them.
             let covered = self.open.subscribe.iter().any(|rule| covers(rule, filter));
-            (covered, "no rule of mqtt.open.subscribe covers the topic filter")
+            (
+                covered,
+                "no rule of mqtt.open.subscribe covers the topic filter",
+            )
         } else {
-            (Base::parse(&principal.client_id).is_ok_and(own), "a robot subscribes only below its own base")
+            (
+                Base::parse(&principal.client_id).is_ok_and(own),
+                "a robot subscribes only below its own base",
+            )
         };
         if granted {
-            SubscribeAccess::Grant { max_qos: QoS::ExactlyOnce }
+            SubscribeAccess::Grant {
+                max_qos: QoS::ExactlyOnce,
+            }
         } else {
             SubscribeAccess::Deny { why: why.into() }
         }
@@ -120,24 +161,38 @@ fn covers(rule: &str, wanted: &str) -> bool {
 }
 
 fn below_realm(topic: &str, realm: &str) -> bool {
-    topic.strip_prefix(realm).is_some_and(|rest| rest.starts_with('/'))
+    topic
+        .strip_prefix(realm)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn check_secret(connect: &ConnectRequest<'_>, entry: &Entry) -> Result<(), ConnectRefusal> {
     if connect.username != Some(connect.client_id) {
-        return Err(refusal(ReasonCode::BadUserNameOrPassword, "a robot's user name is its client id"));
+        return Err(refusal(
+            ReasonCode::BadUserNameOrPassword,
+            "a robot's user name is its client id",
+        ));
     }
     let given = Sha256::digest(connect.password.unwrap_or_default());
     // Hashes of a 256-bit secret are compared, so timing says nothing; comparing all bytes costs nothing either.
-    let differing = given.iter().zip(entry.secret).fold(0, |differing, (a, b)| differing | (a ^ b));
+    let differing = given
+        .iter()
+        .zip(entry.secret)
+        .fold(0, |differing, (a, b)| differing | (a ^ b));
     if differing == 0 {
         return Ok(());
     }
-    Err(refusal(ReasonCode::BadUserNameOrPassword, "the password is not the robot's credentials secret"))
+    Err(refusal(
+        ReasonCode::BadUserNameOrPassword,
+        "the password is not the robot's credentials secret",
+    ))
 }
 
 fn refusal(code: ReasonCode, why: impl Into<rollcall_broker::Why>) -> ConnectRefusal {
-    ConnectRefusal { code, why: why.into() }
+    ConnectRefusal {
+        code,
+        why: why.into(),
+    }
 }
 
 #[cfg(test)]
@@ -147,7 +202,11 @@ mod tests {
 
     fn access(open: bool, dev: bool) -> FleetAccess {
         let all = vec!["#".to_owned()];
-        let open = Open { anonymous: open, publish: all.clone(), subscribe: all };
+        let open = Open {
+            anonymous: open,
+            publish: all.clone(),
+            subscribe: all,
+        };
         FleetAccess::new("fleet".into(), open, dev, Registry::default())
     }
 
@@ -165,20 +224,34 @@ mod tests {
 
     #[test]
     fn an_unknown_robot_is_refused_and_told_what_to_do() {
-        let refused = access(false, false).authenticate(&connect("fleet/r1")).unwrap_err();
+        let refused = access(false, false)
+            .authenticate(&connect("fleet/r1"))
+            .unwrap_err();
         assert_eq!(refused.code, ReasonCode::NotAuthorized);
         assert!(refused.why.contains("rollcall robot add"));
     }
 
     #[test]
     fn clients_that_are_no_robots_need_an_open_broker() {
-        assert!(access(false, false).authenticate(&connect("anybody")).is_err());
+        assert!(
+            access(false, false)
+                .authenticate(&connect("anybody"))
+                .is_err()
+        );
         let open = access(true, false);
         let client = open.authenticate(&connect("anybody")).unwrap();
         assert_eq!(client.tag, 0);
-        assert_eq!(open.publish(&client, "a/b", QoS::AtMostOnce, false), PublishAccess::Route);
+        assert_eq!(
+            open.publish(&client, "a/b", QoS::AtMostOnce, false),
+            PublishAccess::Route
+        );
         assert!(matches!(
-            open.publish(&client, "fleet/r1/rollcall.v1.OTARequest/main", QoS::AtMostOnce, false),
+            open.publish(
+                &client,
+                "fleet/r1/rollcall.v1.OTARequest/main",
+                QoS::AtMostOnce,
+                false
+            ),
             PublishAccess::Deny { .. }
         ));
     }
@@ -206,13 +279,33 @@ mod tests {
         let access = access(false, true);
         let robot = access.authenticate(&connect("fleet/r1")).unwrap();
         let publish = |topic| access.publish(&robot, topic, QoS::AtLeastOnce, false);
-        assert_eq!(publish("fleet/r1/rollcall.v1.Manifest"), PublishAccess::Intake);
-        for topic in ["fleet/r2/rollcall.v1.Manifest", "fleet/r1/rollcall.v1.OTARequest/main", "other", "fleet/r1x"] {
-            assert!(matches!(publish(topic), PublishAccess::Deny { .. }), "{topic}");
+        assert_eq!(
+            publish("fleet/r1/rollcall.v1.Manifest"),
+            PublishAccess::Intake
+        );
+        for topic in [
+            "fleet/r2/rollcall.v1.Manifest",
+            "fleet/r1/rollcall.v1.OTARequest/main",
+            "other",
+            "fleet/r1x",
+        ] {
+            assert!(
+                matches!(publish(topic), PublishAccess::Deny { .. }),
+                "{topic}"
+            );
         }
-        assert!(matches!(access.subscribe(&robot, "fleet/r1/#"), SubscribeAccess::Grant { .. }));
+        assert!(matches!(
+            access.subscribe(&robot, "fleet/r1/#"),
+            SubscribeAccess::Grant { .. }
+        ));
         for filter in ["#", "fleet/+/x", "fleet/r2/#", "+/r1/#", "fleet/#"] {
-            assert!(matches!(access.subscribe(&robot, filter), SubscribeAccess::Deny { .. }), "{filter}");
+            assert!(
+                matches!(
+                    access.subscribe(&robot, filter),
+                    SubscribeAccess::Deny { .. }
+                ),
+                "{filter}"
+            );
         }
     }
 }

@@ -239,9 +239,7 @@ impl Record {
     pub fn view(&self) -> RecordView {
         let (kind, by, text) = match &self.entry {
             Entry::Command { by, command } => {
-                // The name of the command is its JSON tag, so this needs no list of its own.
-                let json = serde_json::to_value(command).unwrap_or_default();
-                ("command", Some(by.0.clone()), describe_command(&json))
+                ("command", Some(by.0.clone()), describe_command(command))
             }
             Entry::Link(event) => ("link", None, describe_link(*event)),
             Entry::Publish { topic, payload } => ("report", None, device::describe(topic, payload)),
@@ -278,20 +276,20 @@ pub struct RecordView {
     pub text: String,
 }
 
-fn describe_command(command: &serde_json::Value) -> String {
-    let name = command
-        .get("command")
-        .and_then(|name| name.as_str())
-        .unwrap_or("command");
-    let subject = ["rollout", "robot", "name", "id", "reference"]
-        .iter()
-        .find_map(|field| command.get(field));
-    let subject = match subject {
-        Some(serde_json::Value::String(text)) => format!(" {text}"),
-        Some(serde_json::Value::Number(number)) => format!(" {number}"),
-        _ => String::new(),
-    };
-    format!("{}{subject}", name.replace('_', " "))
+fn describe_command(command: &Command) -> String {
+    match command {
+        Command::AddRobot(spec) => format!("add robot {}", spec.id),
+        Command::RemoveRobot { robot } => format!("remove robot {robot}"),
+        Command::AddGroup { name, robots } => {
+            format!("add {} robots to group {name}", robots.len())
+        }
+        Command::RemoveGroup { name } => format!("remove group {name}"),
+        Command::AddImage(spec) => format!("add image {}", spec.reference),
+        Command::CreateRollout(spec) => format!("create rollout {}", spec.name),
+        Command::EditRollout { rollout, .. } => format!("edit rollout {}", rollout.0),
+        Command::DeleteRollout { rollout } => format!("delete rollout {}", rollout.0),
+        Command::LaunchRollout { rollout, .. } => format!("launch rollout {}", rollout.0),
+    }
 }
 
 fn describe_link(event: LinkEvent) -> String {

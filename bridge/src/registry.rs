@@ -40,12 +40,20 @@ impl Registry {
         let mut tables = self.0.write();
         if robot.removed.is_some() {
             // The id may belong to a successor by now.
-            if tables.robots.get(robot.id.as_str()).is_some_and(|entry| entry.key == robot.key) {
+            if tables
+                .robots
+                .get(robot.id.as_str())
+                .is_some_and(|entry| entry.key == robot.key)
+            {
                 tables.robots.remove(robot.id.as_str());
             }
             return;
         }
-        let entry = Entry { key: robot.key, secret: robot.secret, protocol: robot.protocol };
+        let entry = Entry {
+            key: robot.key,
+            secret: robot.secret,
+            protocol: robot.protocol,
+        };
         tables.robots.insert(robot.id.as_str().into(), entry);
     }
 

@@ -128,19 +128,28 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+        std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        })?;
         let (store, recovered) = open_store(&config)?;
         let listeners = Listeners::bind(&config).await?;
         let addresses = listeners
             .addresses()
-            .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+            .map_err(|source| StartError::DataDir {
+                path: config.data_dir.clone(),
+                source,
+            })?;
         let urls = urls(&config, addresses);
         let artifacts = Arc::new(open_artifacts(&config, &urls.device)?);
         let tokens = Arc::new(Tokens::open_or_create(&config.data_dir)?);
         let broker_slot = Arc::new(OnceLock::new());
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
-        let Running { bridge, registry, stopped } = writer::spawn(Setup {
+        let Running {
+            bridge,
+            registry,
+            stopped,
+        } = writer::spawn(Setup {
             store,
             recovered,
             realm: config.realm.clone(),
@@ -151,8 +160,15 @@ impl Server {
             broker: Arc::clone(&broker_slot),
         })?;
         artifacts.sweep(&bridge).await?;
-        let access = FleetAccess::new(config.realm.clone(), config.mqtt.open.clone(), config.dev, registry);
-        let limits = rollcall_broker::Config { limits: config.mqtt.limits.clone() };
+        let access = FleetAccess::new(
+            config.realm.clone(),
+            config.mqtt.open.clone(),
+            config.dev,
+            registry,
+        );
+        let limits = rollcall_broker::Config {
+            limits: config.mqtt.limits.clone(),
+        };
         let broker = Broker::new(limits, Arc::new(access), event_sender);
         // The writer must have the way out before the first robot can say anything.
         let _ = broker_slot.set(broker.handle());
@@ -169,9 +185,21 @@ impl Server {
         let cancel = CancellationToken::new();
         let http = vec![
             serve_http(listeners.http, api::admin_router(context), &cancel),
-            serve_http(listeners.device_http, artifacts::router(Arc::clone(&artifacts)), &cancel),
+            serve_http(
+                listeners.device_http,
+                artifacts::router(Arc::clone(&artifacts)),
+                &cancel,
+            ),
         ];
-        Ok(Self { addresses, bridge, artifacts, broker: broker.handle(), stopped, cancel, http })
+        Ok(Self {
+            addresses,
+            bridge,
+            artifacts,
+            broker: broker.handle(),
+            stopped,
+            cancel,
+            http,
+        })
     }
 
     /// Serves until `stop` resolves, then shuts down; returns early when the writer fails.
@@ -204,12 +232,17 @@ impl Server {
 }
 
 fn open_store(config: &Config) -> Result<(RedbStore, store::Recovered), StartError> {
-    let options = store::Options { cache_bytes: config.store.cache, ..store::Options::default() };
+    let options = store::Options {
+        cache_bytes: config.store.cache,
+        ..store::Options::default()
+    };
     Ok(RedbStore::open(&config.data_dir, options)?)
 }
 
 fn urls(config: &Config, addresses: Addresses) -> Urls {
-    let or_bound = |public: &Option<String>, bound| public.clone().unwrap_or_else(|| format!("http://{bound}"));
+    let or_bound = |public: &Option<String>, bound| {
+        public.clone().unwrap_or_else(|| format!("http://{bound}"))
+    };
     Urls {
         api: or_bound(&config.http.public_url, addresses.http),
         device: or_bound(&config.device_http.public_url, addresses.device_http),
@@ -234,8 +267,19 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-async fn bind(what: &'static str, address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { what, address, flag, source })
+async fn bind(
+    what: &'static str,
+    address: SocketAddr,
+    flag: &'static str,
+) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind {
+            what,
+            address,
+            flag,
+            source,
+        })
 }
 
 fn serve_http(listener: TcpListener, router: Router, cancel: &CancellationToken) -> JoinHandle<()> {

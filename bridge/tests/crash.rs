@@ -38,7 +38,14 @@ async fn kills_under_load_lose_nothing_that_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = ServerProcess::start(directory.path(), "");
     // Two motors of one hardware id, so that the order on a robot is under test too.
-    let identities = server.register(ROBOTS, &[("main", "compute"), ("motor-1", "motor"), ("motor-2", "motor")]);
+    let identities = server.register(
+        ROBOTS,
+        &[
+            ("main", "compute"),
+            ("motor-1", "motor"),
+            ("motor-2", "motor"),
+        ],
+    );
     server.add_image("compute-os", "compute");
     server.add_image("motor-os", "motor");
 
@@ -47,7 +54,13 @@ async fn kills_under_load_lose_nothing_that_was_acknowledged() {
     let script = Arc::new(script(kills));
     let mut robots = JoinSet::new();
     for identity in identities {
-        robots.spawn(live(identity, Arc::clone(&script), server.mqtt, Arc::clone(&fleet), stop.clone()));
+        robots.spawn(live(
+            identity,
+            Arc::clone(&script),
+            server.mqtt,
+            Arc::clone(&fleet),
+            stop.clone(),
+        ));
     }
     until(|| fleet.online.load(SeqCst) == ROBOTS as u64).await;
     let spec = json!({
@@ -56,7 +69,10 @@ async fn kills_under_load_lose_nothing_that_was_acknowledged() {
         "mechanism": {"max_in_progress": CAP},
     });
     let id = server.post("/v1/rollouts", &spec)["id"].as_u64().unwrap();
-    server.post(&format!("/v1/rollouts/{id}/launch"), &json!({"accept_drift": true}));
+    server.post(
+        &format!("/v1/rollouts/{id}/launch"),
+        &json!({"accept_drift": true}),
+    );
 
     let all = (ROBOTS * 3 * script.steps.len()) as u64;
     for kill in 1..=kills {
@@ -76,7 +92,10 @@ async fn kills_under_load_lose_nothing_that_was_acknowledged() {
     let violations = fleet.violations.lock().clone();
     assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
     let most = fleet.most_running.load(SeqCst);
-    assert!(most <= CAP, "seed {seed}: {most} robots were under way at one instant, the cap is {CAP}");
+    assert!(
+        most <= CAP,
+        "seed {seed}: {most} robots were under way at one instant, the cap is {CAP}"
+    );
     assert!(most >= CAP / 2, "the cap was never tried: {most}");
     verify(server.data_dir(), &lives, seed);
 }
@@ -85,7 +104,13 @@ fn script(kills: u64) -> Script {
     let mut script = Script::chatty();
     // Enough events to be killed in the middle of, slow enough that a kill finds some under way.
     script.steps.truncate(if kills > 20 { 200 } else { 40 });
-    Script { fail_every: 11, keep_log: true, window: 4, pause: Duration::from_millis(1), ..script }
+    Script {
+        fail_every: 11,
+        keep_log: true,
+        window: 4,
+        pause: Duration::from_millis(1),
+        ..script
+    }
 }
 
 async fn until(mut done: impl FnMut() -> bool) {
@@ -105,17 +130,34 @@ fn verify(data_dir: &Path, lives: &[Life], seed: u64) {
     for life in lives {
         let key = state.robot_key(&life.id).unwrap();
         let recorded = history.get(&key).cloned().unwrap_or_default();
-        let lost: Vec<_> = life.acknowledged.iter().filter(|event| !recorded.contains(event)).collect();
-        assert!(lost.is_empty(), "seed {seed}: {} lost acknowledged events {lost:?}", life.id);
+        let lost: Vec<_> = life
+            .acknowledged
+            .iter()
+            .filter(|event| !recorded.contains(event))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "seed {seed}: {} lost acknowledged events {lost:?}",
+            life.id
+        );
         let robot = state.robot(key).unwrap();
         for target in &rollout.members[&key].targets {
             let ecu = &robot.ecus[usize::from(target.ecu)];
             let updated = life.versions[ecu.name.as_str()] == "2.0.0";
-            let (_, real) = life.operations.values().find(|(name, _)| *name == ecu.name.as_str()).unwrap();
+            let (_, real) = life
+                .operations
+                .values()
+                .find(|(name, _)| *name == ecu.name.as_str())
+                .unwrap();
             assert_eq!(*real, Some(updated));
             let believed = matches!(target.state, TargetState::Succeeded { .. });
             let failed = matches!(target.state, TargetState::Failed { .. });
-            assert!(believed == updated && failed != updated, "seed {seed}: {} {} {target:?}", life.id, ecu.name);
+            assert!(
+                believed == updated && failed != updated,
+                "seed {seed}: {} {} {target:?}",
+                life.id,
+                ecu.name
+            );
         }
     }
 }
@@ -126,10 +168,16 @@ fn recorded_events(store: &RedbStore, end: u64) -> BTreeMap<RobotKey, BTreeSet<(
     let mut events: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for seq in 1..end {
         let record = Record::decode(seq, history.read(seq).unwrap().unwrap().into()).unwrap();
-        let (Entry::Publish { topic, payload }, Some((robot, _))) = (record.entry, record.robot) else { continue };
+        let (Entry::Publish { topic, payload }, Some((robot, _))) = (record.entry, record.robot)
+        else {
+            continue;
+        };
         if let Ok((_, Uplink::OtaEvent { .. })) = Uplink::parse(&topic) {
             let event = OtaEvent::decode(&payload).unwrap();
-            let new = events.entry(robot).or_default().insert((event.boot, event.counter));
+            let new = events
+                .entry(robot)
+                .or_default()
+                .insert((event.boot, event.counter));
             assert!(new, "an event was taken twice: {robot:?} {event:?}");
         }
     }

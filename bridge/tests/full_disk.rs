@@ -25,10 +25,14 @@ impl Space for FakeSpace {
     }
 }
 
-fn start(directory: &std::path::Path, space: FakeSpace) -> (Running, mpsc::Sender<rollcall_broker::Event>) {
+fn start(
+    directory: &std::path::Path,
+    space: FakeSpace,
+) -> (Running, mpsc::Sender<rollcall_broker::Event>) {
     let (store, recovered) = RedbStore::open(directory, Options::default()).unwrap();
     let (sender, events) = mpsc::channel(1);
-    let artifacts = Arc::new(Artifacts::open(directory, "http://127.0.0.1:1", Limits::default()).unwrap());
+    let artifacts =
+        Arc::new(Artifacts::open(directory, "http://127.0.0.1:1", Limits::default()).unwrap());
     let settings = Settings {
         disk_reserve_bytes: RESERVE,
         housekeeping: Duration::from_millis(1),
@@ -48,11 +52,17 @@ fn start(directory: &std::path::Path, space: FakeSpace) -> (Running, mpsc::Sende
 }
 
 fn add_group(name: &str) -> Command {
-    Command::AddGroup { name: GroupName::new(name).unwrap(), robots: Vec::new() }
+    Command::AddGroup {
+        name: GroupName::new(name).unwrap(),
+        robots: Vec::new(),
+    }
 }
 
 async fn groups(bridge: &Bridge) -> usize {
-    bridge.query(|view| view.state.groups().count()).await.unwrap()
+    bridge
+        .query(|view| view.state.groups().count())
+        .await
+        .unwrap()
 }
 
 async fn until(done: impl Fn() -> bool) {
@@ -74,9 +84,19 @@ async fn intake_stops_before_the_disk_is_full_and_starts_again_when_there_is_roo
 
     room.store(RESERVE - 1, SeqCst);
     until(|| bridge.status().intake_stopped().is_some()).await;
-    let refused = bridge.command(by(), add_group("meanwhile")).await.unwrap_err();
-    assert!(matches!(&refused, CommandError::IntakeStopped { why } if why.contains("free some space")), "{refused}");
-    assert_eq!(groups(&bridge).await, 1, "questions are answered all the same");
+    let refused = bridge
+        .command(by(), add_group("meanwhile"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, CommandError::IntakeStopped { why } if why.contains("free some space")),
+        "{refused}"
+    );
+    assert_eq!(
+        groups(&bridge).await,
+        1,
+        "questions are answered all the same"
+    );
 
     // Robots' doings wait unacknowledged: the writer takes nothing from its channel.
     let event = || rollcall_broker::Event::Disconnected {
@@ -85,7 +105,10 @@ async fn intake_stops_before_the_disk_is_full_and_starts_again_when_there_is_roo
         reason: rollcall_broker::DisconnectReason::ByClient,
     };
     events.send(event()).await.unwrap();
-    assert!(events.try_send(event()).is_err(), "the channel stays full, so sockets are not read");
+    assert!(
+        events.try_send(event()).is_err(),
+        "the channel stays full, so sockets are not read"
+    );
 
     room.store(10 * RESERVE, SeqCst);
     until(|| bridge.status().intake_stopped().is_none()).await;

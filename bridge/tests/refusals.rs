@@ -5,8 +5,8 @@ mod process;
 
 use process::{Client, ServerProcess};
 use rollcall_broker::ReasonCode;
-use rollcall_proto::native::OtaEvent;
 use rollcall_proto::Status;
+use rollcall_proto::native::OtaEvent;
 use rollcall_tests::lean::Identity;
 use serde_json::{Value, json};
 
@@ -24,7 +24,11 @@ impl World {
         let server = ServerProcess::start(directory.path(), "");
         let robots = server.register(2, &ECUS);
         server.add_image("motor-os", "motor");
-        Self { server, robots, _directory: directory }
+        Self {
+            server,
+            robots,
+            _directory: directory,
+        }
     }
 
     fn launch(&self) {
@@ -32,12 +36,17 @@ impl World {
             "name": "motors", "target": {"robots": ["r-0"]},
             "images": [{"hardware_id": "motor", "image": "motor-os@2.0.0"}],
         });
-        let id = self.server.post("/v1/rollouts", &spec)["id"].as_u64().unwrap();
-        self.server.post(&format!("/v1/rollouts/{id}/launch"), &json!({}));
+        let id = self.server.post("/v1/rollouts", &spec)["id"]
+            .as_u64()
+            .unwrap();
+        self.server
+            .post(&format!("/v1/rollouts/{id}/launch"), &json!({}));
     }
 
     fn refused(&self, code: &str) -> u64 {
-        self.server.get("/v1/status")["writer"]["refusals"][code].as_u64().unwrap_or(0)
+        self.server.get("/v1/status")["writer"]["refusals"][code]
+            .as_u64()
+            .unwrap_or(0)
     }
 
     fn targets(&self) -> Value {
@@ -47,7 +56,15 @@ impl World {
 
 fn event(operation: uuid::Uuid, boot: u64, counter: u64) -> OtaEvent {
     let status = Status::Acknowledged;
-    OtaEvent { boot, counter, operation, status, progress: 0, code: None, message: String::new() }
+    OtaEvent {
+        boot,
+        counter,
+        operation,
+        status,
+        progress: 0,
+        code: None,
+        message: String::new(),
+    }
 }
 
 #[test]
@@ -56,7 +73,10 @@ fn a_wrong_password_and_an_unknown_robot_are_told_what_is_wrong() {
     let (_, code, reason) = Client::connect(world.server.mqtt, &world.robots[0], "guess");
     assert_eq!(code, ReasonCode::BadUserNameOrPassword);
     assert!(reason.contains("credentials secret"), "{reason}");
-    let ghost = Identity { id: "ghost".to_owned(), ..world.robots[0].clone() };
+    let ghost = Identity {
+        id: "ghost".to_owned(),
+        ..world.robots[0].clone()
+    };
     let (_, code, reason) = Client::connect(world.server.mqtt, &ghost, "guess");
     assert_eq!(code, ReasonCode::NotAuthorized);
     assert!(reason.contains("rollcall robot add"), "{reason}");
@@ -69,14 +89,22 @@ fn a_second_connection_of_a_robot_takes_the_first_one_over() {
     let mut second = Client::introduced(world.server.mqtt, &world.robots[0], 1);
     assert_eq!(first.disconnected(), Some(ReasonCode::SessionTakenOver));
     world.launch();
-    assert_eq!(second.request().hardware_id, "motor", "requests go to the connection that lives");
+    assert_eq!(
+        second.request().hardware_id,
+        "motor",
+        "requests go to the connection that lives"
+    );
 }
 
 #[test]
 fn a_topic_outside_the_robots_own_is_refused_by_name() {
     let world = World::new();
     let mut robot = Client::introduced(world.server.mqtt, &world.robots[0], 1);
-    for topic in ["fleet/r-1/rollcall.v1.Manifest", "fleet/r-0/rollcall.v1.OTARequest/main", "elsewhere"] {
+    for topic in [
+        "fleet/r-1/rollcall.v1.Manifest",
+        "fleet/r-0/rollcall.v1.OTARequest/main",
+        "elsewhere",
+    ] {
         let (code, reason) = robot.publish(topic, b"x").unwrap_err();
         assert_eq!(code, ReasonCode::NotAuthorized, "{topic}");
         assert!(reason.contains("own"), "{reason}");
@@ -98,24 +126,74 @@ fn payloads_and_events_that_cannot_be_true_are_refused_counted_and_shown() {
         assert!(reason.contains(hint), "{code}: {reason}");
         assert!(world.refused(code) > 0, "{code} is not counted");
     };
-    refused(robot.publish(&manifest, b"\xff\xff"), "malformed_payload", "payload");
-    refused(robot.publish(&events, &[0; 20_000]), "malformed_payload", "exceeds");
-    refused(robot.manifest(4), "older_boot", "increases it at each start");
+    refused(
+        robot.publish(&manifest, b"\xff\xff"),
+        "malformed_payload",
+        "payload",
+    );
+    refused(
+        robot.publish(&events, &[0; 20_000]),
+        "malformed_payload",
+        "exceeds",
+    );
+    refused(
+        robot.manifest(4),
+        "older_boot",
+        "increases it at each start",
+    );
     let unknown = uuid::Uuid::from_u128(7);
-    refused(robot.event("motor-1", &event(unknown, 5, 1)), "unknown_operation", "never requested");
-    refused(robot.event("main", &event(operation, 5, 1)), "unknown_operation", "never requested");
-    refused(robot.event("ghost", &event(operation, 5, 1)), "unknown_ecu", "not registered");
-    refused(robot.event("motor-1", &event(operation, 4, 1)), "older_boot", "older");
-    refused(robot.event("motor-1", &event(operation, 6, 1)), "boot_without_manifest", "Manifest");
-    let over = OtaEvent { status: Status::Downloading, progress: 101, ..event(operation, 5, 1) };
-    refused(robot.event("motor-1", &over), "malformed_payload", "above 100");
+    refused(
+        robot.event("motor-1", &event(unknown, 5, 1)),
+        "unknown_operation",
+        "never requested",
+    );
+    refused(
+        robot.event("main", &event(operation, 5, 1)),
+        "unknown_operation",
+        "never requested",
+    );
+    refused(
+        robot.event("ghost", &event(operation, 5, 1)),
+        "unknown_ecu",
+        "not registered",
+    );
+    refused(
+        robot.event("motor-1", &event(operation, 4, 1)),
+        "older_boot",
+        "older",
+    );
+    refused(
+        robot.event("motor-1", &event(operation, 6, 1)),
+        "boot_without_manifest",
+        "Manifest",
+    );
+    let over = OtaEvent {
+        status: Status::Downloading,
+        progress: 101,
+        ..event(operation, 5, 1)
+    };
+    refused(
+        robot.event("motor-1", &over),
+        "malformed_payload",
+        "above 100",
+    );
     robot.event("motor-1", &event(operation, 5, 100)).unwrap();
-    refused(robot.event("motor-1", &event(operation, 5, 1)), "old_counter", "duplicate");
+    refused(
+        robot.event("motor-1", &event(operation, 5, 1)),
+        "old_counter",
+        "duplicate",
+    );
     let after = world.targets();
     assert_ne!(before, after, "the one true event has moved the target");
-    assert_eq!(after["items"][0]["ecus"][0]["state"], "acknowledged", "{after:#}");
+    assert_eq!(
+        after["items"][0]["ecus"][0]["state"], "acknowledged",
+        "{after:#}"
+    );
     let shown = world.server.get("/v1/robots/r-0");
-    assert!(shown.to_string().contains("old_counter"), "the robot's last refusal is shown: {shown:#}");
+    assert!(
+        shown.to_string().contains("old_counter"),
+        "the robot's last refusal is shown: {shown:#}"
+    );
 }
 
 #[test]
@@ -130,7 +208,10 @@ fn events_of_a_finished_operation_and_duplicates_are_acknowledged_and_change_not
     let motor = robot.identity.ecus[1].clone();
     robot.image(&motor, "2.0.0", Some(operation)).unwrap();
     let done = world.targets();
-    let failed = OtaEvent { status: Status::Failure, ..event(operation, 1, 2) };
+    let failed = OtaEvent {
+        status: Status::Failure,
+        ..event(operation, 1, 2)
+    };
     robot.event("motor-1", &failed).unwrap();
     assert_eq!(world.refused("late_event"), 1);
     assert_eq!(world.targets(), done);
@@ -151,7 +232,10 @@ fn malformed_packets_end_the_connection_with_the_reason_and_hurt_nobody_else() {
     ] {
         let mut robot = Client::introduced(world.server.mqtt, &world.robots[0], 1);
         robot.send_bytes(bytes);
-        assert!(robot.disconnected().is_some_and(|code| code as u8 >= 0x80), "{bytes:?}");
+        assert!(
+            robot.disconnected().is_some_and(|code| code as u8 >= 0x80),
+            "{bytes:?}"
+        );
     }
     innocent.manifest(2).unwrap();
 }
@@ -180,7 +264,10 @@ fn a9_a_skipped_robot_hears_nothing_on_the_wire() {
         "images": [{"hardware_id": "motor", "image": "motor-os@2.0.0"}],
     });
     let preview = world.server.post("/v1/rollouts/preview", &spec);
-    assert!(preview.to_string().contains("no_compatible_ecu"), "{preview:#}");
+    assert!(
+        preview.to_string().contains("no_compatible_ecu"),
+        "{preview:#}"
+    );
     world.server.post("/v1/rollouts", &spec);
     world.server.post("/v1/rollouts/1/launch", &json!({}));
     let operation = updated.request().operation;

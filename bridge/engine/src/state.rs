@@ -79,7 +79,7 @@ impl State {
             .collect();
         for robot in state.robots.values_mut() {
             robot.link = Link {
-                since: robot.cursor.last_seen,
+                since: robot.cursor.last_seen.max(robot.registered),
                 ..Link::default()
             };
             if robot.removed.is_some() {

@@ -30,10 +30,18 @@ impl Verdict {
 /// Compares every robot of the rollout.
 pub(super) fn compare(view: &View<'_>, id: RolloutId, report: &Report) -> Verdict {
     let mut verdict = Verdict::default();
-    let Some(rollout) = view.state.rollout(id) else { return verdict };
-    let truth: BTreeMap<_, _> = report.fleet.iter().map(|robot| (robot.id.as_str(), robot)).collect();
+    let Some(rollout) = view.state.rollout(id) else {
+        return verdict;
+    };
+    let truth: BTreeMap<_, _> = report
+        .fleet
+        .iter()
+        .map(|robot| (robot.id.as_str(), robot))
+        .collect();
     for (key, member) in &rollout.members {
-        let Some(robot) = view.state.robot(*key) else { continue };
+        let Some(robot) = view.state.robot(*key) else {
+            continue;
+        };
         let Some(real) = truth.get(robot.id.as_str()) else {
             verdict.differ(|| format!("{}: the fleet knows no such robot", robot.id));
             continue;
@@ -52,8 +60,17 @@ pub(super) fn compare(view: &View<'_>, id: RolloutId, report: &Report) -> Verdic
     verdict
 }
 
-fn compare_target(view: &View<'_>, robot: &Robot, target: &Target, real: &RobotReport, verdict: &mut Verdict) {
-    let (Some(ecu), Some(image)) = (robot.ecus.get(usize::from(target.ecu)), view.state.image(target.image)) else {
+fn compare_target(
+    view: &View<'_>,
+    robot: &Robot,
+    target: &Target,
+    real: &RobotReport,
+    verdict: &mut Verdict,
+) {
+    let (Some(ecu), Some(image)) = (
+        robot.ecus.get(usize::from(target.ecu)),
+        view.state.image(target.image),
+    ) else {
         return;
     };
     let runs_it = real.ecus.iter().any(|other| {
@@ -61,19 +78,30 @@ fn compare_target(view: &View<'_>, robot: &Robot, target: &Target, real: &RobotR
             && other.image.name == image.reference.name.as_str()
             && other.image.version == image.reference.version.as_str()
     });
-    let last = real.operations.iter().rev().find(|operation| operation.ecu == ecu.name.as_str());
-    let really = last.and_then(|operation| operation.outcome.as_ref()).map(ToString::to_string);
+    let last = real
+        .operations
+        .iter()
+        .rev()
+        .find(|operation| operation.ecu == ecu.name.as_str());
+    let really = last
+        .and_then(|operation| operation.outcome.as_ref())
+        .map(ToString::to_string);
     let agree = match target.state {
-        TargetState::Succeeded { how: SuccessKind::Installed } => {
-            runs_it && really.as_deref() == Some("\"installed\"")
-        }
-        TargetState::Succeeded { how: SuccessKind::AlreadyCurrent } => runs_it && really.is_none(),
+        TargetState::Succeeded {
+            how: SuccessKind::Installed,
+        } => runs_it && really.as_deref() == Some("\"installed\""),
+        TargetState::Succeeded {
+            how: SuccessKind::AlreadyCurrent,
+        } => runs_it && really.is_none(),
         _ => !runs_it && really.as_deref() != Some("\"installed\""),
     };
     if !agree {
         verdict.differ(|| {
             let really = really.as_deref().unwrap_or("nothing");
-            format!("{} {}: the server says {:?}, the robot did {really}", robot.id, ecu.name, target.state)
+            format!(
+                "{} {}: the server says {:?}, the robot did {really}",
+                robot.id, ecu.name, target.state
+            )
         });
     }
     if let TargetState::Failed { reason } = target.state {

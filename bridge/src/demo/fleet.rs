@@ -43,8 +43,11 @@ fn robot(index: u32, ecus: u16) -> Result<DemoRobot> {
     let legacy = index % INCOMPATIBLE_EVERY == INCOMPATIBLE_EVERY - 1;
     let ecus = (0..usize::from(ecus)).map(|place| {
         let generated = EcuConfig::generated(place);
-        let hardware_id =
-            if legacy { format!("legacy-{}", generated.hardware_id) } else { generated.hardware_id };
+        let hardware_id = if legacy {
+            format!("legacy-{}", generated.hardware_id)
+        } else {
+            generated.hardware_id
+        };
         Ok(EcuSpec {
             name: EcuName::new(&generated.name)?,
             hardware_id: HardwareId::new(&hardware_id)?,
@@ -60,7 +63,9 @@ fn robot(index: u32, ecus: u16) -> Result<DemoRobot> {
 
 /// Registers the robots and their group.
 pub(super) async fn register(server: &Server, args: &DemoArgs) -> Result<DemoFleet> {
-    let robots = (0..args.robots).map(|index| robot(index, args.ecus)).collect::<Result<Vec<_>>>()?;
+    let robots = (0..args.robots)
+        .map(|index| robot(index, args.ecus))
+        .collect::<Result<Vec<_>>>()?;
     let commands = robots.iter().map(|robot| {
         Command::AddRobot(RobotSpec {
             id: robot.id.clone(),
@@ -71,13 +76,33 @@ pub(super) async fn register(server: &Server, args: &DemoArgs) -> Result<DemoFle
             secret: Sha256::digest(robot.secret.as_bytes()).into(),
         })
     });
-    command_all(server, commands.collect()).await.context("the robots were not registered")?;
+    command_all(server, commands.collect())
+        .await
+        .context("the robots were not registered")?;
     let members = robots.iter().map(|robot| robot.id.clone()).collect();
-    command(server, Command::AddGroup { name: GroupName::new(GROUP)?, robots: members }).await?;
-    let hardware: BTreeSet<_> =
-        (0..usize::from(args.ecus)).map(|place| EcuConfig::generated(place).hardware_id).collect();
-    let images = hardware.iter().map(|id| Ok((HardwareId::new(id)?, format!("{id}-os@2.0.0").parse().map_err(anyhow::Error::msg)?)));
-    Ok(DemoFleet { robots, images: images.collect::<Result<_>>()? })
+    command(
+        server,
+        Command::AddGroup {
+            name: GroupName::new(GROUP)?,
+            robots: members,
+        },
+    )
+    .await?;
+    let hardware: BTreeSet<_> = (0..usize::from(args.ecus))
+        .map(|place| EcuConfig::generated(place).hardware_id)
+        .collect();
+    let images = hardware.iter().map(|id| {
+        Ok((
+            HardwareId::new(id)?,
+            format!("{id}-os@2.0.0")
+                .parse()
+                .map_err(anyhow::Error::msg)?,
+        ))
+    });
+    Ok(DemoFleet {
+        robots,
+        images: images.collect::<Result<_>>()?,
+    })
 }
 
 /// Uploads an image for each hardware id that the rollout maps.
@@ -86,7 +111,11 @@ pub(super) async fn add_images(server: &Server, fleet: &DemoFleet) -> Result<()>
         // The label is what simulated Edgehog devices read; the rest is noise.
         let mut file = format!("rollcall-image {reference}\n").into_bytes();
         file.resize_with(IMAGE_BYTES, rand::random);
-        let stored = server.artifacts.store(file.into(), None).await.context("an image was not stored")?;
+        let stored = server
+            .artifacts
+            .store(file.into(), None)
+            .await
+            .context("an image was not stored")?;
         let spec = ImageSpec {
             reference: reference.clone(),
             hardware_ids: vec![hardware_id.clone()],
@@ -105,8 +134,10 @@ pub(super) async fn add_images(server: &Server, fleet: &DemoFleet) -> Result<()>
 impl DemoFleet {
     /// Writes down who the robots are and how they behave.
     pub(super) fn write(&self, directory: &Path, fail: f64) -> Result<Files> {
-        let files =
-            Files { credentials: directory.join("fleet.jsonl"), profile: directory.join("profile.toml") };
+        let files = Files {
+            credentials: directory.join("fleet.jsonl"),
+            profile: directory.join("profile.toml"),
+        };
         let mut lines = String::new();
         for robot in &self.robots {
             let line = serde_json::json!({
@@ -115,8 +146,11 @@ impl DemoFleet {
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
-        std::fs::write(&files.credentials, lines).context("the robots' credentials were not written")?;
-        let Some(profile) = profile(fail) else { bail!("{fail} is not a percentage") };
+        std::fs::write(&files.credentials, lines)
+            .context("the robots' credentials were not written")?;
+        let Some(profile) = profile(fail) else {
+            bail!("{fail} is not a percentage")
+        };
         std::fs::write(&files.profile, profile).context("the robots' profile was not written")?;
         Ok(files)
     }

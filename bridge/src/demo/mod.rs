@@ -12,8 +12,8 @@ use crate::writer::{CommandError, View};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rollcall_engine::{
-    Actor, Command, Counts, GroupName, Mechanism, Refusal, Reply, RobotId, RolloutId, RolloutName, RolloutSpec, RolloutStatus,
-    SkipReason, TargetSelection,
+    Actor, Command, Counts, GroupName, Mechanism, Refusal, Reply, RobotId, RolloutId, RolloutName,
+    RolloutSpec, RolloutStatus, SkipReason, TargetSelection,
 };
 use screen::Screen;
 use std::collections::BTreeMap;
@@ -47,8 +47,14 @@ pub struct DemoArgs {
 }
 
 fn percent(text: &str) -> Result<f64, String> {
-    let percent: f64 = text.parse().map_err(|_| "write a number of percent, such as 2 or 0.5".to_owned())?;
-    if (0.0..=100.0).contains(&percent) { Ok(percent) } else { Err("a percentage is from 0 to 100".to_owned()) }
+    let percent: f64 = text
+        .parse()
+        .map_err(|_| "write a number of percent, such as 2 or 0.5".to_owned())?;
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent)
+    } else {
+        Err("a percentage is from 0 to 100".to_owned())
+    }
 }
 
 /// Between two looks at the rollout.
@@ -75,7 +81,9 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode> {
     let directory = tempfile::tempdir().context("no temporary directory for the server's data")?;
     let config = config(directory.path(), args.robots)?;
     let realm = config.realm.clone();
-    let server = Server::start(config).await.context("the server did not start")?;
+    let server = Server::start(config)
+        .await
+        .context("the server did not start")?;
     screen.server(&server.addresses);
 
     let fleet = fleet::register(&server, &args).await?;
@@ -106,8 +114,15 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode> {
         robots_agree: verdict.differences.is_empty(),
     };
     screen.end(&summary, &verdict, &preview.skipped)?;
-    server.shut_down().await.context("the server did not stop cleanly")?;
-    Ok(if verdict.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    server
+        .shut_down()
+        .await
+        .context("the server did not stop cleanly")?;
+    Ok(if verdict.differences.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Both processes need a file per robot.
@@ -155,7 +170,12 @@ async fn command_all(server: &Server, commands: Vec<Command>) -> Result<Vec<Repl
     let mut tasks = JoinSet::new();
     for (index, command) in commands.into_iter().enumerate() {
         let bridge = server.bridge.clone();
-        tasks.spawn(async move { (index, bridge.command(Actor("demo".to_owned()), command).await) });
+        tasks.spawn(async move {
+            (
+                index,
+                bridge.command(Actor("demo".to_owned()), command).await,
+            )
+        });
     }
     while let Some(done) = tasks.join_next().await {
         let (index, reply) = done.context("a command's task has ended early")?;
@@ -165,21 +185,38 @@ async fn command_all(server: &Server, commands: Vec<Command>) -> Result<Vec<Repl
 }
 
 async fn command(server: &Server, command: Command) -> Result<Reply> {
-    Ok(server.bridge.command(Actor("demo".to_owned()), command).await?)
+    Ok(server
+        .bridge
+        .command(Actor("demo".to_owned()), command)
+        .await?)
 }
 
-async fn wait_for_fleet(server: &Server, robots: &mut process::Fleet, count: u32, screen: &Screen) -> Result<()> {
+async fn wait_for_fleet(
+    server: &Server,
+    robots: &mut process::Fleet,
+    count: u32,
+    screen: &Screen,
+) -> Result<()> {
     let bar = screen.bar("connect", u64::from(count));
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let ready = query(server, |view| view.state.robots(None).filter(|robot| robot.ready()).count()).await?;
+        let ready = query(server, |view| {
+            view.state
+                .robots(None)
+                .filter(|robot| robot.ready())
+                .count()
+        })
+        .await?;
         bar.set_position(ready as u64);
         if ready == count as usize {
             bar.finish_and_clear();
             return Ok(());
         }
         robots.check_alive()?;
-        ensure!(Instant::now() < deadline, "only {ready} of {count} robots have connected in {PATIENCE:?}");
+        ensure!(
+            Instant::now() < deadline,
+            "only {ready} of {count} robots have connected in {PATIENCE:?}"
+        );
         tokio::time::sleep(REFRESH).await;
     }
 }
@@ -198,15 +235,28 @@ async fn preview(server: &Server, spec: RolloutSpec) -> Result<Foresight> {
         let plan = view.state.preview(&spec)?.plan;
         let mut skipped = BTreeMap::new();
         let mut examples = Vec::new();
-        for (robot, reason) in plan.robots.iter().filter_map(|robot| Some((robot.robot, robot.skipped?))) {
+        for (robot, reason) in plan
+            .robots
+            .iter()
+            .filter_map(|robot| Some((robot.robot, robot.skipped?)))
+        {
             *skipped.entry(reason).or_default() += 1;
-            if let Some(robot) = view.state.robot(robot).filter(|_| examples.len() < MAX_EXAMPLES) {
+            if let Some(robot) = view
+                .state
+                .robot(robot)
+                .filter(|_| examples.len() < MAX_EXAMPLES)
+            {
                 examples.push((robot.id.clone(), reason));
             }
         }
         let affected = plan.affected().count();
         let ecus = plan.affected().map(|robot| robot.ecus.len()).sum();
-        Ok::<_, Refusal>(Foresight { affected, ecus, skipped, examples })
+        Ok::<_, Refusal>(Foresight {
+            affected,
+            ecus,
+            skipped,
+            examples,
+        })
     };
     Ok(query(server, foresee).await??)
 }
@@ -234,15 +284,31 @@ async fn create_and_launch(server: &Server, spec: RolloutSpec) -> Result<Rollout
     let Reply::Rollout(id) = command(server, Command::CreateRollout(spec)).await? else {
         bail!("the rollout was not created");
     };
-    command(server, Command::LaunchRollout { rollout: id, accept_drift: false }).await?;
+    command(
+        server,
+        Command::LaunchRollout {
+            rollout: id,
+            accept_drift: false,
+        },
+    )
+    .await?;
     Ok(id)
 }
 
 /// Shows the rollout's progress until it is completed.
-async fn watch(server: &Server, id: RolloutId, robots: &mut process::Fleet, screen: &Screen) -> Result<Counts> {
+async fn watch(
+    server: &Server,
+    id: RolloutId,
+    robots: &mut process::Fleet,
+    screen: &Screen,
+) -> Result<Counts> {
     let progress = screen.progress();
     loop {
-        let look = query(server, move |view| view.state.rollout(id).map(|rollout| (rollout.status, rollout.counts)));
+        let look = query(server, move |view| {
+            view.state
+                .rollout(id)
+                .map(|rollout| (rollout.status, rollout.counts))
+        });
         let (status, counts) = look.await?.context("the rollout is gone")?;
         progress.show(&counts, &server.bridge.status().snapshot());
         if matches!(status, RolloutStatus::Completed { .. }) {

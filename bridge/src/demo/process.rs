@@ -57,7 +57,14 @@ impl Fleet {
     pub(super) fn start(files: &Files, mqtt: SocketAddr, realm: &str, seed: u64) -> Result<Self> {
         let program = std::env::current_exe().context("this program does not know where it is")?;
         let child = Command::new(program)
-            .args(["fleet", "--quiet", "--json", "--until-stdin-closes", "--time-scale", TIME_SCALE])
+            .args([
+                "fleet",
+                "--quiet",
+                "--json",
+                "--until-stdin-closes",
+                "--time-scale",
+                TIME_SCALE,
+            ])
             .args(["--connect-rate", "5000", "--realm", realm])
             .arg("--broker")
             .arg(format!("mqtt://{mqtt}"))
@@ -76,7 +83,11 @@ impl Fleet {
     }
 
     pub(super) fn check_alive(&mut self) -> Result<()> {
-        match self.child.try_wait().context("the fleet's process cannot be watched")? {
+        match self
+            .child
+            .try_wait()
+            .context("the fleet's process cannot be watched")?
+        {
             None => Ok(()),
             Some(status) => bail!("the fleet's process has ended early ({status})"),
         }
@@ -85,11 +96,19 @@ impl Fleet {
     /// Ends the fleet and reads its report.
     pub(super) async fn finish(mut self, patience: Duration) -> Result<Report> {
         drop(self.child.stdin.take());
-        let mut stdout = self.child.stdout.take().context("the fleet's process has no output")?;
+        let mut stdout = self
+            .child
+            .stdout
+            .take()
+            .context("the fleet's process has no output")?;
         let mut text = Vec::new();
         let read = tokio::time::timeout(patience, stdout.read_to_end(&mut text)).await;
-        read.context("the fleet's process does not end")?.context("the fleet's report was not read")?;
-        self.child.wait().await.context("the fleet's process cannot be waited for")?;
+        read.context("the fleet's process does not end")?
+            .context("the fleet's report was not read")?;
+        self.child
+            .wait()
+            .await
+            .context("the fleet's process cannot be waited for")?;
         serde_json::from_slice(&text).context("the fleet's report cannot be understood")
     }
 }

@@ -65,8 +65,15 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(json: bool) -> Self {
-        let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { json, bars: MultiProgress::with_draw_target(target) }
+        let target = if json {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        Self {
+            json,
+            bars: MultiProgress::with_draw_target(target),
+        }
     }
 
     fn say(&self, text: &str) {
@@ -77,8 +84,14 @@ impl Screen {
     }
 
     pub(super) fn server(&self, addresses: &Addresses) {
-        let Addresses { mqtt, http, device_http } = addresses;
-        self.say(&format!("server     MQTT {mqtt}, API http://{http}, artifacts http://{device_http}"));
+        let Addresses {
+            mqtt,
+            http,
+            device_http,
+        } = addresses;
+        self.say(&format!(
+            "server     MQTT {mqtt}, API http://{http}, artifacts http://{device_http}"
+        ));
     }
 
     pub(super) fn bar(&self, what: &'static str, length: u64) -> ProgressBar {
@@ -89,12 +102,26 @@ impl Screen {
     }
 
     pub(super) fn preview(&self, foresight: &Foresight, fleet: &DemoFleet) {
-        let Foresight { affected, ecus, skipped, examples } = foresight;
-        self.say(&format!("fleet      {} robots are connected over MQTT", fleet.robots.len()));
-        let map: Vec<_> = fleet.images.iter().map(|(id, image)| format!("{id} = {image}")).collect();
+        let Foresight {
+            affected,
+            ecus,
+            skipped,
+            examples,
+        } = foresight;
+        self.say(&format!(
+            "fleet      {} robots are connected over MQTT",
+            fleet.robots.len()
+        ));
+        let map: Vec<_> = fleet
+            .images
+            .iter()
+            .map(|(id, image)| format!("{id} = {image}"))
+            .collect();
         self.say(&format!("rollout    {}", map.join(", ")));
         let skipped: usize = skipped.values().sum();
-        self.say(&format!("preview    {affected} robots get {ecus} updates, {skipped} are skipped"));
+        self.say(&format!(
+            "preview    {affected} robots get {ecus} updates, {skipped} are skipped"
+        ));
         for (id, reason) in examples {
             self.say(&format!("             {id}: {}", words(*reason)));
         }
@@ -134,12 +161,23 @@ fn write_end(
     verdict: &Verdict,
     skipped: &BTreeMap<SkipReason, usize>,
 ) -> Result<()> {
-    let Operations { succeeded, already_current, failed, rolled_back, cancelled, superseded, expired } =
-        summary.operations;
+    let Operations {
+        succeeded,
+        already_current,
+        failed,
+        rolled_back,
+        cancelled,
+        superseded,
+        expired,
+    } = summary.operations;
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["outcome", "ECUs", "why"]);
-    let reasons: Vec<_> = verdict.reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    let reasons: Vec<_> = verdict
+        .reasons
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
     let rows = [
         ("succeeded", succeeded, String::new()),
         ("already current", already_current, String::new()),
@@ -152,10 +190,16 @@ fn write_end(
         table.add_row([outcome.to_owned(), count.to_string(), why]);
     }
     for (reason, count) in skipped {
-        table.add_row(["skipped robots".to_owned(), count.to_string(), words(*reason).to_owned()]);
+        table.add_row([
+            "skipped robots".to_owned(),
+            count.to_string(),
+            words(*reason).to_owned(),
+        ]);
     }
     let seconds = Duration::from_millis(summary.elapsed_ms).as_secs_f64();
-    let outcome = summary.outcome.map_or_else(String::new, |outcome| format!("{outcome:?}").to_lowercase());
+    let outcome = summary
+        .outcome
+        .map_or_else(String::new, |outcome| format!("{outcome:?}").to_lowercase());
     writeln!(out, "{table}")?;
     writeln!(
         out,
@@ -163,9 +207,16 @@ fn write_end(
         summary.rollout_status, summary.robots, summary.ecus, summary.events_committed
     )?;
     if verdict.differences.is_empty() {
-        writeln!(out, "The {} outcomes are what the robots really did.", verdict.compared)?;
+        writeln!(
+            out,
+            "The {} outcomes are what the robots really did.",
+            verdict.compared
+        )?;
     } else {
-        writeln!(out, "The server and its robots DISAGREE; the first differences follow.")?;
+        writeln!(
+            out,
+            "The server and its robots DISAGREE; the first differences follow."
+        )?;
     }
     Ok(())
 }
@@ -178,7 +229,16 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn show(&self, counts: &Counts, status: &StatusSnapshot) {
-        let Counts { targets, pending, active, installed, failed, rolled_back, in_progress, .. } = *counts;
+        let Counts {
+            targets,
+            pending,
+            active,
+            installed,
+            failed,
+            rolled_back,
+            in_progress,
+            ..
+        } = *counts;
         self.done.set_length(targets.into());
         self.done.set_position((targets - pending - active).into());
         self.line.set_message(format!(

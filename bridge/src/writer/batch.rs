@@ -9,7 +9,8 @@ use crate::registry::PROVISIONAL;
 use crate::store::{Batch, HistoryEntry, Store};
 use rollcall_broker::{ConnectionId, Event, ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
-    Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, RobotKey, Row, State, Timer, Timestamp,
+    Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, RobotKey, Row,
+    State, Timer, Timestamp,
 };
 use rollcall_proto::edgehog;
 use std::collections::BTreeSet;
@@ -40,7 +41,11 @@ impl Pending {
         Batch {
             at_ms: state.now().0,
             history: std::mem::take(&mut self.history),
-            rows: self.rows.iter().filter_map(|row| records::change(state, chains, row)).collect(),
+            rows: self
+                .rows
+                .iter()
+                .filter_map(|row| records::change(state, chains, row))
+                .collect(),
             counters: records::encode_counters(state.counters()),
         }
     }
@@ -51,24 +56,67 @@ impl<S: Store + Retention> Writer<S> {
     pub(super) fn take_event(&mut self, event: Event, pending: &mut Pending) {
         pending.inputs += 1;
         match event {
-            Event::Connected { connection, tag, .. } => {
-                self.take_link(tag, LinkEvent::Connected { connection: connection.0 }, pending);
+            Event::Connected {
+                connection, tag, ..
+            } => {
+                self.take_link(
+                    tag,
+                    LinkEvent::Connected {
+                        connection: connection.0,
+                    },
+                    pending,
+                );
             }
-            Event::Disconnected { connection, tag, .. } => {
+            Event::Disconnected {
+                connection, tag, ..
+            } => {
                 self.telemetry.remove(&key(tag));
-                self.take_link(tag, LinkEvent::Disconnected { connection: connection.0 }, pending);
+                self.take_link(
+                    tag,
+                    LinkEvent::Disconnected {
+                        connection: connection.0,
+                    },
+                    pending,
+                );
             }
-            Event::Subscribed { connection, tag, filter, .. } => {
+            Event::Subscribed {
+                connection,
+                tag,
+                filter,
+                ..
+            } => {
                 if is_request_filter(&filter) {
-                    self.take_link(tag, LinkEvent::Subscribed { connection: connection.0 }, pending);
+                    self.take_link(
+                        tag,
+                        LinkEvent::Subscribed {
+                            connection: connection.0,
+                        },
+                        pending,
+                    );
                 }
             }
-            Event::Unsubscribed { connection, tag, filter } => {
+            Event::Unsubscribed {
+                connection,
+                tag,
+                filter,
+            } => {
                 if is_request_filter(&filter) {
-                    self.take_link(tag, LinkEvent::Unsubscribed { connection: connection.0 }, pending);
+                    self.take_link(
+                        tag,
+                        LinkEvent::Unsubscribed {
+                            connection: connection.0,
+                        },
+                        pending,
+                    );
                 }
             }
-            Event::Publish { ticket, tag, topic, payload, .. } => {
+            Event::Publish {
+                ticket,
+                tag,
+                topic,
+                payload,
+                ..
+            } => {
                 self.take_publish(ticket, tag, &topic, &payload, pending);
             }
         }
@@ -109,22 +157,45 @@ impl<S: Store + Retention> Writer<S> {
                 return pending.settlements.push((ticket, Verdict::Accepted));
             }
             Ok(Message::Unused) => return pending.settlements.push((ticket, Verdict::Accepted)),
-            Err(error) => return self.refuse(robot, ticket, topic, "malformed_payload", &error.to_string(), pending),
+            Err(error) => {
+                return self.refuse(
+                    robot,
+                    ticket,
+                    topic,
+                    "malformed_payload",
+                    &error.to_string(),
+                    pending,
+                );
+            }
         };
         let is_event = matches!(report, rollcall_engine::Report::Event(_));
         let outcome = self.apply(wall_clock(), Input::Report { robot, report });
-        let entry = Entry::Publish { topic: topic.to_owned(), payload: payload.to_vec().into() };
+        let entry = Entry::Publish {
+            topic: topic.to_owned(),
+            payload: payload.to_vec().into(),
+        };
         match self.record(Some(robot), entry, outcome, pending) {
             Ok(reply) => {
                 pending.events += usize::from(is_event && reply == Reply::Done);
                 match reply {
                     Reply::Duplicate => self.status.refuse("duplicate_event"),
                     Reply::Late => self.status.refuse("late_event"),
-                    Reply::Done | Reply::Stale | Reply::Robot(_) | Reply::Image(_) | Reply::Rollout(_) => {}
+                    Reply::Done
+                    | Reply::Stale
+                    | Reply::Robot(_)
+                    | Reply::Image(_)
+                    | Reply::Rollout(_) => {}
                 }
                 pending.settlements.push((ticket, Verdict::Accepted));
             }
-            Err(refusal) => self.refuse(robot, ticket, topic, refusal.code(), &refusal.to_string(), pending),
+            Err(refusal) => self.refuse(
+                robot,
+                ticket,
+                topic,
+                refusal.code(),
+                &refusal.to_string(),
+                pending,
+            ),
         }
     }
 
@@ -140,14 +211,30 @@ impl<S: Store + Retention> Writer<S> {
     ) {
         tracing::debug!(robot = robot.0, topic, code, why, "refused a publish");
         self.status.refuse(code);
-        self.refusals.insert(robot, super::LastRefusal { at: wall_clock(), code, why: why.to_owned() });
+        self.refusals.insert(
+            robot,
+            super::LastRefusal {
+                at: wall_clock(),
+                code,
+                why: why.to_owned(),
+            },
+        );
         let why: Arc<str> = why.into();
-        let edgehog = self.state.robot(robot).is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog))
+        let edgehog = self
+            .state
+            .robot(robot)
+            .is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog))
             || topic.contains(edgehog::INTERFACE_PREFIX);
         let verdict = if edgehog {
-            Verdict::Disconnect { code: ReasonCode::PayloadFormatInvalid, why }
+            Verdict::Disconnect {
+                code: ReasonCode::PayloadFormatInvalid,
+                why,
+            }
         } else {
-            Verdict::Refused { code: ReasonCode::PayloadFormatInvalid, why }
+            Verdict::Refused {
+                code: ReasonCode::PayloadFormatInvalid,
+                why,
+            }
         };
         pending.settlements.push((ticket, verdict));
     }
@@ -158,13 +245,21 @@ impl<S: Store + Retention> Writer<S> {
         match item {
             Control::Shutdown => return true,
             Control::Query(ask) => pending.answers.push(ask),
-            Control::Command { by, command, answer } => {
+            Control::Command {
+                by,
+                command,
+                answer,
+            } => {
                 let reply = match self.status.intake_stopped() {
                     Some(why) => Err(CommandError::IntakeStopped { why }),
-                    None => self.take_command(by, command, pending).map_err(CommandError::Refused),
+                    None => self
+                        .take_command(by, command, pending)
+                        .map_err(CommandError::Refused),
                 };
                 // Whoever asked may have gone; the command holds all the same.
-                pending.answers.push(Box::new(move |_| drop(answer.send(reply))));
+                pending
+                    .answers
+                    .push(Box::new(move |_| drop(answer.send(reply))));
             }
         }
         false
@@ -180,7 +275,10 @@ impl<S: Store + Retention> Writer<S> {
             Command::RemoveRobot { robot } => self.state.robot_key(robot.as_str()),
             _ => None,
         };
-        let input = Input::Command { by: by.clone(), command: command.clone() };
+        let input = Input::Command {
+            by: by.clone(),
+            command: command.clone(),
+        };
         let outcome = self.apply(wall_clock(), input);
         let robot = match outcome.reply {
             Ok(Reply::Robot(key)) => Some(key),
@@ -222,14 +320,23 @@ impl<S: Store + Retention> Writer<S> {
         let rollouts: BTreeSet<_> = outcome
             .touched
             .iter()
-            .filter_map(|row| if let Row::Rollout(id) = row { Some(*id) } else { None })
+            .filter_map(|row| {
+                if let Row::Rollout(id) = row {
+                    Some(*id)
+                } else {
+                    None
+                }
+            })
             .collect();
         let record = Record {
             seq,
             at: self.state.now(),
             engine: rollcall_engine::VERSION,
             robot: robot.map(|robot| (robot, self.chains.set_robot(robot, seq))),
-            rollouts: rollouts.into_iter().map(|id| (id, self.chains.set_rollout(id, seq))).collect(),
+            rollouts: rollouts
+                .into_iter()
+                .map(|id| (id, self.chains.set_rollout(id, seq)))
+                .collect(),
             entry,
         };
         match record.encode() {
@@ -259,10 +366,14 @@ pub(super) fn key(tag: u64) -> RobotKey {
 
 /// Whether a subscription is to OTARequests, of either protocol.
 fn is_request_filter(filter: &str) -> bool {
-    let Some(interface) = filter.splitn(3, '/').nth(2) else { return false };
+    let Some(interface) = filter.splitn(3, '/').nth(2) else {
+        return false;
+    };
     interface == "#"
         || interface.starts_with("rollcall.v1.OTARequest")
-        || interface.strip_prefix(edgehog::INTERFACE_PREFIX).is_some_and(|rest| rest.starts_with("OTARequest"))
+        || interface
+            .strip_prefix(edgehog::INTERFACE_PREFIX)
+            .is_some_and(|rest| rest.starts_with("OTARequest"))
 }
 
 /// For logs.

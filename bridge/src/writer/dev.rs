@@ -8,7 +8,8 @@ use crate::device::{self, EDGEHOG_ECU, Message};
 use crate::store::Store;
 use rollcall_broker::{ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
-    Actor, Command, EcuName, EcuSpec, HardwareId, LinkEvent, Report, Reply, RobotId, RobotKey, RobotSpec,
+    Actor, Command, EcuName, EcuSpec, HardwareId, LinkEvent, Reply, Report, RobotId, RobotKey,
+    RobotSpec,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -36,7 +37,13 @@ impl<S: Store + Retention> Writer<S> {
         }
         match event {
             LinkEvent::Connected { .. } => {
-                self.newcomers.waiting.insert(tag, Newcomer { links: vec![event], messages: Vec::new() });
+                self.newcomers.waiting.insert(
+                    tag,
+                    Newcomer {
+                        links: vec![event],
+                        messages: Vec::new(),
+                    },
+                );
             }
             LinkEvent::Disconnected { .. } => {
                 self.newcomers.waiting.remove(&tag);
@@ -62,29 +69,51 @@ impl<S: Store + Retention> Writer<S> {
         if let Some(key) = self.newcomers.registered.get(&tag) {
             return self.take_publish(ticket, u64::from(key.0), topic, payload, pending);
         }
-        let Some(newcomer) = self.newcomers.waiting.get_mut(&tag) else { return };
+        let Some(newcomer) = self.newcomers.waiting.get_mut(&tag) else {
+            return;
+        };
         if newcomer.messages.len() >= MAX_WAITING {
-            let why = "introduce the robot first: publish a Manifest, or SystemInfo's part number".into();
-            return pending
-                .settlements
-                .push((ticket, Verdict::Disconnect { code: ReasonCode::QuotaExceeded, why }));
+            let why =
+                "introduce the robot first: publish a Manifest, or SystemInfo's part number".into();
+            return pending.settlements.push((
+                ticket,
+                Verdict::Disconnect {
+                    code: ReasonCode::QuotaExceeded,
+                    why,
+                },
+            ));
         }
-        newcomer.messages.push((ticket, topic.to_owned(), payload.to_vec()));
-        let Some(ecus) = introduction(topic, payload) else { return };
+        newcomer
+            .messages
+            .push((ticket, topic.to_owned(), payload.to_vec()));
+        let Some(ecus) = introduction(topic, payload) else {
+            return;
+        };
         self.register_newcomer(tag, ecus, pending);
     }
 
     fn register_newcomer(&mut self, tag: u64, ecus: Vec<EcuSpec>, pending: &mut Pending) {
-        let Some(newcomer) = self.newcomers.waiting.remove(&tag) else { return };
-        let id = self.registry.provisional_id(tag).and_then(|id| RobotId::new(id.as_ref()).ok());
+        let Some(newcomer) = self.newcomers.waiting.remove(&tag) else {
+            return;
+        };
+        let id = self
+            .registry
+            .provisional_id(tag)
+            .and_then(|id| RobotId::new(id.as_ref()).ok());
         let known = id.as_ref().and_then(|id| self.state.robot_key(id.as_str()));
         let key = match (known, id) {
             (Some(key), _) => Some(key),
             (None, None) => None,
             (None, Some(id)) => {
                 // No secret has this hash, so the robot can connect only while the server is in dev mode.
-                let spec =
-                    RobotSpec { id, name: None, model: None, labels: BTreeMap::new(), ecus, secret: [0; 32] };
+                let spec = RobotSpec {
+                    id,
+                    name: None,
+                    model: None,
+                    labels: BTreeMap::new(),
+                    ecus,
+                    secret: [0; 32],
+                };
                 match self.take_command(Actor("dev".to_owned()), Command::AddRobot(spec), pending) {
                     Ok(Reply::Robot(key)) => Some(key),
                     _ => None,
@@ -92,10 +121,17 @@ impl<S: Store + Retention> Writer<S> {
             }
         };
         let Some(key) = key else {
-            let why: std::sync::Arc<str> = "the robot cannot be registered as it describes itself".into();
+            let why: std::sync::Arc<str> =
+                "the robot cannot be registered as it describes itself".into();
             let code = ReasonCode::PayloadFormatInvalid;
             for (ticket, ..) in newcomer.messages {
-                pending.settlements.push((ticket, Verdict::Disconnect { code, why: why.clone() }));
+                pending.settlements.push((
+                    ticket,
+                    Verdict::Disconnect {
+                        code,
+                        why: why.clone(),
+                    },
+                ));
             }
             return;
         };

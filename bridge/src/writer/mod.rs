@@ -32,7 +32,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { housekeeping: Duration::from_secs(5), disk_reserve_bytes: 256 << 20, retention_ms: 90 * 24 * 3_600 * 1_000 }
+        Self {
+            housekeeping: Duration::from_secs(5),
+            disk_reserve_bytes: 256 << 20,
+            retention_ms: 90 * 24 * 3_600 * 1_000,
+        }
     }
 }
 

@@ -21,19 +21,31 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(realm: &str, artifacts: Arc<Artifacts>, broker: Arc<OnceLock<BrokerHandle>>) -> Self {
-        Self { realm: realm.into(), artifacts, broker }
+    pub(crate) fn new(
+        realm: &str,
+        artifacts: Arc<Artifacts>,
+        broker: Arc<OnceLock<BrokerHandle>>,
+    ) -> Self {
+        Self {
+            realm: realm.into(),
+            artifacts,
+            broker,
+        }
     }
 
     pub(super) fn settle(&self, settlements: Vec<(Ticket, Verdict)>) {
-        let Some(broker) = self.broker.get() else { return };
+        let Some(broker) = self.broker.get() else {
+            return;
+        };
         for (ticket, verdict) in settlements {
             broker.settle(ticket, verdict);
         }
     }
 
     pub(super) fn perform(&self, state: &State, effects: Vec<Effect>) {
-        let Some(broker) = self.broker.get() else { return };
+        let Some(broker) = self.broker.get() else {
+            return;
+        };
         // Acknowledgements are cumulative: the last of each robot says it all.
         let mut acks = BTreeMap::new();
         for effect in effects {
@@ -41,47 +53,87 @@ impl Outbox {
                 // The robot's answer may have come in the same batch.
                 Effect::Request(request) if !state.is_wanted(&request) => {}
                 Effect::Request(request) => self.request(broker, state, &request),
-                Effect::Acknowledge { robot, connection, boot, counter } => {
+                Effect::Acknowledge {
+                    robot,
+                    connection,
+                    boot,
+                    counter,
+                } => {
                     acks.insert(robot, (connection, native::Ack { boot, counter }));
                 }
                 Effect::Disconnect { connection } => {
                     let why = "the robot was removed from the fleet";
-                    broker.disconnect(ConnectionId(connection), ReasonCode::AdministrativeAction, why);
+                    broker.disconnect(
+                        ConnectionId(connection),
+                        ReasonCode::AdministrativeAction,
+                        why,
+                    );
                 }
             }
         }
         for (key, (connection, ack)) in acks {
             if let Some(robot) = state.robot(key) {
-                self.send(broker, connection, &self.base(robot).ack(), ack.encode(), QoS::AtLeastOnce);
+                self.send(
+                    broker,
+                    connection,
+                    &self.base(robot).ack(),
+                    ack.encode(),
+                    QoS::AtLeastOnce,
+                );
             }
         }
     }
 
     fn base<'a>(&'a self, robot: &'a Robot) -> Base<'a> {
-        Base { realm: &self.realm, robot: robot.id.as_str() }
+        Base {
+            realm: &self.realm,
+            robot: robot.id.as_str(),
+        }
     }
 
     fn request(&self, broker: &BrokerHandle, state: &State, request: &Request) {
-        let Some(robot) = state.robot(request.robot) else { return };
-        let Some(image) = state.image(request.image) else { return };
+        let Some(robot) = state.robot(request.robot) else {
+            return;
+        };
+        let Some(image) = state.image(request.image) else {
+            return;
+        };
         let url = self.artifacts.url(image);
         let base = self.base(robot);
         if robot.protocol == Some(Protocol::Edgehog) {
             let payload = device::edgehog_request(request, url);
             // QoS 2: a duplicate of a Cancel or of a finished Update would do harm.
-            return self.send(broker, request.connection, &base.edgehog_ota_request(), payload, QoS::ExactlyOnce);
+            return self.send(
+                broker,
+                request.connection,
+                &base.edgehog_ota_request(),
+                payload,
+                QoS::ExactlyOnce,
+            );
         }
-        let Some(ecu) = robot.ecus.iter().find(|ecu| ecu.name == request.ecu) else { return };
+        let Some(ecu) = robot.ecus.iter().find(|ecu| ecu.name == request.ecu) else {
+            return;
+        };
         let payload = device::native_request(request, image, &ecu.hardware_id, url);
-        self.send(broker, request.connection, &base.ota_request(ecu.name.as_str()), payload, QoS::AtLeastOnce);
+        self.send(
+            broker,
+            request.connection,
+            &base.ota_request(ecu.name.as_str()),
+            payload,
+            QoS::AtLeastOnce,
+        );
     }
 
     /// The answer to an Edgehog device's emptyCache: there are no server-owned properties.
     pub(super) fn consumer_properties(&self, robot: RobotKey, connection: ConnectionId) -> Answer {
         let outbox = self.clone();
         Box::new(move |view| {
-            let Some(broker) = outbox.broker.get() else { return };
-            let Some(robot) = view.state.robot(robot) else { return };
+            let Some(broker) = outbox.broker.get() else {
+                return;
+            };
+            let Some(robot) = view.state.robot(robot) else {
+                return;
+            };
             let payload = edgehog::purge::encode::<&str>(&[]);
             let topic = outbox.base(robot).consumer_properties();
             outbox.send(broker, connection.0, &topic, payload, QoS::ExactlyOnce);
@@ -89,7 +141,14 @@ impl Outbox {
     }
 
     /// A message that cannot be sent is not lost: the engine tells the robot again when it returns.
-    fn send(&self, broker: &BrokerHandle, connection: u64, topic: &str, payload: Vec<u8>, qos: QoS) {
+    fn send(
+        &self,
+        broker: &BrokerHandle,
+        connection: u64,
+        topic: &str,
+        payload: Vec<u8>,
+        qos: QoS,
+    ) {
         let connection = ConnectionId(connection);
         if let Err(error) = broker.send(connection, topic, Bytes::from(payload), qos) {
             tracing::debug!(connection = shown(connection), topic, %error, "not sent");

@@ -33,7 +33,9 @@ pub enum WriterError {
     #[error("commit failed, nothing of it was acknowledged; restart the server to recover")]
     Commit(#[from] CommitError),
     /// The thread has panicked; what it had not committed was not acknowledged.
-    #[error("writer thread has died, nothing uncommitted was acknowledged; restart the server to recover")]
+    #[error(
+        "writer thread has died, nothing uncommitted was acknowledged; restart the server to recover"
+    )]
     Died,
     /// The thread could not begin.
     #[error("writer thread cannot start")]
@@ -108,10 +110,20 @@ impl<S: Store + Retention> Writer<S> {
         }
     }
 
-    async fn wait(&self, events: &mut mpsc::Receiver<Event>, control: &mut mpsc::Receiver<Control>) -> Wake {
+    async fn wait(
+        &self,
+        events: &mut mpsc::Receiver<Event>,
+        control: &mut mpsc::Receiver<Control>,
+    ) -> Wake {
         let open = self.intake_open();
-        let until_timer = self.state.next_timer().filter(|_| open).map(|(at, _)| at.since(wall_clock()));
-        let sleep = until_timer.map_or(self.settings.housekeeping, |span| Duration::from_millis(span).min(self.settings.housekeeping));
+        let until_timer = self
+            .state
+            .next_timer()
+            .filter(|_| open)
+            .map(|(at, _)| at.since(wall_clock()));
+        let sleep = until_timer.map_or(self.settings.housekeeping, |span| {
+            Duration::from_millis(span).min(self.settings.housekeeping)
+        });
         tokio::select! {
             biased;
             item = control.recv() => item.map_or(Wake::Closed, Wake::Control),
@@ -122,7 +134,10 @@ impl<S: Store + Retention> Writer<S> {
 
     /// Commits at once after idleness; under continuous load lets a batch gather.
     async fn pace(&self, wake: &Wake) {
-        let Some(last) = self.last_commit.filter(|_| matches!(wake, Wake::Event(_) | Wake::Control(_))) else {
+        let Some(last) = self
+            .last_commit
+            .filter(|_| matches!(wake, Wake::Event(_) | Wake::Control(_)))
+        else {
             return;
         };
         let wait = MIN_COMMIT_INTERVAL.saturating_sub(last.elapsed());
@@ -152,10 +167,19 @@ impl<S: Store + Retention> Writer<S> {
         self.last_commit = Some(started);
         let status = &self.status;
         status.commits.fetch_add(1, Relaxed);
-        status.inputs_committed.fetch_add(pending.inputs as u64, Relaxed);
-        status.events_committed.fetch_add(pending.events as u64, Relaxed);
-        status.largest_batch.fetch_max(pending.inputs as u64, Relaxed);
-        status.commit_micros.fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+        status
+            .inputs_committed
+            .fetch_add(pending.inputs as u64, Relaxed);
+        status
+            .events_committed
+            .fetch_add(pending.events as u64, Relaxed);
+        status
+            .largest_batch
+            .fetch_max(pending.inputs as u64, Relaxed);
+        status.commit_micros.fetch_add(
+            u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            Relaxed,
+        );
         tracing::trace!(commit = stats.commit, inputs = pending.inputs, "committed");
         Ok(())
     }
@@ -195,10 +219,18 @@ impl<S: Store + Retention> Writer<S> {
         if !self.intake_open() {
             return Ok(());
         }
-        if self.state.rollouts().any(|rollout| rollout.counts.in_progress > 0) {
+        if self
+            .state
+            .rollouts()
+            .any(|rollout| rollout.counts.in_progress > 0)
+        {
             let at_ms = wall_clock().max(self.state.now()).0;
             let counters = records::encode_counters(self.state.counters());
-            let heartbeat = crate::store::Batch { at_ms, counters, ..crate::store::Batch::default() };
+            let heartbeat = crate::store::Batch {
+                at_ms,
+                counters,
+                ..crate::store::Batch::default()
+            };
             self.store.commit(heartbeat)?;
         }
         let oldest_kept = wall_clock().0.saturating_sub(self.settings.retention_ms);
@@ -222,7 +254,11 @@ impl<S: Store + Retention> Writer<S> {
                 "the disk has {available} bytes left, less than the reserve of {reserve}; free some space, intake \
                  then starts again by itself"
             );
-            tracing::warn!(available, reserve, "intake stopped: the disk is nearly full");
+            tracing::warn!(
+                available,
+                reserve,
+                "intake stopped: the disk is nearly full"
+            );
             self.status.set_intake_stopped(Some(why));
         } else if stopped && available >= reserve.saturating_add(reserve / 16) {
             tracing::info!(available, "intake started again: the disk has room");
@@ -244,11 +280,16 @@ pub(crate) trait Retention {
 impl Retention for RedbStore {
     fn retain(&mut self, before: Timestamp, step: usize) -> Result<(), CommitError> {
         let history = self.history();
-        let Ok(Some(oldest)) = history.oldest() else { return Ok(()) };
+        let Ok(Some(oldest)) = history.oldest() else {
+            return Ok(());
+        };
         let last = oldest + step as u64 - 1;
         // If the last record of the step is old enough, so are those before it.
-        let Ok(Some(bytes)) = history.read(last) else { return Ok(()) };
-        let old = crate::history::Record::decode(last, bytes.into()).is_ok_and(|record| record.at < before);
+        let Ok(Some(bytes)) = history.read(last) else {
+            return Ok(());
+        };
+        let old = crate::history::Record::decode(last, bytes.into())
+            .is_ok_and(|record| record.at < before);
         if old {
             self.trim_history(last + 1, step)?;
         }
@@ -258,6 +299,8 @@ impl Retention for RedbStore {
 
 /// The wall clock in milliseconds since the Unix epoch.
 pub(crate) fn wall_clock() -> Timestamp {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }

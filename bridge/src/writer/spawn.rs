@@ -11,7 +11,7 @@ use crate::history::Entry;
 use crate::records::{self, LoadError};
 use crate::registry::Registry;
 use crate::store::space::Space;
-use crate::store::{RedbStore, Recovered, Store};
+use crate::store::{Recovered, RedbStore, Store};
 use rollcall_broker::{BrokerHandle, Event};
 use rollcall_engine::Input;
 use std::collections::BTreeMap;
@@ -96,7 +96,11 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
         writer.started()?;
     }
     let stopped = run(writer, setup.events, controls)?;
-    Ok(Running { bridge, registry, stopped })
+    Ok(Running {
+        bridge,
+        registry,
+        stopped,
+    })
 }
 
 impl<S: Store + Retention> Writer<S> {
@@ -117,14 +121,19 @@ fn run(
     controls: mpsc::Receiver<super::Control>,
 ) -> Result<oneshot::Receiver<Result<(), WriterError>>, WriterError> {
     // A runtime of its own, for waiting only: the thread blocks in fsync for most of its life.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(WriterError::Start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(WriterError::Start)?;
     let (report, stopped) = oneshot::channel();
     let body = move || {
         let result = runtime.block_on(writer.run(events, controls));
         // Nobody may be listening any more at the end of a shutdown.
         let _ = report.send(result);
     };
-    std::thread::Builder::new().name("writer".to_owned()).spawn(body).map_err(WriterError::Start)?;
+    std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(body)
+        .map_err(WriterError::Start)?;
     Ok(stopped)
 }

@@ -2,11 +2,13 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use rollcall_broker::codec::{
-    Connect, Packet, Properties, PropertyId, Publish, RetainHandling, Subscribe, SubscribeOptions, Subscription, Value,
-    header,
+    Connect, Packet, Properties, PropertyId, Publish, RetainHandling, Subscribe, SubscribeOptions,
+    Subscription, Value, header,
 };
 use rollcall_broker::{ProtocolVersion, QoS, ReasonCode};
-use rollcall_proto::native::{BaseImage, EcuDescription, Manifest, OtaEvent, OtaRequest, PROTOCOL_VERSION};
+use rollcall_proto::native::{
+    BaseImage, EcuDescription, Manifest, OtaEvent, OtaRequest, PROTOCOL_VERSION,
+};
 use rollcall_proto::topic::Base;
 use rollcall_tests::lean::Identity;
 use std::io::{Read, Write};
@@ -24,7 +26,11 @@ pub struct Client {
 
 impl Client {
     /// Sends CONNECT and returns what CONNACK says.
-    pub fn connect(mqtt: SocketAddr, identity: &Identity, password: &str) -> (Self, ReasonCode, String) {
+    pub fn connect(
+        mqtt: SocketAddr,
+        identity: &Identity,
+        password: &str,
+    ) -> (Self, ReasonCode, String) {
         let stream = TcpStream::connect(mqtt).unwrap();
         stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
         let mut client = Self {
@@ -85,12 +91,20 @@ impl Client {
     }
 
     pub fn base(&self) -> Base<'_> {
-        Base { realm: &self.identity.realm, robot: &self.identity.id }
+        Base {
+            realm: &self.identity.realm,
+            robot: &self.identity.id,
+        }
     }
 
     pub fn manifest(&mut self, boot: u64) -> Result<(), (ReasonCode, String)> {
         let ecus = self.identity.ecus.clone();
-        let manifest = Manifest { protocol: PROTOCOL_VERSION, boot, wants_ack: false, ecus };
+        let manifest = Manifest {
+            protocol: PROTOCOL_VERSION,
+            boot,
+            wants_ack: false,
+            ecus,
+        };
         let topic = self.base().manifest();
         self.publish(&topic, &manifest.encode())
     }
@@ -134,10 +148,19 @@ impl Client {
             match self.packet() {
                 Some(Packet::PubAck(ack)) => {
                     assert_eq!(ack.packet_id, packet_id);
-                    let ok = matches!(ack.code, ReasonCode::Success | ReasonCode::NoMatchingSubscribers);
-                    return if ok { Ok(()) } else { Err((ack.code, reason(&ack.properties))) };
+                    let ok = matches!(
+                        ack.code,
+                        ReasonCode::Success | ReasonCode::NoMatchingSubscribers
+                    );
+                    return if ok {
+                        Ok(())
+                    } else {
+                        Err((ack.code, reason(&ack.properties)))
+                    };
                 }
-                Some(Packet::Publish(publish)) => self.requests.push(OtaRequest::decode(&publish.payload).unwrap()),
+                Some(Packet::Publish(publish)) => self
+                    .requests
+                    .push(OtaRequest::decode(&publish.payload).unwrap()),
                 other => panic!("{other:?}"),
             }
         }
@@ -147,7 +170,9 @@ impl Client {
     pub fn request(&mut self) -> OtaRequest {
         while self.requests.is_empty() {
             match self.packet() {
-                Some(Packet::Publish(publish)) => self.requests.push(OtaRequest::decode(&publish.payload).unwrap()),
+                Some(Packet::Publish(publish)) => self
+                    .requests
+                    .push(OtaRequest::decode(&publish.payload).unwrap()),
                 other => panic!("{other:?}"),
             }
         }
@@ -160,7 +185,9 @@ impl Client {
         loop {
             match self.packet() {
                 Some(Packet::PingResp) => return self.requests.len(),
-                Some(Packet::Publish(publish)) => self.requests.push(OtaRequest::decode(&publish.payload).unwrap()),
+                Some(Packet::Publish(publish)) => self
+                    .requests
+                    .push(OtaRequest::decode(&publish.payload).unwrap()),
                 other => panic!("{other:?}"),
             }
         }
@@ -191,7 +218,10 @@ impl Client {
     fn packet(&mut self) -> Option<Packet> {
         let mut chunk = [0; 4096];
         loop {
-            if let Some(found) = header(&self.input, 1 << 20).unwrap().filter(|h| self.input.len() >= h.total()) {
+            if let Some(found) = header(&self.input, 1 << 20)
+                .unwrap()
+                .filter(|h| self.input.len() >= h.total())
+            {
                 let mut packet = self.input.split_to(found.total());
                 packet.advance(found.header_len);
                 return Some(Packet::decode(V5, found.first, packet.freeze()).unwrap());

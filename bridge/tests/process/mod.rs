@@ -29,7 +29,10 @@ pub struct ServerProcess {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 impl ServerProcess {
@@ -43,8 +46,13 @@ impl ServerProcess {
              [device_http]\naddress = \"{device_http}\"\n"
         );
         std::fs::write(&config, text).unwrap();
-        let mut server =
-            Self { child: spawn(&config), config, mqtt, api: format!("http://{http}"), data_dir };
+        let mut server = Self {
+            child: spawn(&config),
+            config,
+            mqtt,
+            api: format!("http://{http}"),
+            data_dir,
+        };
         server.wait_until_ready();
         server
     }
@@ -74,7 +82,10 @@ impl ServerProcess {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the server has ended early: {status}");
             }
-            assert!(Instant::now() < deadline, "the server does not become ready");
+            assert!(
+                Instant::now() < deadline,
+                "the server does not become ready"
+            );
             std::thread::yield_now();
         }
     }
@@ -85,13 +96,22 @@ impl ServerProcess {
     }
 
     pub fn get(&self, path: &str) -> Value {
-        let request = ureq::get(format!("{}{path}", self.api)).header("Authorization", self.token());
+        let request =
+            ureq::get(format!("{}{path}", self.api)).header("Authorization", self.token());
         request.call().unwrap().body_mut().read_json().unwrap()
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let request = ureq::post(format!("{}{path}", self.api)).header("Authorization", self.token());
-        request.send_json(body).unwrap().body_mut().with_config().limit(64 << 20).read_json().unwrap()
+        let request =
+            ureq::post(format!("{}{path}", self.api)).header("Authorization", self.token());
+        request
+            .send_json(body)
+            .unwrap()
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_json()
+            .unwrap()
     }
 
     /// Registers robots `r-0`… with these ECUs (name, hardware id), the first of them primary.
@@ -109,7 +129,9 @@ impl ServerProcess {
             .iter()
             .map(|ecu| json!({"name": ecu.name, "hardware_id": ecu.hardware_id, "primary": ecu.primary}))
             .collect();
-        let robots: Vec<_> = (0..count).map(|index| json!({"id": format!("r-{index}"), "ecus": described})).collect();
+        let robots: Vec<_> = (0..count)
+            .map(|index| json!({"id": format!("r-{index}"), "ecus": described}))
+            .collect();
         let answer = self.post("/v1/robots", &json!({"robots": robots}));
         let results = answer["results"].as_array().unwrap();
         results
@@ -144,7 +166,11 @@ impl Drop for ServerProcess {
 
 fn spawn(config: &Path) -> Child {
     // Kept beside the configuration, for whoever looks into a failure.
-    let log = std::fs::File::options().create(true).append(true).open(config.with_extension("log")).unwrap();
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(config.with_extension("log"))
+        .unwrap();
     Command::new(env!("CARGO_BIN_EXE_rollcall"))
         .args(["serve", "--config"])
         .arg(config)
