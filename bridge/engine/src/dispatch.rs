@@ -208,7 +208,8 @@ impl State {
         let update = || {
             let robot = self.robots.get(&request.robot)?;
             let (rollout, target) = self.active_target(robot)?;
-            let operation = operation_id(rollout.id, robot.key, &request.ecu, target.attempt);
+            let ecu = &robot.ecus.get(usize::from(target.ecu))?.name;
+            let operation = operation_id(rollout.id, robot.key, ecu, target.attempt);
             Some(target.state == TargetState::Requested && operation == request.operation)
         };
         request.kind == RequestKind::Cancel || update().unwrap_or(false)

@@ -96,7 +96,7 @@ fn nothing_is_acknowledged_while_the_first_event_is_missing() {
 #[test]
 fn a_resend_that_was_answered_within_its_batch_is_no_longer_wanted() {
     let mut fleet = Fleet::default();
-    let robot = fleet.robots(1)[0];
+    let robot = fleet.robot("r", &[ecu("main", "hw", true), ecu("arm", "hw", false)]);
     fleet.online(robot);
     fleet.rollout(1);
     let operation = fleet.requests()[0].2;
@@ -110,7 +110,38 @@ fn a_resend_that_was_answered_within_its_batch_is_no_longer_wanted() {
     assert_eq!(resend.operation, operation);
     assert!(fleet.state.is_wanted(&resend));
     fleet
-        .fail(robot, "main", operation, EventCode::Busy)
+        .fail(robot, "arm", operation, EventCode::Busy)
         .unwrap();
-    assert!(!fleet.state.is_wanted(&resend));
+    assert_eq!(
+        fleet.target(RolloutId(1), robot, 1).attempt,
+        1,
+        "main's turn"
+    );
+    assert!(!fleet.state.is_wanted(&resend), "arm's turn is over");
+}
+
+#[test]
+fn a10_an_ecu_that_is_no_longer_compatible_gets_nothing() {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robots(1)[0];
+    let id = fleet.rollout(1);
+    // No command changes a registration; a database that another release has written may still say so.
+    let mut other = fleet.state.robot(robot).unwrap().clone();
+    (other.memberships, other.timer) = (Vec::new(), None);
+    other.ecus[0].hardware_id = hw("other");
+    fleet.state = State::rebuild(
+        fleet.state.now(),
+        fleet.state.counters(),
+        [other],
+        [],
+        fleet.state.images().cloned().collect::<Vec<_>>(),
+        fleet.state.rollouts().cloned().collect::<Vec<_>>(),
+    );
+    fleet.online(robot);
+    assert_eq!(fleet.requests(), []);
+    let reason = FailureReason::IncompatibleHardware;
+    assert_eq!(
+        fleet.target_state(id, robot),
+        TargetState::Failed { reason }
+    );
 }
