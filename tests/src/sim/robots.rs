@@ -5,10 +5,10 @@ use super::network::LinkId;
 use super::scenario::RobotPlan;
 use super::server::Publish;
 use super::watch::{Asked, is_given_up};
-use device_sim::model::{Robot, Violation};
+use device_sim::model::{Protocol, Robot, Violation};
 use rollcall_engine::{State, TargetState};
 use rollcall_proto::native::Ack;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// A robot with what the simulation knows of it.
@@ -17,7 +17,9 @@ pub(super) struct Actor {
     pub(super) robot: Robot,
     pub(super) link: Option<LinkId>,
     /// OTAEvents by ticket, for the check that acknowledged means durable.
-    pub(super) told: BTreeMap<u64, Publish>,
+    pub(super) told: BTreeMap<u64, (Uuid, Publish)>,
+    /// Operations of which an event was acknowledged.
+    heard: BTreeSet<Uuid>,
     /// OTAEvents by boot and counter, for the same check.
     pub(super) numbered: BTreeMap<(u64, u64), Publish>,
     /// What the ECUs really are.
@@ -39,6 +41,7 @@ impl Actor {
             robot,
             link: None,
             told: BTreeMap::new(),
+            heard: BTreeSet::new(),
             numbered: BTreeMap::new(),
             boards,
             seen: 0,
@@ -56,12 +59,17 @@ impl Actor {
         durable: &HashSet<Publish>,
         refused: &HashSet<Publish>,
     ) -> Result<(), Broken> {
-        match self.told.remove(&ticket) {
-            Some(event) if !durable.contains(&event) && !refused.contains(&event) => Err(Broken(
-                format!("design 2: {} was acknowledged and is not durable", event.0),
-            )),
-            _ => Ok(()),
+        let Some((operation, event)) = self.told.remove(&ticket) else {
+            return Ok(());
+        };
+        self.heard.insert(operation);
+        if durable.contains(&event) || refused.contains(&event) {
+            return Ok(());
         }
+        Err(Broken(format!(
+            "design 2: {} was acknowledged and is not durable",
+            event.0
+        )))
     }
 
     /// The same for the application's acknowledgement, which covers everything up to a number.
@@ -101,8 +109,11 @@ impl Actor {
                         target_state(state, asked).is_some_and(|s| is_given_up(&s))
                     })
                 }
+                // A device whose every event was lost is asked again, and cannot know that this is right.
+                Violation::RequestAfterCompletion { operation } => {
+                    self.robot.protocol() == Protocol::Edgehog && !self.heard.contains(operation)
+                }
                 Violation::IncompatibleHardware { .. }
-                | Violation::RequestAfterCompletion { .. }
                 | Violation::ChangedRequest { .. }
                 | Violation::UnknownEcu { .. }
                 | Violation::Malformed { .. } => false,

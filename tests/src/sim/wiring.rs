@@ -72,14 +72,21 @@ impl World {
             robot: actor.robot.id(),
         };
         let (topic, payload, qos) = (message.topic(&base), message.payload(), message.qos());
-        if let Message::Event { event, .. } = message {
-            actor.numbered.insert(
-                (event.boot, event.counter),
-                (topic.clone(), payload.clone()),
-            );
-        }
-        if matches!(message, Message::Event { .. } | Message::EdgehogEvent(_)) {
-            actor.told.insert(id, (topic.clone(), payload.clone()));
+        let operation = match message {
+            Message::Event { event, .. } => {
+                let number = (event.boot, event.counter);
+                actor
+                    .numbered
+                    .insert(number, (topic.clone(), payload.clone()));
+                Some(event.operation)
+            }
+            Message::EdgehogEvent(event) => Some(event.operation),
+            _ => None,
+        };
+        if let Some(operation) = operation {
+            actor
+                .told
+                .insert(id, (operation, (topic.clone(), payload.clone())));
         }
         let ticket = (qos > 0).then_some(id);
         let packet = Up::Publish {
