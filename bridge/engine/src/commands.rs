@@ -88,7 +88,11 @@ impl State {
             return Err(Refusal::RobotGone);
         };
         robot.removed = Some(now);
-        let connection = std::mem::take(&mut robot.link).connection;
+        let connection = robot.link.connection;
+        robot.link = Link {
+            since: now,
+            ..Link::default()
+        };
         let groups = std::mem::take(&mut robot.groups);
         let memberships = robot.memberships.clone();
         for group in groups {
