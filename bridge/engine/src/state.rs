@@ -79,7 +79,9 @@ impl State {
             .collect();
         for robot in state.robots.values_mut() {
             robot.link = Link {
-                since: robot.cursor.last_seen.max(robot.registered),
+                since: robot
+                    .removed
+                    .unwrap_or(robot.cursor.last_seen.max(robot.registered)),
                 ..Link::default()
             };
             if robot.removed.is_some() {
