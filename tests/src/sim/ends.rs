@@ -151,7 +151,8 @@ impl Verdict<'_> {
         if self.target.attempt > 0 && asked.is_none() {
             return Err("it has an attempt that was never asked for".to_owned());
         }
-        if installed && !is_given_up(&state) && !matches!(state, TargetState::Succeeded { .. }) {
+        let unheard = is_given_up(&state) || self.actor.runs_again(operation);
+        if installed && !unheard && !matches!(state, TargetState::Succeeded { .. }) {
             return Err("the ECU runs the image, which is not what the server says".to_owned());
         }
         match state {

@@ -91,6 +91,14 @@ impl Actor {
         Ok(())
     }
 
+    /// Whether an Edgehog device was sent a repetition that crossed its final event on the way, and so runs a finished
+    /// operation again. The server cannot prevent it and gives it no other chance: it repeats before the first event only.
+    pub(super) fn runs_again(&self, operation: Uuid) -> bool {
+        let runs = self.robot.truth().operations().iter();
+        let runs = runs.filter(|record| record.operation == operation);
+        self.robot.protocol() == Protocol::Edgehog && runs.count() > 1
+    }
+
     pub(super) fn has_new_violations(&self) -> bool {
         self.robot.truth().violations().len() > self.seen
     }
@@ -105,9 +113,10 @@ impl Actor {
         for violation in &self.robot.truth().violations()[self.seen..] {
             let excusable = match violation {
                 Violation::TwoOperationsAtOnce { running, .. } => {
-                    asked.get(running).is_some_and(|asked| {
-                        target_state(state, asked).is_some_and(|s| is_given_up(&s))
-                    })
+                    let found = asked
+                        .get(running)
+                        .and_then(|asked| target_state(state, asked));
+                    self.runs_again(*running) || found.is_some_and(|found| is_given_up(&found))
                 }
                 // A device whose every event was lost is asked again, and cannot know that this is right.
                 Violation::RequestAfterCompletion { operation } => {
@@ -157,7 +166,7 @@ pub(super) fn check_caps(
             .get(&operation)
             .and_then(|asked| Some((asked.rollout, target_state(state, asked)?)));
         match known {
-            Some((_, found)) if is_given_up(&found) => excess += 1,
+            Some((_, found)) if is_given_up(&found) || actor.runs_again(operation) => excess += 1,
             Some((rollout, found)) if found != TargetState::Pending && !found.is_final() => {
                 *at_work.entry(rollout).or_default() += 1;
             }
