@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -95,10 +96,18 @@ impl Server {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).context("the server was not told to stop")?;
         let deadline = Instant::now() + PATIENCE;
-        while self.ended()?.is_none() {
+        let status = loop {
+            if let Some(status) = self.ended()? {
+                break status;
+            }
             ensure!(Instant::now() < deadline, "the server does not stop");
             std::thread::sleep(LOOK);
-        }
+        };
+        ensure!(
+            status.success(),
+            "the server has failed ({status}): {}",
+            self.said()
+        );
         Ok(())
     }
 
@@ -120,7 +129,7 @@ impl Server {
             .is_ok_and(|answer| answer.status().is_success())
         {
             if let Some(status) = self.ended()? {
-                bail!("the server has ended early ({status})");
+                bail!("the server has ended early ({status}): {}", self.said());
             }
             ensure!(
                 Instant::now() < deadline,
@@ -129,6 +138,11 @@ impl Server {
             std::thread::sleep(LOOK);
         }
         Ok(Instant::now())
+    }
+
+    /// What the server wrote to its standard error.
+    fn said(&self) -> String {
+        std::fs::read_to_string(log_of(&self.config)).unwrap_or_default()
     }
 
     fn ended(&mut self) -> Result<Option<ExitStatus>> {
@@ -228,13 +242,23 @@ fn free_address() -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
+fn log_of(config: &Path) -> PathBuf {
+    config.with_file_name("server.log")
+}
+
 fn spawn(program: &Path, config: &Path) -> Result<Child> {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log_of(config))
+        .context("the server's log cannot be written")?;
     Command::new(program)
         .args(["serve", "--config"])
         .arg(config)
         .env("RUST_LOG", "error")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(log)
         .spawn()
         .with_context(|| format!("{} does not start", program.display()))
 }

@@ -1,6 +1,6 @@
 //! What the database holds against what the robots were told, once the server has ended.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rollcall::history::{Entry, Record};
 use rollcall::records;
 use rollcall::store::{DATABASE_FILE, Options, RedbStore};
@@ -55,12 +55,12 @@ pub(crate) fn verify(data_dir: &Path, lives: &[Life]) -> Result<Checked> {
                 .get(&key)
                 .is_some_and(|events| events.contains(event))
         };
-        let lost = life.acknowledged.iter().find(|event| !recorded(event));
-        ensure!(
-            lost.is_none(),
-            "{}: acknowledged event {lost:?} is lost",
-            life.id
-        );
+        if let Some(lost) = life.acknowledged.iter().find(|event| !recorded(event)) {
+            bail!(
+                "{}: acknowledged event {lost:?} (boot, counter) is lost",
+                life.id
+            );
+        }
         checked.acknowledged += life.acknowledged.len();
         if let Some(last) = life.last {
             check_row(&state, key, life, last).with_context(|| life.id.clone())?;
