@@ -386,6 +386,41 @@ fn an_ecu_that_is_not_what_registration_says_is_held() {
 }
 
 #[test]
+fn a_held_ecu_waits_while_the_others_of_its_robot_are_updated() {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robot("r", &[ecu("main", "hw", true), ecu("arm", "hw", false)]);
+    let id = fleet.rollout(1);
+    fleet.connect(robot);
+    let ecus = vec![ecu("main", "hw", true), ecu("arm", "other-board", false)];
+    fleet
+        .report(
+            robot,
+            Report::Manifest {
+                boot: 1,
+                wants_ack: false,
+                ecus,
+            },
+        )
+        .unwrap();
+    for name in ["arm", "main"] {
+        fleet.base_image(robot, name, reported("1")).unwrap();
+    }
+    let told = fleet.requests();
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        told[0].1, "main",
+        "the arm is not the board that the image is for"
+    );
+    fleet.install(robot, "main", told[0].2);
+    assert_eq!(fleet.requests(), []);
+    let why = fleet.state.why(id, robot).unwrap();
+    assert!(
+        matches!(why[0].waits_for, Some(WaitReason::Hold(_))),
+        "{why:?}"
+    );
+}
+
+#[test]
 fn an_older_boot_is_refused() {
     let mut fleet = Fleet::default();
     let robot = fleet.robots(1)[0];
