@@ -4,7 +4,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "tests fail by panicking"
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and what they print is shown when they fail"
 )]
 
 use rollcall_tests::sim::{self, Broken, Tally, Trace};
@@ -77,6 +78,24 @@ fn meets_what_it_is_for(tally: &Tally) {
         ("excess", tally.excess),
     ] {
         assert!(count > 0, "no {what} in a whole shard");
+    }
+    for state in [
+        "Superseded",
+        "RolledBack",
+        "Expired",
+        "Succeeded Installed",
+        "Succeeded AlreadyCurrent",
+        "Cancelled EarlierEcuFailed",
+        "Cancelled RobotRemoved",
+        "Failed NotConfirmed",
+        "Failed RequestTimeout",
+        "Failed OtherImageReported",
+        "Failed UpdateAlreadyInProgress",
+    ] {
+        assert!(
+            tally.states.contains_key(state),
+            "no target became {state} in a whole shard"
+        );
     }
 }
 

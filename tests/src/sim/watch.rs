@@ -8,7 +8,8 @@ use super::standing;
 use super::tally::Tally;
 use rollcall_engine::{
     Command, EcuName, Effect, FailureReason, Image, Input, Member, Refusal, Reply, Request,
-    RequestKind, RobotKey, RolloutId, RolloutStatus, Row, State, SuccessKind, Target, TargetState,
+    RequestKind, Robot, RobotKey, Rollout, RolloutId, RolloutStatus, Row, State, SuccessKind,
+    Target, TargetState,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -344,14 +345,7 @@ impl Watch {
         {
             return broken("design 4: request to a robot that cannot hear it");
         }
-        // What is held may be left out, and come later than its turn.
-        let before = rollout.members[&robot.key].targets.iter();
-        let mut before = before.take_while(|other| other.ecu != target.ecu);
-        let in_order = before.all(|other| {
-            other.ecu < target.ecu
-                && (other.state.is_final() || robot.ecus[usize::from(other.ecu)].hold.is_some())
-        });
-        if !in_order {
+        if !is_its_turn(rollout, robot, target) {
             return broken("5.1: secondaries by name, the primary last");
         }
         let Some(image) = state
@@ -388,7 +382,7 @@ impl Watch {
 }
 
 fn all_members(state: &State) -> BTreeMap<(RolloutId, RobotKey), Member> {
-    let members = |rollout: &rollcall_engine::Rollout| {
+    let members = |rollout: &Rollout| {
         let id = rollout.id;
         rollout
             .members
@@ -397,6 +391,14 @@ fn all_members(state: &State) -> BTreeMap<(RolloutId, RobotKey), Member> {
             .collect::<Vec<_>>()
     };
     state.rollouts().flat_map(members).collect()
+}
+
+/// Design 5.1: everything before it is done. What is held may be left out, and come later than its turn.
+fn is_its_turn(rollout: &Rollout, robot: &Robot, target: &Target) -> bool {
+    let before = rollout.members[&robot.key].targets.iter();
+    let mut before = before.take_while(|other| other.ecu != target.ecu);
+    let held = |other: &Target| robot.ecus[usize::from(other.ecu)].hold.is_some();
+    before.all(|other| other.ecu < target.ecu && (other.state.is_final() || held(other)))
 }
 
 /// Whether the server gave the operation up for reasons of its own, so that the robot may still be at it.
