@@ -12,7 +12,7 @@ use rollcall_tests::sim::{self, Broken, Tally, Trace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Worlds that once broke a rule, with the rule.
-const REGRESSIONS: [(u64, &str); 4] = [
+const REGRESSIONS: [(u64, &str); 6] = [
     (
         1_000_001,
         "A28: launches kept their order of creation, not of launch, across a restart",
@@ -28,6 +28,14 @@ const REGRESSIONS: [(u64, &str); 4] = [
     (
         2_000_110,
         "simulation: commands that died with the server were remembered by the second opinion",
+    ),
+    (
+        3_000_194,
+        "5.1: the same, where the robot's next ECU had the same attempt number",
+    ),
+    (
+        3_000_286,
+        "simulation: a repetition crossed an Edgehog device's final event, so it ran again",
     ),
 ];
 
