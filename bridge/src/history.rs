@@ -49,7 +49,10 @@ pub enum Entry {
     /// A timer came due.
     Due(Timer),
     /// The server started.
-    Started,
+    Started {
+        /// Since when it was away, as far as the database knew.
+        down_since: Timestamp,
+    },
 }
 
 /// Why history could not be read.
@@ -111,8 +114,9 @@ enum Kind {
     /// JSON of [`Timer`].
     #[prost(string, tag = "9")]
     Due(String),
-    #[prost(bool, tag = "10")]
-    Started(bool),
+    /// Since when the server was away.
+    #[prost(uint64, tag = "10")]
+    Started(u64),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -146,7 +150,7 @@ impl Record {
             Entry::Link(event) => Kind::Link(serde_json::to_string(&event)?),
             Entry::Publish { topic, payload } => Kind::Publish(StoredPublish { topic, payload }),
             Entry::Due(timer) => Kind::Due(serde_json::to_string(&timer)?),
-            Entry::Started => Kind::Started(true),
+            Entry::Started { down_since } => Kind::Started(down_since.0),
         };
         let (robot, robot_before) = self
             .robot
@@ -186,7 +190,9 @@ impl Record {
             Kind::Publish(StoredPublish { topic, payload }) => Entry::Publish { topic, payload },
             Kind::Link(event) => Entry::Link(serde_json::from_str(&event).map_err(json)?),
             Kind::Due(timer) => Entry::Due(serde_json::from_str(&timer).map_err(json)?),
-            Kind::Started(_) => Entry::Started,
+            Kind::Started(down_since) => Entry::Started {
+                down_since: Timestamp(down_since),
+            },
         };
         Ok(Self {
             seq,
@@ -217,7 +223,7 @@ impl Record {
                 report: device::decode(&topic, &payload).ok()?.report()?,
             },
             Entry::Due(timer) => Input::Due(timer),
-            Entry::Started => Input::Started,
+            Entry::Started { down_since } => Input::Started { down_since },
         })
     }
 
@@ -249,7 +255,7 @@ impl Record {
             Entry::Due(Timer::Rollout(_)) => {
                 ("timer", None, "the rollout's deadline came".to_owned())
             }
-            Entry::Started => ("server", None, "the server started".to_owned()),
+            Entry::Started { .. } => ("server", None, "the server started".to_owned()),
         };
         RecordView {
             seq: self.seq,

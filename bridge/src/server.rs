@@ -15,13 +15,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Robots' doings that may wait for the writer: more than one batch holds, so that it never waits for the next.
 const EVENT_QUEUE: usize = 16_384;
+
+/// Connections that the system may have accepted before we do; a whole fleet may come at once.
+const BACKLOG: u32 = 4_096;
 
 /// How long open HTTP requests may take at a shutdown.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
@@ -97,28 +100,82 @@ pub struct Server {
     http: Vec<JoinHandle<()>>,
 }
 
-/// The three listening sockets, bound before anything else is touched.
-struct Listeners {
-    mqtt: TcpListener,
-    http: TcpListener,
-    device_http: TcpListener,
+/// The three sockets, bound before anything else is touched, so that a taken port is found early. They listen only when
+/// there is somebody to accept: a fleet that reconnects would overflow the backlog meanwhile, and wait for seconds.
+struct Sockets {
+    mqtt: Bound,
+    http: Bound,
+    device_http: Bound,
 }
 
-impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, StartError> {
+struct Bound {
+    socket: TcpSocket,
+    what: &'static str,
+    address: SocketAddr,
+    flag: &'static str,
+}
+
+impl Bound {
+    fn new(
+        what: &'static str,
+        address: SocketAddr,
+        flag: &'static str,
+    ) -> Result<Self, StartError> {
+        let bind = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let address = socket.local_addr()?;
+            Ok((socket, address))
+        };
+        let (socket, address) = bind().map_err(|source| StartError::Bind {
+            what,
+            address,
+            flag,
+            source,
+        })?;
         Ok(Self {
-            mqtt: bind("MQTT", config.mqtt.address, "--mqtt").await?,
-            http: bind("the admin API", config.http.address, "--http").await?,
-            device_http: bind("device HTTP", config.device_http.address, "--device-http").await?,
+            socket,
+            what,
+            address,
+            flag,
         })
     }
 
-    fn addresses(&self) -> io::Result<Addresses> {
-        Ok(Addresses {
-            mqtt: self.mqtt.local_addr()?,
-            http: self.http.local_addr()?,
-            device_http: self.device_http.local_addr()?,
+    fn listen(self) -> Result<TcpListener, StartError> {
+        let Self {
+            socket,
+            what,
+            address,
+            flag,
+        } = self;
+        socket.listen(BACKLOG).map_err(|source| StartError::Bind {
+            what,
+            address,
+            flag,
+            source,
         })
+    }
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            mqtt: Bound::new("MQTT", config.mqtt.address, "--mqtt")?,
+            http: Bound::new("the admin API", config.http.address, "--http")?,
+            device_http: Bound::new("device HTTP", config.device_http.address, "--device-http")?,
+        })
+    }
+
+    const fn addresses(&self) -> Addresses {
+        Addresses {
+            mqtt: self.mqtt.address,
+            http: self.http.address,
+            device_http: self.device_http.address,
+        }
     }
 }
 
@@ -133,13 +190,8 @@ impl Server {
             source,
         })?;
         let (store, recovered) = open_store(&config)?;
-        let listeners = Listeners::bind(&config).await?;
-        let addresses = listeners
-            .addresses()
-            .map_err(|source| StartError::DataDir {
-                path: config.data_dir.clone(),
-                source,
-            })?;
+        let sockets = Sockets::bind(&config)?;
+        let addresses = sockets.addresses();
         let urls = urls(&config, addresses);
         let artifacts = Arc::new(open_artifacts(&config, &urls.device)?);
         let tokens = Arc::new(Tokens::open_or_create(&config.data_dir)?);
@@ -172,7 +224,7 @@ impl Server {
         let broker = Broker::new(limits, Arc::new(access), event_sender);
         // The writer must have the way out before the first robot can say anything.
         let _ = broker_slot.set(broker.handle());
-        broker.listen(listeners.mqtt);
+        broker.listen(sockets.mqtt.listen()?);
         let context = api::Context {
             bridge: bridge.clone(),
             tokens,
@@ -184,9 +236,9 @@ impl Server {
         };
         let cancel = CancellationToken::new();
         let http = vec![
-            serve_http(listeners.http, api::admin_router(context), &cancel),
+            serve_http(sockets.http.listen()?, api::admin_router(context), &cancel),
             serve_http(
-                listeners.device_http,
+                sockets.device_http.listen()?,
                 artifacts::router(Arc::clone(&artifacts)),
                 &cancel,
             ),
@@ -265,21 +317,6 @@ fn settings(config: &Config) -> Settings {
         disk_reserve_bytes: config.store.reserve,
         retention_ms: u64::try_from(config.store.retention.as_millis()).unwrap_or(u64::MAX),
     }
-}
-
-async fn bind(
-    what: &'static str,
-    address: SocketAddr,
-    flag: &'static str,
-) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Bind {
-            what,
-            address,
-            flag,
-            source,
-        })
 }
 
 fn serve_http(listener: TcpListener, router: Router, cancel: &CancellationToken) -> JoinHandle<()> {

@@ -12,7 +12,6 @@ impl State {
     ///
     /// A refusal leaves the state as it was. The outcome's rows must be stored before its effects are performed.
     pub fn apply(&mut self, at: Timestamp, input: Input) -> Outcome {
-        let before = self.now;
         self.now = self.now.max(at);
         let mut changes = Changes::default();
         let reply = match input {
@@ -21,7 +20,9 @@ impl State {
             Input::Report { robot, report } => self.report(robot, report, &mut changes),
             Input::Due(Timer::Robot(robot)) => Ok(self.robot_due(robot, &mut changes)),
             Input::Due(Timer::Rollout(rollout)) => Ok(self.rollout_due(rollout, &mut changes)),
-            Input::Started => Ok(self.started(self.now.since(before), &mut changes)),
+            Input::Started { down_since } => {
+                Ok(self.started(self.now.since(down_since), &mut changes))
+            }
         };
         debug_assert!(reply.is_ok() || (changes.touched.is_empty() && changes.effects.is_empty()));
         Outcome {

@@ -35,7 +35,10 @@ pub enum Input {
     /// A timer that [`crate::State::next_timer`] named has come due.
     Due(Timer),
     /// The server has started: all robots are offline, and running deadlines move on by the downtime.
-    Started,
+    Started {
+        /// The last time of which the database knew: how long the server was away follows from it.
+        down_since: Timestamp,
+    },
 }
 
 /// Who asked; recorded in the history.

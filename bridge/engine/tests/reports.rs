@@ -232,8 +232,9 @@ fn a_downtime_of_the_server_extends_running_deadlines() {
         .unwrap();
     fleet.pass(30 * MINUTE);
     fleet.base_image(robot, "main", reported("1")).unwrap();
+    let down_since = Timestamp(fleet.now);
     fleet.now += 3 * 60 * MINUTE;
-    fleet.apply(Input::Started).unwrap();
+    fleet.apply(Input::Started { down_since }).unwrap();
     assert!(
         !fleet.state.robot(robot).unwrap().online(),
         "at start everybody is offline"

@@ -128,8 +128,15 @@ impl<S: Store + Retention> Writer<S> {
         }
         let robot = key(tag);
         let outcome = self.apply(wall_clock(), Input::Link { robot, event });
-        // A robot that was removed meanwhile has nothing to hear; its connection is being closed.
-        let _ = self.record(Some(robot), Entry::Link(event), outcome, pending);
+        let refused = self
+            .record(Some(robot), Entry::Link(event), outcome, pending)
+            .is_err();
+        if let LinkEvent::Connected { connection } = event
+            && refused
+        {
+            // The robot was removed between its CONNECT and now.
+            pending.effects.push(Effect::Disconnect { connection });
+        }
     }
 
     pub(super) fn take_publish(

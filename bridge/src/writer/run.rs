@@ -7,9 +7,9 @@ use super::{Chains, Control, LastRefusal, Settings, Status, View};
 use crate::records;
 use crate::registry::Registry;
 use crate::store::space::Space;
-use crate::store::{CommitError, RedbStore, Store};
+use crate::store::{Batch, CommitError, RedbStore, Store};
 use rollcall_broker::Event;
-use rollcall_engine::{Input, RobotKey, State, Timestamp};
+use rollcall_engine::{Input, RobotKey, Rollout, State, Timestamp};
 use rollcall_proto::native;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl<S: Store + Retention> Writer<S> {
             self.publish(pending);
             self.housekeeping()?;
             if stop {
-                return Ok(());
+                return self.heartbeat();
             }
         }
     }
@@ -208,8 +208,6 @@ impl<S: Store + Retention> Writer<S> {
         self.status.intake_stopped().is_none()
     }
 
-    /// While operations are under way the engine's time is made durable now and then, so that a downtime can be told
-    /// from idleness.
     fn housekeeping(&mut self) -> Result<(), WriterError> {
         if self.last_housekeeping.elapsed() < self.settings.housekeeping {
             return Ok(());
@@ -219,22 +217,23 @@ impl<S: Store + Retention> Writer<S> {
         if !self.intake_open() {
             return Ok(());
         }
-        if self
-            .state
-            .rollouts()
-            .any(|rollout| rollout.counts.in_progress > 0)
-        {
-            let at_ms = wall_clock().max(self.state.now()).0;
-            let counters = records::encode_counters(self.state.counters());
-            let heartbeat = crate::store::Batch {
-                at_ms,
-                counters,
-                ..crate::store::Batch::default()
-            };
-            self.store.commit(heartbeat)?;
-        }
+        self.heartbeat()?;
         let oldest_kept = wall_clock().0.saturating_sub(self.settings.retention_ms);
         self.store.retain(Timestamp(oldest_kept), TRIM_STEP)?;
+        Ok(())
+    }
+
+    /// While rollouts run, the engine's time is made durable now and then: what passes without a commit would
+    /// otherwise count as downtime and extend deadlines.
+    fn heartbeat(&mut self) -> Result<(), WriterError> {
+        if self.state.rollouts().any(Rollout::is_running) {
+            let beat = Batch {
+                at_ms: wall_clock().max(self.state.now()).0,
+                counters: records::encode_counters(self.state.counters()),
+                ..Batch::default()
+            };
+            self.store.commit(beat)?;
+        }
         Ok(())
     }
 

@@ -107,9 +107,10 @@ impl<S: Store + Retention> Writer<S> {
     /// Tells the engine that the server was away.
     fn started(&mut self) -> Result<(), WriterError> {
         let mut pending = Pending::default();
-        let outcome = self.apply(wall_clock(), Input::Started);
+        let down_since = self.state.now();
+        let outcome = self.apply(wall_clock(), Input::Started { down_since });
         // A start is never refused.
-        let _ = self.record(None, Entry::Started, outcome, &mut pending);
+        let _ = self.record(None, Entry::Started { down_since }, outcome, &mut pending);
         // Even with intake stopped: the reserve is there for this.
         self.commit(&mut pending)
     }

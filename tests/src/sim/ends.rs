@@ -8,8 +8,8 @@ use super::watch::{Asked, is_given_up};
 use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
 use rollcall_engine::{
-    CancelReason, Completion, FailureReason, Input, Link, Robot, Rollout, RolloutId, RolloutStatus,
-    State, SuccessKind, Target, TargetState, Timer, Timestamp,
+    CancelReason, Completion, FailureReason, Link, Robot, Rollout, RolloutId, RolloutStatus, State,
+    SuccessKind, Target, TargetState, Timestamp,
 };
 use rollcall_proto::Code;
 
@@ -298,13 +298,6 @@ fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {
 fn replay(history: &[Record], expected: &State) -> Result<(), Broken> {
     let mut state = State::default();
     for record in history {
-        if record.input == Input::Started {
-            // A start is told how long the server was down by the time of the last commit.
-            let _ = state.apply(
-                record.before,
-                Input::Due(Timer::Rollout(RolloutId(u32::MAX))),
-            );
-        }
         let outcome = state.apply(record.at, record.input.clone());
         if outcome.reply != Ok(record.reply) {
             let input = &record.input;

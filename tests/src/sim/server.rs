@@ -54,8 +54,6 @@ pub(super) enum Leaving {
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) at: Timestamp,
-    /// The engine's time before, as the database had it.
-    pub(super) before: Timestamp,
     pub(super) input: Input,
     pub(super) reply: Reply,
 }
@@ -241,7 +239,6 @@ impl Server {
         let Some(state) = &mut self.state else {
             return Err(Broken("a dead server was given something".to_owned()));
         };
-        let before = state.now();
         let sample = watch.before_apply(state, &input);
         let Outcome {
             reply,
@@ -257,7 +254,6 @@ impl Server {
             batch.touched.extend(touched);
             batch.history.push(Record {
                 at: state.now(),
-                before,
                 input,
                 reply: answer,
             });
@@ -311,12 +307,9 @@ impl Server {
         }
         watch.died();
         self.queue.clear();
-        // While operations are under way the engine's time is made durable every few seconds.
+        // While rollouts run the engine's time is made durable every few seconds.
         let recovered = self.rows.recover();
-        if recovered
-            .rollouts()
-            .any(|rollout| rollout.counts.in_progress > 0)
-        {
+        if recovered.rollouts().any(|rollout| rollout.is_running()) {
             self.rows.at = self
                 .rows
                 .at
@@ -333,7 +326,8 @@ impl Server {
         watch.restarted(&state);
         self.state = Some(state);
         let mut batch = Batch::default();
-        let reply = self.apply(now, Input::Started, &mut batch, watch)?;
+        let down_since = self.rows.at;
+        let reply = self.apply(now, Input::Started { down_since }, &mut batch, watch)?;
         reply.map_err(|refusal| Broken(format!("a start was refused: {refusal}")))?;
         self.write(batch, watch)?;
         Ok(())
