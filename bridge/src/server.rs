@@ -26,8 +26,8 @@ const EVENT_QUEUE: usize = 16_384;
 /// Connections that the system may have accepted before we do; a whole fleet may come at once.
 const BACKLOG: u32 = 4_096;
 
-/// How long open HTTP requests may take at a shutdown.
-const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// How long open HTTP requests, and then connections, may take at a shutdown.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Files that the server needs beside its connections: database, listeners, uploads, downloads.
 const OTHER_FILES: u64 = 512;
@@ -273,11 +273,15 @@ impl Server {
         self.cancel.cancel();
         for task in self.http {
             let abort = task.abort_handle();
-            if tokio::time::timeout(HTTP_GRACE, task).await.is_err() {
+            if tokio::time::timeout(GRACE, task).await.is_err() {
                 abort.abort();
             }
         }
-        self.broker.shutdown().await;
+        // With intake stopped nobody takes in that connections end; the writer's end then frees them.
+        let ended = tokio::time::timeout(GRACE, self.broker.shutdown()).await;
+        if ended.is_err() {
+            tracing::warn!("connections did not end in time");
+        }
         self.bridge.shutdown().await;
         self.stopped.await.unwrap_or(Err(WriterError::Died))
     }

@@ -39,8 +39,9 @@ impl State {
         {
             return false;
         }
+        let before = robot.active;
         self.judge_active(key, changes);
-        self.became_ready(key, changes);
+        self.settled(key, before, changes);
         true
     }
 
@@ -54,11 +55,12 @@ impl State {
         let Some((rollout, target)) = self.active_target(robot) else {
             return false;
         };
-        if target.deadline.is_none_or(|deadline| deadline > self.now) {
+        if target.until().is_none_or(|until| until > self.now) {
             return false;
         }
         let resends = rollout.mechanism.request_resends;
         let timeout = rollout.mechanism.request_timeout;
+        let suspicion_holds = target.suspect_until.is_some_and(|until| until <= self.now);
         let reason = match target.state {
             TargetState::Requested if target.resends < resends => {
                 let deadline = self.now.after(timeout);
@@ -72,13 +74,13 @@ impl State {
             }
             TargetState::Requested => FailureReason::RequestTimeout,
             state
-                if target.suspect
+                if suspicion_holds
                     && state.rank() >= (TargetState::Installing { progress: 0 }).rank() =>
             {
                 self.finish(id, key, index, TargetState::RolledBack, changes);
                 return true;
             }
-            _ if target.suspect => FailureReason::Interrupted,
+            _ if suspicion_holds => FailureReason::Interrupted,
             TargetState::Applied | TargetState::Verifying => FailureReason::NotConfirmed,
             _ => FailureReason::InProgressTimeout,
         };

@@ -4,12 +4,12 @@
 //! than its cap; an image goes to an ECU only if registration, the rollout's map and the image agree on the hardware
 //! id at this very moment (A10).
 
-use crate::inventory::{Image, Protocol, Robot, RobotKey};
+use crate::inventory::{Ecu, Image, Protocol, Robot, RobotKey};
 use crate::operation::operation_id;
 use crate::outcome::{Effect, Request, RequestKind, Row};
 use crate::rollout::{OnFailure, Rollout, RolloutId};
 use crate::state::{Changes, State};
-use crate::target::{CancelReason, FailureReason, SuccessKind, Target, TargetState};
+use crate::target::{CancelReason, FailureReason, SkipReason, SuccessKind, Target, TargetState};
 
 /// How much of a robot's words is kept beside a target; the history keeps them whole.
 const MAX_DETAIL_BYTES: usize = 512;
@@ -130,9 +130,12 @@ impl State {
         if ecu.hold.is_some() {
             return Some(Verdict::Hold);
         }
-        let mapped = rollout.images.get(&ecu.hardware_id) == Some(&image.key);
-        if !mapped || !image.hardware_ids.contains(&ecu.hardware_id) {
+        if !fits(rollout, image, ecu) {
             return Some(fail(FailureReason::IncompatibleHardware));
+        }
+        if image.model.is_some() && image.model != robot.model {
+            let reason = SkipReason::OtherModel;
+            return Some(Verdict::End(TargetState::Skipped { reason }));
         }
         Some(match &ecu.reported {
             None => fail(FailureReason::MissingVersion),
@@ -208,9 +211,15 @@ impl State {
         let update = || {
             let robot = self.robots.get(&request.robot)?;
             let (rollout, target) = self.active_target(robot)?;
-            let ecu = &robot.ecus.get(usize::from(target.ecu))?.name;
-            let operation = operation_id(rollout.id, robot.key, ecu, target.attempt);
-            Some(target.state == TargetState::Requested && operation == request.operation)
+            let ecu = robot.ecus.get(usize::from(target.ecu))?;
+            let image = self.images.get(&target.image)?;
+            let operation = operation_id(rollout.id, robot.key, &ecu.name, target.attempt);
+            Some(
+                target.state == TargetState::Requested
+                    && operation == request.operation
+                    && ecu.hold.is_none()
+                    && fits(rollout, image, ecu),
+            )
         };
         request.kind == RequestKind::Cancel || update().unwrap_or(false)
     }
@@ -223,9 +232,10 @@ impl State {
         let Some((id, index)) = robot.active else {
             return;
         };
-        let requested = self
-            .active_target(robot)
-            .is_some_and(|(_, t)| t.state == TargetState::Requested);
+        let requested = self.active_target(robot).is_some_and(|(_, target)| {
+            let ecu = robot.ecus.get(usize::from(target.ecu));
+            target.state == TargetState::Requested && ecu.is_some_and(|ecu| ecu.hold.is_none())
+        });
         if requested {
             self.send(id, key, index, RequestKind::Update, changes);
         }
@@ -331,6 +341,12 @@ pub(crate) enum Proof {
 
 fn fail(reason: FailureReason) -> Verdict {
     Verdict::End(TargetState::Failed { reason })
+}
+
+/// A10: registration, the rollout's map and the image agree on the hardware id.
+fn fits(rollout: &Rollout, image: &Image, ecu: &Ecu) -> bool {
+    let mapped = rollout.images.get(&ecu.hardware_id) == Some(&image.key);
+    mapped && image.hardware_ids.contains(&ecu.hardware_id)
 }
 
 fn has_sendable(rollout: &Rollout, robot: &Robot) -> bool {

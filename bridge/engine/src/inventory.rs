@@ -277,6 +277,12 @@ impl Robot {
             && self.link.settled_at.is_none()
     }
 
+    /// Whether what the ECU is known to run was said on this connection. An Edgehog device's process forgets at its
+    /// start, so what is known of it always was.
+    pub(crate) fn has_reported(&self, ecu: usize) -> bool {
+        self.protocol == Some(Protocol::Edgehog) || self.link.reported_ecus & (1 << ecu) != 0
+    }
+
     pub(crate) fn all_ecus_reported(&self) -> bool {
         self.link.reported_ecus.count_ones() as usize >= self.ecus.len()
     }

@@ -63,7 +63,7 @@ impl State {
         let Some(robot) = self
             .robots
             .get_mut(&key)
-            .filter(|r| r.link.connection == Some(connection) && r.link.subscribed != subscribed)
+            .filter(|r| r.link.connection == Some(connection) && (r.link.subscribed || subscribed))
         else {
             return Reply::Stale;
         };
@@ -72,7 +72,8 @@ impl State {
         Reply::Done
     }
 
-    /// To be called when something that readiness depends on has changed.
+    /// To be called when something that readiness depends on has changed. A repeated subscription counts: it may be the
+    /// one that the request under way needs.
     pub(crate) fn became_ready(&mut self, key: RobotKey, changes: &mut Changes) {
         self.resend_unanswered(key, changes);
         self.refresh_ready(key);
@@ -107,10 +108,9 @@ impl State {
         let Some((id, index)) = self.robots.get(&key).and_then(|robot| robot.active) else {
             return;
         };
-        if let Some(target) = self.target_mut(id, key, index)
-            && let Some(deadline) = target.deadline
-        {
-            target.deadline = Some(extended(deadline, downtime));
+        if let Some(target) = self.target_mut(id, key, index) {
+            target.deadline = target.deadline.map(|at| extended(at, downtime));
+            target.suspect_until = target.suspect_until.map(|at| extended(at, downtime));
             changes.touch(Row::Member(id, key));
         }
     }

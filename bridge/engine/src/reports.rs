@@ -7,14 +7,21 @@ use crate::input::{BaseImageProperty, Event, EventCode, EventStatus, Stamp};
 use crate::inventory::{
     Ecu, EcuSpec, Hold, Novelty, PROPERTY_WINDOW, Protocol, ReportedImage, Robot, RobotKey,
 };
-use crate::names::{EcuName, Model};
+use crate::names::{EcuName, HardwareId, Model};
 use crate::operation::operation_id;
 use crate::outcome::{Effect, Reply, Row};
 use crate::refusal::Refusal;
 use crate::rollout::RolloutId;
 use crate::state::{Changes, State};
 use crate::target::{CancelReason, FailureReason, SuccessKind, TargetState};
+use crate::time::Millis;
 use uuid::Uuid;
+
+/// The only ECU of an Edgehog device.
+const EDGEHOG_ECU: &str = "main";
+
+/// How long after connecting a device's publishes may keep its property window open, in milliseconds.
+const LONGEST_WINDOW: Millis = 60_000;
 
 /// How many of a robot's newest rollouts are searched for the operation of a late event.
 const REMEMBERED_ROLLOUTS: usize = 32;
@@ -87,14 +94,31 @@ impl State {
         if settled {
             robot.link.settled_at = None;
         }
+        let before = robot.active;
         self.judge_ecu(key, index, changes);
         if settled {
-            self.became_ready(key, changes);
+            self.settled(key, before, changes);
         } else {
             // The ECU may have become one that needs nothing, or something again.
             self.offer(key, changes);
         }
         Ok(Reply::Done)
+    }
+
+    /// The robot's reports are complete. An operation that was under way `before` they were judged may never have
+    /// reached it; one that began since has just been sent.
+    pub(crate) fn settled(
+        &mut self,
+        key: RobotKey,
+        before: Option<(RolloutId, usize)>,
+        changes: &mut Changes,
+    ) {
+        let robot = self.robots.get(&key);
+        if robot.is_some_and(|robot| robot.active == before) {
+            self.resend_unanswered(key, changes);
+        }
+        self.refresh_ready(key);
+        self.offer(key, changes);
     }
 
     /// Judges the operation under way by what its ECU reports now.
@@ -140,19 +164,16 @@ impl State {
             }
             // A mere reconnect proves nothing; only a new process with the old image does, after a while.
             Proof::OldImage
-                if robot.cursor.boot > target.boot && target.state != TargetState::Requested =>
+                if robot.cursor.boot > target.boot
+                    && target.state != TargetState::Requested
+                    && robot.has_reported(ecu) =>
             {
                 let grace = self.now.after(rollout.mechanism.rollback_grace);
                 if let Some(target) = self
                     .target_mut(id, key, index)
-                    .filter(|target| !target.suspect)
+                    .filter(|target| target.suspect_until.is_none())
                 {
-                    target.suspect = true;
-                    target.deadline = Some(
-                        target
-                            .deadline
-                            .map_or(grace, |deadline| deadline.min(grace)),
-                    );
+                    target.suspect_until = Some(grace);
                     changes.touch(Row::Member(id, key));
                     self.arm(key);
                 }
@@ -290,15 +311,12 @@ impl State {
         let reached = |state: TargetState, goal: TargetState| state.rank() >= goal.rank();
         let forward = new.rank() > old.rank();
         // Whoever speaks of the operation in this boot is still at it.
-        let cleared = std::mem::take(&mut target.suspect);
+        let cleared = target.suspect_until.take().is_some();
         if !new.is_final() {
-            let furthest = if forward { new } else { old };
-            let first_word = !reached(old, TargetState::Acknowledged);
-            if reached(furthest, TargetState::Applied) {
-                if cleared || !reached(old, TargetState::Applied) {
-                    target.deadline = Some(confirm);
-                }
-            } else if cleared || first_word {
+            let applied = |state| reached(state, TargetState::Applied);
+            if applied(new) && !applied(old) {
+                target.deadline = Some(confirm);
+            } else if !reached(old, TargetState::Acknowledged) {
                 target.deadline = Some(in_progress);
             }
         }
@@ -329,12 +347,25 @@ impl State {
             if robot.protocol.replace(Protocol::Edgehog) != Some(Protocol::Edgehog) {
                 changes.touch(Row::Robot(key));
             }
+            // Such a device is one ECU. What is registered as something else must not be sent to it.
+            let as_registered = robot.ecus.len() == 1 && robot.ecus[0].name.as_str() == EDGEHOG_ECU;
+            for ecu in &mut robot.ecus {
+                let hold = match &ecu.hold {
+                    Some(Hold::DeclaredAs { .. }) if as_registered => continue,
+                    _ if as_registered => None,
+                    _ => Some(Hold::NotDeclared),
+                };
+                if ecu.hold != hold {
+                    ecu.hold = hold;
+                    changes.touch(Row::Robot(key));
+                }
+            }
         }
-        self.other_property(key)
+        self.open_window(key)
     }
 
-    /// Each property keeps the window open: what is judged inside it would be judged by half a report.
-    pub(crate) fn other_property(&mut self, key: RobotKey) -> Reply {
+    /// What is judged before a device has said all that it has to say would be judged by half a report.
+    fn open_window(&mut self, key: RobotKey) -> Reply {
         let settled_at = self.now.after(PROPERTY_WINDOW);
         if let Some(robot) = self.robots.get_mut(&key) {
             robot.link.settled_at = Some(settled_at);
@@ -342,6 +373,22 @@ impl State {
         self.refresh_ready(key);
         self.arm(key);
         Reply::Done
+    }
+
+    /// Any other publish keeps an open window open, for a while: telemetry never ends.
+    pub(crate) fn other_property(&mut self, key: RobotKey) -> Reply {
+        let settled_at = self.now.after(PROPERTY_WINDOW);
+        if let Some(robot) = self.robots.get_mut(&key)
+            && let Some(open) = &mut robot.link.settled_at
+        {
+            let latest = robot.link.since.after(LONGEST_WINDOW);
+            let extended = settled_at.min(latest).max(*open);
+            if extended != *open {
+                *open = extended;
+                return Reply::Done;
+            }
+        }
+        Reply::Stale
     }
 
     pub(crate) fn producer_properties(
@@ -354,7 +401,7 @@ impl State {
         if let Some(robot) = self.robots.get_mut(&key) {
             if empty {
                 // Every process starts with an empty list, so this is a new one.
-                robot.cursor.start_boot(robot.cursor.boot + 1);
+                robot.cursor.start_boot(robot.cursor.boot.saturating_add(1));
                 changes.touch(Row::Cursor(key));
             }
             if !has_base_image && let Some(ecu) = robot.ecus.first_mut() {
@@ -362,7 +409,7 @@ impl State {
                 changes.touch(Row::Robot(key));
             }
         }
-        self.other_property(key)
+        self.open_window(key)
     }
 
     pub(crate) fn base_image_property(
@@ -388,22 +435,46 @@ impl State {
                 changes.touch(Row::Robot(key));
             }
         }
-        self.other_property(key)
+        self.open_window(key)
     }
 
+    /// The part number is the device's model. A device that comes back as another product gets nothing until an operator
+    /// has looked.
     pub(crate) fn part_number(
         &mut self,
         key: RobotKey,
         model: Model,
         changes: &mut Changes,
     ) -> Reply {
-        if let Some(robot) = self.robots.get_mut(&key)
-            && robot.model.as_ref() != Some(&model)
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return Reply::Stale;
+        };
+        let hold = match &robot.model {
+            Some(known) if *known != model => {
+                let declared = HardwareId::new(model.as_str()).ok();
+                declared.map(|hardware_id| Hold::DeclaredAs {
+                    hardware_id,
+                    primary: true,
+                })
+            }
+            Some(_) | None => None,
+        };
+        let mut changed = robot.model.is_none();
+        robot.model.get_or_insert(model);
+        if let Some(ecu) = robot.ecus.first_mut()
+            && ecu.hold != hold
+            && ecu.hold != Some(Hold::NotDeclared)
         {
-            robot.model = Some(model);
-            changes.touch(Row::Robot(key));
+            ecu.hold = hold;
+            changed = true;
         }
-        self.other_property(key)
+        if !changed {
+            return self.other_property(key);
+        }
+        changes.touch(Row::Robot(key));
+        self.other_property(key);
+        self.became_ready(key, changes);
+        Reply::Done
     }
 }
 

@@ -137,6 +137,11 @@ impl State {
         self.now
     }
 
+    /// Lets time pass without anything happening. It never goes back.
+    pub fn advance_clock(&mut self, at: Timestamp) {
+        self.now = self.now.max(at);
+    }
+
     /// The last numbers given out.
     #[must_use]
     pub const fn counters(&self) -> Counters {
@@ -279,7 +284,7 @@ impl State {
         }
         if state.is_final() {
             target.deadline = None;
-            target.suspect = false;
+            target.suspect_until = None;
         }
         let counts = &mut rollout.counts;
         *counts.slot(&old) -= 1;
@@ -329,7 +334,7 @@ impl State {
         };
         let deadline = self
             .active_target(robot)
-            .and_then(|(_, target)| target.deadline);
+            .and_then(|(_, target)| target.until());
         let Some(needed) = [deadline, robot.link.settled_at]
             .into_iter()
             .flatten()

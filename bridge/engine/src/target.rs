@@ -216,8 +216,8 @@ pub struct Target {
     pub resends: u8,
     /// The robot's boot when the request was sent: a later one is evidence of a new process.
     pub boot: u64,
-    /// A new process reported the old image; the grace period runs and an event of the operation would end it.
-    pub suspect: bool,
+    /// A new process reported the old image: the verdict falls then, unless an event of the operation comes first.
+    pub suspect_until: Option<Timestamp>,
     /// When waiting in this state ends; `None` while pending (the rollout's deadline counts) and when final.
     pub deadline: Option<Timestamp>,
     /// What the robot said with its last error or failure.
@@ -234,9 +234,18 @@ impl Target {
             attempt: 0,
             resends: 0,
             boot: 0,
-            suspect: false,
+            suspect_until: None,
             deadline: None,
             detail: None,
         }
+    }
+
+    /// When the wait ends, one way or the other.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        [self.deadline, self.suspect_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -137,7 +137,7 @@ impl State {
             state: target.state,
             since: target.since,
             until: target
-                .deadline
+                .until()
                 .or(rollout_deadline.filter(|_| waits_for.is_some())),
             waits_for,
             then,

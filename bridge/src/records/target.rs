@@ -35,8 +35,8 @@ struct StoredTarget {
     resends: u32,
     #[prost(uint64, tag = "8")]
     boot: u64,
-    #[prost(bool, tag = "9")]
-    suspect: bool,
+    #[prost(uint64, optional, tag = "9")]
+    suspect_until: Option<u64>,
     #[prost(uint64, optional, tag = "10")]
     deadline: Option<u64>,
     #[prost(string, optional, tag = "11")]
@@ -79,7 +79,7 @@ fn encode_target(target: &Target) -> StoredTarget {
         attempt: target.attempt.into(),
         resends: target.resends.into(),
         boot: target.boot,
-        suspect: target.suspect,
+        suspect_until: target.suspect_until.map(|at| at.0),
         deadline: target.deadline.map(|at| at.0),
         detail: target.detail.as_deref().map(str::to_owned),
     }
@@ -95,7 +95,7 @@ fn decode_target(stored: StoredTarget) -> Result<Target, RecordError> {
         attempt: u16::try_from(stored.attempt).map_err(|_| RecordError::Invalid("attempt"))?,
         resends: small(stored.resends, "resends")?,
         boot: stored.boot,
-        suspect: stored.suspect,
+        suspect_until: stored.suspect_until.map(Timestamp),
         deadline: stored.deadline.map(Timestamp),
         detail: stored.detail.map(String::into_boxed_str),
     })

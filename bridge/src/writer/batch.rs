@@ -1,6 +1,6 @@
 //! One batch: what its inputs will need when they are durable.
 
-use super::run::{Retention, Writer, wall_clock};
+use super::run::{Retention, Writer};
 use super::{Chains, CommandError, Control, View};
 use crate::device::{self, Message};
 use crate::history::{Entry, Record};
@@ -9,12 +9,15 @@ use crate::registry::PROVISIONAL;
 use crate::store::{Batch, HistoryEntry, Store};
 use rollcall_broker::{ConnectionId, Event, ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
-    Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, RobotKey, Row,
-    State, Timer, Timestamp,
+    Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, RobotKey, Row, State, Timer,
+    Timestamp,
 };
 use rollcall_proto::edgehog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What is counted for a payload that cannot be read.
+const MALFORMED: &str = "malformed_payload";
 
 /// Something to do with the durable state after the commit.
 pub(super) type Answer = Box<dyn FnOnce(&View<'_>) + Send>;
@@ -36,6 +39,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Whether there is nothing to make durable.
+    pub(super) fn is_empty(&self) -> bool {
+        self.history.is_empty() && self.rows.is_empty()
+    }
+
     /// The batch for the store.
     pub(super) fn batch(&mut self, state: &State, chains: &Chains) -> Batch {
         Batch {
@@ -70,7 +78,7 @@ impl<S: Store + Retention> Writer<S> {
             Event::Disconnected {
                 connection, tag, ..
             } => {
-                self.telemetry.remove(&key(tag));
+                self.telemetry.remove(&self.newcomers.robot(tag));
                 self.take_link(
                     tag,
                     LinkEvent::Disconnected {
@@ -127,7 +135,7 @@ impl<S: Store + Retention> Writer<S> {
             return self.newcomer_link(tag, event, pending);
         }
         let robot = key(tag);
-        let outcome = self.apply(wall_clock(), Input::Link { robot, event });
+        let outcome = self.apply(self.clock.now(), Input::Link { robot, event });
         let refused = self
             .record(Some(robot), Entry::Link(event), outcome, pending)
             .is_err();
@@ -165,18 +173,11 @@ impl<S: Store + Retention> Writer<S> {
             }
             Ok(Message::Unused) => return pending.settlements.push((ticket, Verdict::Accepted)),
             Err(error) => {
-                return self.refuse(
-                    robot,
-                    ticket,
-                    topic,
-                    "malformed_payload",
-                    &error.to_string(),
-                    pending,
-                );
+                return self.refuse(robot, ticket, topic, MALFORMED, &error.to_string(), pending);
             }
         };
         let is_event = matches!(report, rollcall_engine::Report::Event(_));
-        let outcome = self.apply(wall_clock(), Input::Report { robot, report });
+        let outcome = self.apply(self.clock.now(), Input::Report { robot, report });
         let entry = Entry::Publish {
             topic: topic.to_owned(),
             payload: payload.to_vec().into(),
@@ -221,18 +222,16 @@ impl<S: Store + Retention> Writer<S> {
         self.refusals.insert(
             robot,
             super::LastRefusal {
-                at: wall_clock(),
+                at: self.clock.now(),
                 code,
                 why: why.to_owned(),
             },
         );
         let why: Arc<str> = why.into();
-        let edgehog = self
-            .state
-            .robot(robot)
-            .is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog))
-            || topic.contains(edgehog::INTERFACE_PREFIX);
-        let verdict = if edgehog {
+        // As Astarte does with what it cannot read. What can be read, and is of no use, harms nobody.
+        let edgehog = topic.contains(edgehog::INTERFACE_PREFIX) || topic.contains("/control/");
+        let disconnect = code == MALFORMED && edgehog;
+        let verdict = if disconnect {
             Verdict::Disconnect {
                 code: ReasonCode::PayloadFormatInvalid,
                 why,
@@ -278,7 +277,7 @@ impl<S: Store + Retention> Writer<S> {
         command: Command,
         pending: &mut Pending,
     ) -> Result<Reply, Refusal> {
-        let robot = match &command {
+        let removed = match &command {
             Command::RemoveRobot { robot } => self.state.robot_key(robot.as_str()),
             _ => None,
         };
@@ -286,14 +285,19 @@ impl<S: Store + Retention> Writer<S> {
             by: by.clone(),
             command: command.clone(),
         };
-        let outcome = self.apply(wall_clock(), input);
+        let outcome = self.apply(self.clock.now(), input);
         let robot = match outcome.reply {
             Ok(Reply::Robot(key)) => Some(key),
-            _ => robot,
+            _ => removed,
         };
         let reply = self.record(robot, Entry::Command { by, command }, outcome, pending);
-        if let Err(refusal) = &reply {
-            self.status.refuse(refusal.code());
+        match (&reply, &removed) {
+            (Err(refusal), _) => self.status.refuse(refusal.code()),
+            (Ok(_), Some(robot)) => {
+                self.telemetry.remove(robot);
+                self.refusals.remove(robot);
+            }
+            (Ok(_), None) => {}
         }
         reply
     }
@@ -376,7 +380,7 @@ fn is_request_filter(filter: &str) -> bool {
     let Some(interface) = filter.splitn(3, '/').nth(2) else {
         return false;
     };
-    interface == "#"
+    matches!(interface.split('/').next(), Some("#" | "+"))
         || interface.starts_with("rollcall.v1.OTARequest")
         || interface
             .strip_prefix(edgehog::INTERFACE_PREFIX)

@@ -2,7 +2,7 @@
 //!
 //! Until a robot has said what it is, its messages wait here, unacknowledged and few.
 
-use super::batch::Pending;
+use super::batch::{Pending, key};
 use super::run::{Retention, Writer};
 use crate::device::{self, EDGEHOG_ECU, Message};
 use crate::store::Store;
@@ -30,8 +30,27 @@ struct Newcomer {
     messages: Vec<(Ticket, String, Vec<u8>)>,
 }
 
+impl Newcomers {
+    /// The robot behind a tag, provisional or not.
+    pub(super) fn robot(&self, tag: u64) -> RobotKey {
+        self.registered
+            .get(&tag)
+            .copied()
+            .unwrap_or_else(|| key(tag))
+    }
+}
+
 impl<S: Store + Retention> Writer<S> {
     pub(super) fn newcomer_link(&mut self, tag: u64, event: LinkEvent, pending: &mut Pending) {
+        // One that was removed since may register itself again.
+        let registered = |key: &RobotKey| {
+            self.state
+                .robot(*key)
+                .is_some_and(|robot| robot.removed.is_none())
+        };
+        if !self.newcomers.registered.get(&tag).is_none_or(registered) {
+            self.newcomers.registered.remove(&tag);
+        }
         if let Some(key) = self.newcomers.registered.get(&tag) {
             return self.take_link(u64::from(key.0), event, pending);
         }

@@ -1,6 +1,7 @@
 //! The writer: one thread owns the state, makes every input durable in batches, and only then lets the world know.
 
 mod batch;
+mod clock;
 mod dev;
 mod handle;
 mod outbox;
@@ -8,10 +9,10 @@ mod run;
 mod spawn;
 mod status;
 
+pub(crate) use clock::wall_clock;
 pub(crate) use handle::Control;
 pub use handle::{Bridge, CommandError};
 pub use run::WriterError;
-pub(crate) use run::wall_clock;
 pub use spawn::{Running, Setup, SpawnError, spawn};
 pub use status::{Status, StatusSnapshot};
 

@@ -1,6 +1,7 @@
 //! The writer's loop: take what has queued up, apply it, commit it once, and only then answer.
 
 use super::batch::Pending;
+use super::clock::Clock;
 use super::dev::Newcomers;
 use super::outbox::Outbox;
 use super::{Chains, Control, LastRefusal, Settings, Status, View};
@@ -14,17 +15,23 @@ use rollcall_proto::native;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Inputs of one commit: enough to share the cost of an fsync, few enough to keep latency bounded.
 const MAX_BATCH: usize = 10_000;
+
+/// Timers of one commit, beside its other inputs: under load deadlines come due all the same.
+const MAX_TIMERS: usize = 1_000;
 
 /// Between the starts of two commits under continuous load: tiny commits cost 33 to 72 KB each.
 const MIN_COMMIT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// History records removed by one step of retention.
 const TRIM_STEP: usize = 2_000;
+
+/// How long retention may keep the writer from its other work, each time.
+const TRIM_BUDGET: Duration = Duration::from_millis(50);
 
 /// Why the writer has stopped.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +63,7 @@ pub(crate) struct Writer<S> {
     pub(super) status: Arc<Status>,
     pub(super) settings: Settings,
     pub(super) space: Box<dyn Space>,
+    pub(super) clock: Clock,
     pub(super) last_commit: Option<Instant>,
     pub(super) last_housekeeping: Instant,
 }
@@ -120,7 +128,7 @@ impl<S: Store + Retention> Writer<S> {
             .state
             .next_timer()
             .filter(|_| open)
-            .map(|(at, _)| at.since(wall_clock()));
+            .map(|(at, _)| at.since(self.clock.now()));
         let sleep = until_timer.map_or(self.settings.housekeeping, |span| {
             Duration::from_millis(span).min(self.settings.housekeeping)
         });
@@ -147,18 +155,20 @@ impl<S: Store + Retention> Writer<S> {
     }
 
     fn take_due_timers(&mut self, pending: &mut Pending) {
-        let now = wall_clock();
+        let mut fired = 0;
+        let now = self.clock.now();
         while let Some((at, timer)) = self.state.next_timer().filter(|(at, _)| *at <= now) {
-            if pending.inputs >= MAX_BATCH {
+            if fired == MAX_TIMERS {
                 return;
             }
+            fired += 1;
             self.apply_timer(now.max(at), timer, pending);
         }
     }
 
     /// Makes everything in `pending` durable.
     pub(super) fn commit(&mut self, pending: &mut Pending) -> Result<(), WriterError> {
-        if pending.history.is_empty() {
+        if pending.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
@@ -218,8 +228,15 @@ impl<S: Store + Retention> Writer<S> {
             return Ok(());
         }
         self.heartbeat()?;
-        let oldest_kept = wall_clock().0.saturating_sub(self.settings.retention_ms);
-        self.store.retain(Timestamp(oldest_kept), TRIM_STEP)?;
+        let oldest_kept = self
+            .clock
+            .now()
+            .0
+            .saturating_sub(self.settings.retention_ms);
+        let begun = Instant::now();
+        while self.store.retain(Timestamp(oldest_kept), TRIM_STEP)? && begun.elapsed() < TRIM_BUDGET
+        {
+        }
         Ok(())
     }
 
@@ -227,8 +244,9 @@ impl<S: Store + Retention> Writer<S> {
     /// otherwise count as downtime and extend deadlines.
     fn heartbeat(&mut self) -> Result<(), WriterError> {
         if self.state.rollouts().any(Rollout::is_running) {
+            self.state.advance_clock(self.clock.now());
             let beat = Batch {
-                at_ms: wall_clock().max(self.state.now()).0,
+                at_ms: self.state.now().0,
                 counters: records::encode_counters(self.state.counters()),
                 ..Batch::default()
             };
@@ -272,34 +290,26 @@ impl<S: Store + Retention> Writer<S> {
 
 /// A store that can forget old history.
 pub(crate) trait Retention {
-    /// Removes at most `step` history records that are older than `before`.
-    fn retain(&mut self, before: Timestamp, step: usize) -> Result<(), CommitError>;
+    /// Removes `step` history records if all of them are older than `before`; returns whether it did.
+    fn retain(&mut self, before: Timestamp, step: usize) -> Result<bool, CommitError>;
 }
 
 impl Retention for RedbStore {
-    fn retain(&mut self, before: Timestamp, step: usize) -> Result<(), CommitError> {
+    fn retain(&mut self, before: Timestamp, step: usize) -> Result<bool, CommitError> {
         let history = self.history();
         let Ok(Some(oldest)) = history.oldest() else {
-            return Ok(());
+            return Ok(false);
         };
         let last = oldest + step as u64 - 1;
         // If the last record of the step is old enough, so are those before it.
         let Ok(Some(bytes)) = history.read(last) else {
-            return Ok(());
+            return Ok(false);
         };
         let old = crate::history::Record::decode(last, bytes.into())
             .is_ok_and(|record| record.at < before);
         if old {
             self.trim_history(last + 1, step)?;
         }
-        Ok(())
+        Ok(old)
     }
-}
-
-/// The wall clock in milliseconds since the Unix epoch.
-pub(crate) fn wall_clock() -> Timestamp {
-    let elapsed = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,10 +1,11 @@
 //! Starting the writer: recover what the database holds, tell the engine that time has passed, run.
 
 use super::batch::Pending;
+use super::clock::Clock;
 use super::dev::Newcomers;
 use super::handle::CONTROL_QUEUE;
 use super::outbox::Outbox;
-use super::run::{Retention, Writer, WriterError, wall_clock};
+use super::run::{Retention, Writer, WriterError};
 use super::{Bridge, Settings, Status};
 use crate::artifacts::Artifacts;
 use crate::history::Entry;
@@ -13,7 +14,7 @@ use crate::registry::Registry;
 use crate::store::space::Space;
 use crate::store::{Recovered, RedbStore, Store};
 use rollcall_broker::{BrokerHandle, Event};
-use rollcall_engine::Input;
+use rollcall_engine::{Input, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -88,6 +89,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
         status,
         settings: setup.settings,
         space: setup.space,
+        clock: Clock::from(Timestamp(setup.recovered.at_ms)),
         last_commit: None,
         last_housekeeping: Instant::now(),
     };
@@ -108,7 +110,7 @@ impl<S: Store + Retention> Writer<S> {
     fn started(&mut self) -> Result<(), WriterError> {
         let mut pending = Pending::default();
         let down_since = self.state.now();
-        let outcome = self.apply(wall_clock(), Input::Started { down_since });
+        let outcome = self.apply(self.clock.now(), Input::Started { down_since });
         // A start is never refused.
         let _ = self.record(None, Entry::Started { down_since }, outcome, &mut pending);
         // Even with intake stopped: the reserve is there for this.
