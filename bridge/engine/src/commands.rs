@@ -63,10 +63,7 @@ impl State {
             removed: None,
             protocol: None,
             cursor: Cursor::default(),
-            link: Link {
-                since: self.now,
-                ..Link::default()
-            },
+            link: Link::offline(self.now),
             memberships: Vec::new(),
             active: None,
             timer: None,
@@ -89,10 +86,7 @@ impl State {
         };
         robot.removed = Some(now);
         let connection = robot.link.connection;
-        robot.link = Link {
-            since: now,
-            ..Link::default()
-        };
+        robot.link = Link::offline(now);
         let groups = std::mem::take(&mut robot.groups);
         let memberships = robot.memberships.clone();
         for group in groups {

@@ -207,6 +207,16 @@ pub struct Link {
     pub wants_ack: bool,
 }
 
+impl Link {
+    /// No connection since `since`.
+    pub(crate) fn offline(since: Timestamp) -> Self {
+        Self {
+            since,
+            ..Self::default()
+        }
+    }
+}
+
 /// One robot.
 #[derive(Debug, Clone)]
 pub struct Robot {

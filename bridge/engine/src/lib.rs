@@ -10,6 +10,7 @@ mod apply;
 mod commands;
 mod deadlines;
 mod dispatch;
+mod edgehog;
 mod input;
 mod inventory;
 mod launch;

@@ -43,10 +43,7 @@ impl State {
         else {
             return Reply::Stale;
         };
-        robot.link = Link {
-            since: now,
-            ..Link::default()
-        };
+        robot.link = Link::offline(now);
         robot.cursor.last_seen = now;
         changes.touch(Row::Cursor(key));
         self.refresh_ready(key);
@@ -89,10 +86,7 @@ impl State {
                 continue;
             };
             if robot.link.connection.is_some() {
-                robot.link = Link {
-                    since: now,
-                    ..Link::default()
-                };
+                robot.link = Link::offline(now);
                 self.refresh_ready(key);
             }
             self.extend_active(key, downtime, changes);

@@ -78,12 +78,11 @@ impl State {
             .map(|group| (group.name.clone(), group.key))
             .collect();
         for robot in state.robots.values_mut() {
-            robot.link = Link {
-                since: robot
+            robot.link = Link::offline(
+                robot
                     .removed
                     .unwrap_or(robot.cursor.last_seen.max(robot.registered)),
-                ..Link::default()
-            };
+            );
             if robot.removed.is_some() {
                 continue;
             }

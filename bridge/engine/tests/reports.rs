@@ -9,16 +9,6 @@ use rollcall_engine::*;
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 
-/// One robot with an operation that has been requested.
-fn requested() -> (Fleet, RobotKey, RolloutId, uuid::Uuid) {
-    let mut fleet = Fleet::default();
-    let robot = fleet.robots(1)[0];
-    fleet.online(robot);
-    let id = fleet.rollout(1);
-    let operation = fleet.requests()[0].2;
-    (fleet, robot, id, operation)
-}
-
 #[test]
 fn a_success_event_alone_is_not_success() {
     let (mut fleet, robot, id, operation) = requested();

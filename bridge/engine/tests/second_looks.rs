@@ -9,15 +9,6 @@ use rollcall_engine::*;
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 
-fn requested() -> (Fleet, RobotKey, RolloutId, uuid::Uuid) {
-    let mut fleet = Fleet::default();
-    let robot = fleet.robots(1)[0];
-    fleet.online(robot);
-    let id = fleet.rollout(1);
-    let operation = fleet.requests()[0].2;
-    (fleet, robot, id, operation)
-}
-
 #[test]
 fn a_request_is_not_repeated_to_an_ecu_whose_board_has_changed() {
     let (mut fleet, robot, id, _) = requested();

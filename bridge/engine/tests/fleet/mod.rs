@@ -38,6 +38,16 @@ pub fn reported(version: &str) -> ReportedImage {
     }
 }
 
+/// One robot with an operation that has been requested.
+pub fn requested() -> (Fleet, RobotKey, RolloutId, uuid::Uuid) {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robots(1)[0];
+    fleet.online(robot);
+    let id = fleet.rollout(1);
+    let operation = fleet.requests()[0].2;
+    (fleet, robot, id, operation)
+}
+
 impl Fleet {
     pub fn apply(&mut self, input: Input) -> Result<Reply, Refusal> {
         let outcome = self.state.apply(Timestamp(self.now), input);
