@@ -124,6 +124,8 @@ impl<S: Store + Retention> Writer<S> {
         control: &mut mpsc::Receiver<Control>,
     ) -> Wake {
         let open = self.intake_open();
+        // A broker that is gone has nothing more to say, and would say so without end.
+        let ended = events.is_closed() && events.is_empty();
         let until_timer = self
             .state
             .next_timer()
@@ -135,7 +137,7 @@ impl<S: Store + Retention> Writer<S> {
         tokio::select! {
             biased;
             item = control.recv() => item.map_or(Wake::Closed, Wake::Control),
-            event = events.recv(), if open => event.map_or(Wake::Timer, Wake::Event),
+            event = events.recv(), if open && !ended => event.map_or(Wake::Timer, Wake::Event),
             () = tokio::time::sleep(sleep) => Wake::Timer,
         }
     }
