@@ -1,7 +1,7 @@
 //! The command line: `serve` and `demo` run here, everything else is a client of the HTTP API.
 //!
 //! **Invariant**: standard output carries data and nothing else; progress, questions and errors go to standard error.
-//! Exit codes are in [`exit`].
+//! Exit codes are in `exit.rs`.
 
 mod args;
 mod client;
