@@ -5,6 +5,27 @@
 //!
 //! **Invariant**: this crate knows no clock, no I/O, no randomness and no wire format, so the same inputs
 //! always lead to the same state.
+//!
+//! ```
+//! use rollcall_engine::{Actor, Command, EcuSpec, Input, Reply, RobotKey, RobotSpec, Row, State, Timestamp};
+//!
+//! let mut state = State::default();
+//! let spec = RobotSpec {
+//!     id: "robot-1".parse()?,
+//!     name: None,
+//!     model: None,
+//!     labels: Default::default(),
+//!     ecus: vec![EcuSpec { name: "main".parse()?, hardware_id: "compute".parse()?, primary: true }],
+//!     secret: [0; 32],
+//! };
+//! let command = Command::AddRobot(spec);
+//! let by = Actor("operator".to_owned());
+//! let outcome = state.apply(Timestamp(1_000), Input::Command { by, command });
+//! assert_eq!(outcome.reply, Ok(Reply::Robot(RobotKey(1))));
+//! // The shell stores these rows, and only then answers.
+//! assert_eq!(outcome.touched, [Row::Counters, Row::Robot(RobotKey(1))]);
+//! # Ok::<(), rollcall_engine::NameError>(())
+//! ```
 
 mod apply;
 mod commands;
