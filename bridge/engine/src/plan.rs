@@ -7,6 +7,7 @@ use crate::rollout::{Defaults, Mechanism, RolloutId, RolloutSpec, TargetSelectio
 use crate::state::State;
 use crate::target::SkipReason;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// What a rollout would do to each robot that its target names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -125,6 +126,33 @@ impl State {
         let plan = self.plan(&spec.target, &images)?;
         let conflicts = self.conflicts(&plan);
         Ok(Preview { plan, conflicts })
+    }
+
+    /// What rollout `id` would do now to at most `limit` robots after the robot `after`: a page of its plan.
+    ///
+    /// # Errors
+    /// Refuses an unknown rollout and a target group that is gone.
+    pub fn plan_page(
+        &self,
+        id: RolloutId,
+        after: Option<RobotKey>,
+        limit: usize,
+    ) -> Result<Plan, Refusal> {
+        let rollout = self
+            .rollouts
+            .get(&id)
+            .ok_or(Refusal::UnknownRollout { id })?;
+        let keys = self.selected(&rollout.target)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let robots = keys
+            .range((from, Bound::Unbounded))
+            .filter_map(|key| self.robots.get(key))
+            .take(limit);
+        Ok(Plan {
+            robots: robots
+                .map(|robot| self.plan_robot(robot, &rollout.images))
+                .collect(),
+        })
     }
 
     /// How the fleet has drifted from the plan that was shown when rollout `id` was created or edited.

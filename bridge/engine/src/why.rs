@@ -91,11 +91,12 @@ impl State {
 
     fn why_prepared(&self, id: RolloutId, robot: &Robot) -> Option<Vec<Why>> {
         let rollout = self.rollouts.get(&id)?;
-        let plan = self.plan(&rollout.target, &rollout.images).ok()?;
+        let before = RobotKey(robot.key.0.checked_sub(1)?);
+        let plan = self.plan_page(id, Some(before), 1).ok()?;
         let planned = plan
             .robots
-            .iter()
-            .find(|planned| planned.robot == robot.key)?;
+            .first()
+            .filter(|planned| planned.robot == robot.key)?;
         if let Some(reason) = planned.skipped {
             return Some(vec![skipped(reason, rollout.created)]);
         }

@@ -12,7 +12,7 @@ use crate::writer::CommandError;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rollcall_engine::{
-    Actor, Command, Member, Refusal, Reply, RobotKey, Rollout, RolloutId, RolloutSpec,
+    Actor, Command, Member, Preview, Refusal, Reply, RobotKey, Rollout, RolloutId, RolloutSpec,
     RolloutStatus, State as Fleet,
 };
 use serde::{Deserialize, Serialize};
@@ -234,8 +234,9 @@ fn planned(
     after: Option<u32>,
     limit: usize,
 ) -> Result<Page<MemberView>, ApiError> {
-    let spec = rollout.spec(|key| state.image(key).map(|image| image.reference.clone()));
-    let preview = PreviewView::new(state, &state.preview(&spec)?, after, limit);
+    let plan = state.plan_page(rollout.id, after.map(RobotKey), limit + 1)?;
+    let conflicts = Vec::new();
+    let preview = PreviewView::new(state, &Preview { plan, conflicts }, after, limit);
     let planned = preview
         .items
         .iter()
