@@ -65,6 +65,7 @@ impl State {
             cursor: Cursor::default(),
             link: Link::offline(self.now),
             memberships: Vec::new(),
+            open: Vec::new(),
             active: None,
             timer: None,
         };
@@ -88,7 +89,7 @@ impl State {
         let connection = robot.link.connection;
         robot.link = Link::offline(now);
         let groups = std::mem::take(&mut robot.groups);
-        let memberships = robot.memberships.clone();
+        let open = robot.open.clone();
         for group in groups {
             if let Some(group) = self.group_mut(&group) {
                 group.robots.remove(&key);
@@ -98,7 +99,7 @@ impl State {
         if let Some(connection) = connection {
             changes.effects.push(Effect::Disconnect { connection });
         }
-        for rollout in memberships {
+        for rollout in open {
             self.cancel_open(rollout, key, CancelReason::RobotRemoved, changes);
             self.refresh_ready(key);
             self.pump(rollout, changes);

@@ -29,7 +29,7 @@ impl State {
             return;
         };
         let free = robot.ready() && robot.active.is_none() && robot.removed.is_none();
-        for id in &robot.memberships {
+        for id in &robot.open {
             let Some(rollout) = self.rollouts.get_mut(id) else {
                 continue;
             };
@@ -83,7 +83,7 @@ impl State {
         if robot.active.is_some() || !robot.ready() {
             return;
         }
-        for id in robot.memberships.clone() {
+        for id in robot.open.clone() {
             if self
                 .rollouts
                 .get(&id)

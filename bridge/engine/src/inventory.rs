@@ -1,7 +1,7 @@
 //! What exists: robots with their ECUs, groups and images.
 
 use crate::names::{EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, RobotId};
-use crate::rollout::RolloutId;
+use crate::rollout::{Rollout, RolloutId};
 use crate::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,6 +248,9 @@ pub struct Robot {
     pub link: Link,
     /// The rollouts that it is or was a member of, oldest first (derived).
     pub memberships: Vec<RolloutId>,
+    /// Those of them that are under way: what happens to a robot must not cost more with each rollout that it has ever
+    /// been in (derived).
+    pub open: Vec<RolloutId>,
     /// The operation under way: rollout and index of the target (derived).
     pub active: Option<(RolloutId, usize)>,
     /// When its timer is set (derived).
@@ -266,6 +269,13 @@ pub enum RobotStatus {
 }
 
 impl Robot {
+    /// Puts its rollouts into the order of their launch, in which they came while the server ran.
+    pub(crate) fn sort_rollouts(&mut self, rollouts: &BTreeMap<RolloutId, Rollout>) {
+        for ids in [&mut self.memberships, &mut self.open] {
+            ids.sort_by_key(|id| rollouts.get(id).map(Rollout::launch_order));
+        }
+    }
+
     /// Whether a live connection exists.
     #[must_use]
     pub const fn online(&self) -> bool {

@@ -150,10 +150,8 @@ impl State {
             self.supersede_older(id, planned, changes);
             if let Some(robot) = self.robots.get_mut(&planned.robot) {
                 robot.memberships.push(id);
-                let rollouts = &self.rollouts;
-                robot
-                    .memberships
-                    .sort_by_key(|id| rollouts.get(id).map(Rollout::launch_order));
+                robot.open.push(id);
+                robot.sort_rollouts(&self.rollouts);
             }
             self.refresh_ready(planned.robot);
         }
@@ -198,7 +196,7 @@ impl State {
         let Some(robot) = self.robots.get(&planned.robot) else {
             return;
         };
-        for older in robot.memberships.clone() {
+        for older in robot.open.clone() {
             let Some(member) = self
                 .rollouts
                 .get(&older)
@@ -247,6 +245,11 @@ impl State {
             outcome,
         };
         rollout.ready.clear();
+        for key in rollout.members.keys() {
+            if let Some(robot) = self.robots.get_mut(key) {
+                robot.open.retain(|open| *open != id);
+            }
+        }
         self.timers.remove(&(deadline, Timer::Rollout(id)));
         changes.touch(Row::Rollout(id));
     }

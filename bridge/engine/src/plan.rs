@@ -305,7 +305,7 @@ impl State {
             let Some(robot) = self.robots.get(&planned.robot) else {
                 continue;
             };
-            for id in &robot.memberships {
+            for id in &robot.open {
                 let Some(member) = self
                     .rollouts
                     .get(id)

@@ -104,6 +104,9 @@ impl State {
                     continue;
                 };
                 robot.memberships.push(rollout.id);
+                if rollout.is_running() {
+                    robot.open.push(rollout.id);
+                }
                 if let Some(index) = member.active() {
                     robot.active = Some((rollout.id, index));
                 }
@@ -113,10 +116,7 @@ impl State {
             }
         }
         for robot in state.robots.values_mut() {
-            let rollouts = &state.rollouts;
-            robot
-                .memberships
-                .sort_by_key(|id| rollouts.get(id).map(Rollout::launch_order));
+            robot.sort_rollouts(&state.rollouts);
         }
         let active: Vec<_> = state
             .robots

@@ -228,3 +228,15 @@ fn the_highest_boot_number_is_no_trap() {
     fleet.report(robot, properties).unwrap();
     assert_eq!(fleet.state.robot(robot).unwrap().cursor.boot, u64::MAX);
 }
+
+#[test]
+fn a_completed_rollout_costs_its_robots_nothing_any_more() {
+    let (mut fleet, robot, id, operation) = requested();
+    assert_eq!(fleet.state.robot(robot).unwrap().open, [id]);
+    fleet.install(robot, "main", operation);
+    let robot = fleet.state.robot(robot).unwrap();
+    assert_eq!(
+        (robot.open.as_slice(), robot.memberships.as_slice()),
+        (&[][..], &[id][..])
+    );
+}

@@ -195,6 +195,7 @@ pub(super) fn decode_robot(key: RowKey, bytes: &[u8]) -> Result<Robot, RecordErr
         cursor: Cursor::default(),
         link: Link::default(),
         memberships: Vec::new(),
+        open: Vec::new(),
         active: None,
         timer: None,
     })

@@ -37,6 +37,7 @@ fn bare_robot(robot: &Robot) -> Robot {
         cursor: Cursor::default(),
         link: Link::default(),
         memberships: Vec::new(),
+        open: Vec::new(),
         active: None,
         timer: None,
         ..robot.clone()
