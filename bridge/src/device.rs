@@ -2,14 +2,11 @@
 
 use rollcall_engine as engine;
 use rollcall_engine::{
-    BaseImageProperty, EcuName, EcuSpec, Event, EventCode, EventStatus, HardwareId, Model,
-    NameError, Report, ReportedImage, Stamp,
+    BaseImageProperty, EDGEHOG_ECU, EcuName, EcuSpec, Event, EventCode, EventStatus, HardwareId,
+    Model, NameError, Report, ReportedImage, Stamp,
 };
 use rollcall_proto::topic::{Base, TopicError, Uplink};
 use rollcall_proto::{Code, Status, edgehog, native};
-
-/// The only ECU of an Edgehog device.
-pub const EDGEHOG_ECU: &str = "main";
 
 /// Why a publish says nothing that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -12,7 +12,7 @@ use rollcall_broker::{Broker, BrokerHandle};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
@@ -350,10 +350,4 @@ pub fn raise_open_files(connections: usize) {
              (ulimit -Hn) or lower the setting"
         );
     }
-}
-
-/// Whether `directory` already holds a database.
-#[must_use]
-pub fn has_database(directory: &Path) -> bool {
-    directory.join(store::DATABASE_FILE).exists()
 }

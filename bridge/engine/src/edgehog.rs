@@ -9,7 +9,7 @@ use crate::state::{Changes, State};
 use crate::time::Millis;
 
 /// The only ECU of an Edgehog device.
-const EDGEHOG_ECU: &str = "main";
+pub const EDGEHOG_ECU: &str = "main";
 
 /// How long after connecting a device's publishes may keep its property window open, in milliseconds.
 const LONGEST_WINDOW: Millis = 60_000;

@@ -3,7 +3,7 @@
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
 use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName};
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
-use crate::time::{Millis, Timestamp};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -314,9 +314,4 @@ pub enum Timer {
     Robot(RobotKey),
     /// The rollout's deadline.
     Rollout(RolloutId),
-}
-
-/// How far a timer's stored deadline moves after a downtime.
-pub(crate) const fn extended(deadline: Timestamp, downtime: Millis) -> Timestamp {
-    deadline.after(downtime)
 }

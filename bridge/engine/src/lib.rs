@@ -49,6 +49,7 @@ mod target;
 mod time;
 mod why;
 
+pub use edgehog::EDGEHOG_ECU;
 pub use input::{
     Actor, BaseImageProperty, Command, Event, EventCode, EventStatus, ImageSpec, Input, LinkEvent,
     Report, RobotSpec, RolloutEdit, Stamp, Timer,

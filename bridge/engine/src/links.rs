@@ -1,6 +1,6 @@
 //! Connections: a robot is told things only on a live connection on which it listens and has introduced itself.
 
-use crate::input::{Timer, extended};
+use crate::input::Timer;
 use crate::inventory::{Link, RobotKey};
 use crate::outcome::{Reply, Row};
 use crate::rollout::{RolloutId, RolloutStatus};
@@ -103,8 +103,8 @@ impl State {
             return;
         };
         if let Some(target) = self.target_mut(id, key, index) {
-            target.deadline = target.deadline.map(|at| extended(at, downtime));
-            target.suspect_until = target.suspect_until.map(|at| extended(at, downtime));
+            target.deadline = target.deadline.map(|at| at.after(downtime));
+            target.suspect_until = target.suspect_until.map(|at| at.after(downtime));
             changes.touch(Row::Member(id, key));
         }
     }
@@ -115,7 +115,7 @@ impl State {
         };
         if let RolloutStatus::Running { deadline, .. } = &mut rollout.status {
             self.timers.remove(&(*deadline, Timer::Rollout(id)));
-            *deadline = extended(*deadline, downtime);
+            *deadline = deadline.after(downtime);
             self.timers.insert((*deadline, Timer::Rollout(id)));
             changes.touch(Row::Rollout(id));
         }

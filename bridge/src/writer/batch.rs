@@ -7,7 +7,7 @@ use crate::history::{Entry, Record};
 use crate::records;
 use crate::registry::PROVISIONAL;
 use crate::store::{Batch, HistoryEntry, Store};
-use rollcall_broker::{ConnectionId, Event, ReasonCode, Ticket, Verdict};
+use rollcall_broker::{Event, ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
     Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, RobotKey, Row, State, Timer,
     Timestamp,
@@ -385,9 +385,4 @@ fn is_request_filter(filter: &str) -> bool {
         || interface
             .strip_prefix(edgehog::INTERFACE_PREFIX)
             .is_some_and(|rest| rest.starts_with("OTARequest"))
-}
-
-/// For logs.
-pub(super) fn shown(connection: ConnectionId) -> u64 {
-    connection.0
 }

@@ -4,12 +4,12 @@
 
 use super::batch::{Pending, key};
 use super::run::{Retention, Writer};
-use crate::device::{self, EDGEHOG_ECU, Message};
+use crate::device::{self, Message};
 use crate::store::Store;
 use rollcall_broker::{ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
-    Actor, Command, EcuName, EcuSpec, HardwareId, LinkEvent, Reply, Report, RobotId, RobotKey,
-    RobotSpec,
+    Actor, Command, EDGEHOG_ECU, EcuName, EcuSpec, HardwareId, LinkEvent, Reply, Report, RobotId,
+    RobotKey, RobotSpec,
 };
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,6 +1,6 @@
 //! What leaves after a commit: acknowledgements and requests.
 
-use super::batch::{Answer, shown};
+use super::batch::Answer;
 use crate::artifacts::Artifacts;
 use crate::device;
 use bytes::Bytes;
@@ -151,7 +151,7 @@ impl Outbox {
     ) {
         let connection = ConnectionId(connection);
         if let Err(error) = broker.send(connection, topic, Bytes::from(payload), qos) {
-            tracing::debug!(connection = shown(connection), topic, %error, "not sent");
+            tracing::debug!(%connection, topic, %error, "not sent");
         }
     }
 }
