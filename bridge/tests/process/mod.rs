@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything; reached only when something is broken.
@@ -29,11 +30,19 @@ pub struct ServerProcess {
     data_dir: PathBuf,
 }
 
+/// A free port below those that the system gives to outgoing connections, so that none of the robots can take it while
+/// the server is down, and another one for each caller.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(101);
+    loop {
+        let number = start.wrapping_add(NEXT.fetch_add(1, SeqCst));
+        let port = u16::try_from(10_000 + number % 20_000).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 impl ServerProcess {
