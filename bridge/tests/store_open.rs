@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redb::{Database, StorageBackend, TableDefinition};
 use rollcall::store::{
-    DATABASE_FILE, LOCK_FILE, OpenError, Options, RedbStore, SCHEMA_VERSION, Store,
+    DATABASE_FILE, LOCK_FILE, OpenError, Options, RedbStore, SCHEMA_VERSION, Store, Table,
 };
 use store_model::{Model, quick_sweep};
 
@@ -63,7 +63,8 @@ fn a_database_of_a_newer_schema_is_refused_and_left_byte_for_byte() {
     );
     let message = error.to_string();
     assert!(message.contains(file.to_str().unwrap()), "{message}");
-    assert!(message.contains("schema 3"), "{message}");
+    let found = format!("schema {}", SCHEMA_VERSION + 2);
+    assert!(message.contains(&found), "{message}");
     assert!(message.contains("start the newer build"), "{message}");
     assert!(
         fs::read(&file).unwrap() == before,
@@ -104,6 +105,29 @@ fn a_newer_schema_that_still_admits_this_build_is_opened() {
     let (store, recovered) = RedbStore::open(directory.path(), Options::default()).unwrap();
     assert_eq!(recovered.schema_version, SCHEMA_VERSION + 1);
     assert_eq!(Model::read(&store, &recovered), model);
+}
+
+#[test]
+fn a_database_of_an_older_schema_is_opened_and_raised_to_this_one() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(RedbStore::open(directory.path(), Options::default()).unwrap());
+    let file = directory.path().join(DATABASE_FILE);
+    set_meta(&file, "schema_version", 1);
+    set_meta(&file, "min_reader_version", 1);
+    // Schema 1 had no such table.
+    let db = Database::open(&file).unwrap();
+    let mut txn = db.begin_write().unwrap();
+    txn.set_quick_repair(true);
+    let gone: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pairing_tokens");
+    assert!(txn.delete_table(gone).unwrap());
+    txn.commit().unwrap();
+    drop(db);
+    let (store, recovered) = RedbStore::open(directory.path(), Options::default()).unwrap();
+    assert_eq!(recovered.schema_version, 1, "what was found");
+    assert_eq!(store.rows(Table::PairingTokens).unwrap().count(), 0);
+    drop(store);
+    let (_, recovered) = RedbStore::open(directory.path(), Options::default()).unwrap();
+    assert_eq!(recovered.schema_version, SCHEMA_VERSION);
 }
 
 #[test]

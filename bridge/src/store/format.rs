@@ -9,10 +9,10 @@ use super::table::{COUNTERS_NUMBER, Table};
 /// It covers the tables, the redo frames and the encodings of rows, history and counters alike:
 /// raise it with any change of them, and raise [`MIN_READER_VERSION`] too when an older build
 /// would lose something by reading and rewriting the new form.
-pub const SCHEMA_VERSION: u64 = 1;
+pub const SCHEMA_VERSION: u64 = 2;
 
 /// The oldest schema whose builds may open what this build writes.
-pub const MIN_READER_VERSION: u64 = 1;
+pub const MIN_READER_VERSION: u64 = 2;
 
 /// The database's file name inside the data directory.
 pub const DATABASE_FILE: &str = "rollcall.redb";
@@ -62,6 +62,7 @@ pub(super) fn definition(table: Table) -> RowTable {
         Table::Rollouts => "rollouts",
         Table::Previews => "previews",
         Table::Artifacts => "artifacts",
+        Table::PairingTokens => "pairing_tokens",
     })
 }
 
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn every_table_number_has_a_table_of_its_own_name() {
         let names =
-            (0..=8).map(|number| redb::TableHandle::name(&row_table(number).unwrap()).to_owned());
+            (0..=9).map(|number| redb::TableHandle::name(&row_table(number).unwrap()).to_owned());
         let frozen = [
             "counters",
             "robots",
@@ -145,8 +146,9 @@ mod tests {
             "rollouts",
             "previews",
             "artifacts",
+            "pairing_tokens",
         ];
         assert_eq!(names.collect::<Vec<_>>(), frozen);
-        assert!(row_table(9).is_none());
+        assert!(row_table(10).is_none());
     }
 }

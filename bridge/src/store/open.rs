@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use redb::{
     Builder, Database, ReadableDatabase, StorageBackend, StorageError, TableError, TableHandle,
+    WriteTransaction,
 };
 
 use super::commit::RedbStore;
@@ -113,6 +114,9 @@ impl RedbStore {
         created: bool,
     ) -> Result<(Self, Recovered), OpenError> {
         let schema_version = check_schema(path, &db)?;
+        if schema_version < SCHEMA_VERSION {
+            upgrade(&db).map_err(|error| from_redb(path, error))?;
+        }
         let overlay = recover::overlay(&db).map_err(|failure| match failure {
             Failure::Redb(error) => from_redb(path, error),
             Failure::Redo(source) => OpenError::Inconsistent {
@@ -214,19 +218,34 @@ fn initialise(db: &Database) -> Result<(), redb::Error> {
     let mut txn = db.begin_write()?;
     txn.set_quick_repair(true);
     {
-        let mut meta = txn.open_table(META)?;
-        meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
-        meta.insert(META_MIN_READER, MIN_READER_VERSION)?;
         txn.open_table(HISTORY)?;
         txn.open_table(REDO)?;
         let sweep = Pending::before_the_first_commit().encode_sweep();
         txn.open_table(SWEEP)?.insert((), sweep.as_slice())?;
         txn.open_table(format::COUNTERS)?;
-        for table in Table::ALL {
-            txn.open_table(format::definition(table))?;
-        }
     }
+    write_schema(&txn)?;
     txn.commit()?;
+    Ok(())
+}
+
+/// Makes a database of an older schema one of this build's: rows of the old form can be read, so nothing is rewritten.
+fn upgrade(db: &Database) -> Result<(), redb::Error> {
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    write_schema(&txn)?;
+    txn.commit()?;
+    Ok(())
+}
+
+/// Makes the tables of rows that are missing, and says what may open the database from now on.
+fn write_schema(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    let mut meta = txn.open_table(META)?;
+    meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
+    meta.insert(META_MIN_READER, MIN_READER_VERSION)?;
+    for table in Table::ALL {
+        txn.open_table(format::definition(table))?;
+    }
     Ok(())
 }
 

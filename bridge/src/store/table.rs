@@ -27,11 +27,13 @@ pub enum Table {
     Previews = 7,
     /// One row per hosted artifact.
     Artifacts = 8,
+    /// One row per pairing token.
+    PairingTokens = 9,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Robots,
         Self::Cursors,
         Self::Members,
@@ -40,6 +42,7 @@ impl Table {
         Self::Rollouts,
         Self::Previews,
         Self::Artifacts,
+        Self::PairingTokens,
     ];
 
     /// The number that stands for this table on disk.
@@ -249,12 +252,12 @@ mod tests {
     #[test]
     fn table_numbers_are_frozen() {
         let numbers = Table::ALL.map(Table::number);
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         for table in Table::ALL {
             assert_eq!(Table::from_number(table.number()), Some(table));
         }
         assert_eq!(Table::from_number(COUNTERS_NUMBER), None);
-        assert_eq!(Table::from_number(9), None);
+        assert_eq!(Table::from_number(10), None);
     }
 
     #[test]
