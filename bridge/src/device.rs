@@ -3,7 +3,7 @@
 use rollcall_engine as engine;
 use rollcall_engine::{
     BaseImageProperty, EDGEHOG_ECU, EcuName, EcuSpec, Event, EventCode, EventStatus, HardwareId,
-    Model, NameError, Report, ReportedImage, Stamp,
+    NameError, Report, ReportedImage, Stamp,
 };
 use rollcall_proto::topic::{Base, TopicError, Uplink};
 use rollcall_proto::{Code, Status, edgehog, native};
@@ -172,7 +172,7 @@ fn other_interface(interface: &str, path: &str, payload: &[u8]) -> Result<Messag
         && path == "partNumber"
     {
         return Ok(match edgehog::Property::decode_string(payload)? {
-            Some(part_number) => Message::Report(Report::PartNumber(Model::new(&part_number)?)),
+            Some(part_number) => Message::Report(Report::PartNumber(part_number)),
             None => Message::Report(Report::OtherProperty),
         });
     }
@@ -226,7 +226,7 @@ pub fn describe(topic: &str, payload: &[u8]) -> String {
         Ok(Message::Report(Report::BaseImageProperty { property, value })) => {
             format!("{EDGEHOG_ECU} reports {property:?} {value}")
         }
-        Ok(Message::Report(Report::PartNumber(model))) => format!("part number {model}"),
+        Ok(Message::Report(Report::PartNumber(text))) => format!("part number {text}"),
         Ok(Message::Report(Report::Introspection)) => "introduced itself (Edgehog)".to_owned(),
         Ok(Message::Report(Report::ProducerProperties { empty: true, .. })) => {
             "began a new process".to_owned()

@@ -286,6 +286,7 @@ fn describe_command(command: &Command) -> String {
     match command {
         Command::AddRobot(spec) => format!("add robot {}", spec.id),
         Command::RemoveRobot { robot } => format!("remove robot {robot}"),
+        Command::AcceptDeclared { robot } => format!("accept what robot {robot} declares"),
         Command::AddGroup { name, robots } => {
             format!("add {} robots to group {name}", robots.len())
         }

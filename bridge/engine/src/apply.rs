@@ -74,7 +74,7 @@ impl State {
             Report::BaseImageProperty { property, value } => {
                 Ok(self.base_image_property(robot, property, value, changes))
             }
-            Report::PartNumber(model) => Ok(self.part_number(robot, model, changes)),
+            Report::PartNumber(text) => self.part_number(robot, &text, changes),
             Report::OtherProperty => Ok(self.other_property(robot)),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::input::{Actor, Command, ImageSpec, RobotSpec};
 use crate::inventory::{
-    Cursor, Ecu, EcuSpec, Group, GroupKey, Image, ImageKey, Link, Robot, RobotKey,
+    Cursor, Ecu, EcuSpec, Group, GroupKey, Image, ImageKey, Link, Protocol, Robot, RobotKey,
 };
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Reply, Row};
@@ -28,6 +28,7 @@ impl State {
         match command {
             Command::AddRobot(spec) => self.add_robot(spec, changes),
             Command::RemoveRobot { robot } => self.remove_robot(&robot, changes),
+            Command::AcceptDeclared { robot } => self.accept_declared(&robot, changes),
             Command::AddGroup { name, robots } => self.add_group(name, &robots, changes),
             Command::RemoveGroup { name } => self.remove_group(&name, changes),
             Command::AddImage(spec) => self.add_image(spec, changes),
@@ -46,7 +47,12 @@ impl State {
             return Err(Refusal::RobotExists { id: spec.id });
         }
         check_labels(&spec)?;
-        let ecus = order_ecus(&spec.ecus)?;
+        let by_part_number = spec.ecus.is_empty();
+        let ecus = if by_part_number {
+            Vec::new()
+        } else {
+            order_ecus(&spec.ecus)?
+        };
         self.counters.robots += 1;
         let key = RobotKey(self.counters.robots);
         self.robot_keys.insert(spec.id.clone(), key);
@@ -61,7 +67,8 @@ impl State {
             secret: spec.secret,
             registered: self.now,
             removed: None,
-            protocol: None,
+            protocol: by_part_number.then_some(Protocol::Edgehog),
+            by_part_number,
             cursor: Cursor::default(),
             link: Link::offline(self.now),
             memberships: Vec::new(),
@@ -283,7 +290,7 @@ fn check_labels(spec: &RobotSpec) -> Result<(), Refusal> {
 
 /// Checks a robot's ECUs and puts them in the order of installation.
 fn order_ecus(specs: &[EcuSpec]) -> Result<Vec<Ecu>, Refusal> {
-    if specs.is_empty() || specs.len() > MAX_ECUS {
+    if specs.len() > MAX_ECUS {
         return Err(Refusal::EcuCount { found: specs.len() });
     }
     let primaries = specs.iter().filter(|ecu| ecu.primary).count();

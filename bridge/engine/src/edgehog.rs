@@ -2,9 +2,10 @@
 //! for a while: its property window.
 
 use crate::input::BaseImageProperty;
-use crate::inventory::{Hold, PROPERTY_WINDOW, Protocol, RobotKey};
-use crate::names::{HardwareId, Model};
+use crate::inventory::{Ecu, Hold, PROPERTY_WINDOW, Protocol, Robot, RobotKey};
+use crate::names::{EcuName, HardwareId, Model};
 use crate::outcome::{Reply, Row};
+use crate::refusal::Refusal;
 use crate::state::{Changes, State};
 use crate::time::Millis;
 
@@ -13,6 +14,9 @@ pub const EDGEHOG_ECU: &str = "main";
 
 /// How long after connecting a device's publishes may keep its property window open, in milliseconds.
 const LONGEST_WINDOW: Millis = 60_000;
+
+/// How much of a part number that cannot be one is repeated to people, in characters.
+const PART_NUMBER_SHOWN: usize = 80;
 
 impl State {
     pub(crate) fn introspection(&mut self, key: RobotKey, changes: &mut Changes) -> Reply {
@@ -78,9 +82,12 @@ impl State {
                 robot.cursor.start_boot(robot.cursor.boot.saturating_add(1));
                 changes.touch(Row::Cursor(key));
             }
-            if !has_base_image && let Some(ecu) = robot.ecus.first_mut() {
-                ecu.reported = None;
-                changes.touch(Row::Robot(key));
+            if !has_base_image {
+                robot.link.early = None;
+                if let Some(ecu) = robot.ecus.first_mut() {
+                    ecu.reported = None;
+                    changes.touch(Row::Robot(key));
+                }
             }
         }
         self.open_window(key)
@@ -93,48 +100,57 @@ impl State {
         value: String,
         changes: &mut Changes,
     ) -> Reply {
-        if let Some(ecu) = self
-            .robots
-            .get_mut(&key)
-            .and_then(|robot| robot.ecus.first_mut())
-        {
-            let reported = ecu.reported.get_or_insert_default();
-            let field = match property {
-                BaseImageProperty::Name => &mut reported.name,
-                BaseImageProperty::Version => &mut reported.version,
-                BaseImageProperty::BuildId => &mut reported.build_id,
-            };
-            if *field != value {
-                *field = value;
-                changes.touch(Row::Robot(key));
-            }
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return Reply::Stale;
+        };
+        let reported = match robot.ecus.first_mut() {
+            Some(ecu) => ecu.reported.get_or_insert_default(),
+            // Properties come in any order: the part number may still be on its way.
+            None => robot.link.early.get_or_insert_default(),
+        };
+        let field = match property {
+            BaseImageProperty::Name => &mut reported.name,
+            BaseImageProperty::Version => &mut reported.version,
+            BaseImageProperty::BuildId => &mut reported.build_id,
+        };
+        if *field != value {
+            *field = value;
+            changes.touch(Row::Robot(key));
         }
         self.open_window(key)
     }
 
-    /// The part number is the device's model. A device that comes back as another product gets nothing until an operator
-    /// has looked.
+    /// The part number is the device's model, and its hardware id if it was registered without one. A device that comes
+    /// back as another product gets nothing until an operator has looked.
     pub(crate) fn part_number(
         &mut self,
         key: RobotKey,
-        model: Model,
+        text: &str,
         changes: &mut Changes,
-    ) -> Reply {
+    ) -> Result<Reply, Refusal> {
         let Some(robot) = self.robots.get_mut(&key) else {
-            return Reply::Stale;
+            return Ok(Reply::Stale);
         };
-        let hold = match &robot.model {
-            Some(known) if *known != model => {
-                let declared = HardwareId::new(model.as_str()).ok();
-                declared.map(|hardware_id| Hold::DeclaredAs {
+        let found = || text.chars().take(PART_NUMBER_SHOWN).collect::<String>();
+        let parsed = (HardwareId::new(text).ok()).zip(Model::new(text).ok());
+        let mut changed = false;
+        let hold = match parsed {
+            None if robot.ecus.is_empty() => return Err(Refusal::BadPartNumber { found: found() }),
+            None => Some(Hold::PartNumber { found: found() }),
+            Some((hardware_id, model)) => {
+                if robot.by_part_number && robot.ecus.is_empty() {
+                    robot.make_ecu(hardware_id.clone());
+                    changed = true;
+                }
+                let same = robot.model.as_ref().is_none_or(|known| *known == model);
+                changed |= robot.model.is_none();
+                robot.model.get_or_insert(model);
+                (!same).then_some(Hold::DeclaredAs {
                     hardware_id,
                     primary: true,
                 })
             }
-            Some(_) | None => None,
         };
-        let mut changed = robot.model.is_none();
-        robot.model.get_or_insert(model);
         if let Some(ecu) = robot.ecus.first_mut()
             && ecu.hold != hold
             && ecu.hold != Some(Hold::NotDeclared)
@@ -143,11 +159,27 @@ impl State {
             changed = true;
         }
         if !changed {
-            return self.other_property(key);
+            return Ok(self.other_property(key));
         }
         changes.touch(Row::Robot(key));
         self.other_property(key);
         self.became_ready(key, changes);
-        Reply::Done
+        Ok(Reply::Done)
+    }
+}
+
+impl Robot {
+    /// The only ECU of a device that was registered without one. It runs what the device has said so far.
+    fn make_ecu(&mut self, hardware_id: HardwareId) {
+        let Ok(name) = EcuName::new(EDGEHOG_ECU) else {
+            return;
+        };
+        self.ecus.push(Ecu {
+            name,
+            hardware_id,
+            primary: true,
+            reported: self.link.early.take().map(|reported| *reported),
+            hold: None,
+        });
     }
 }

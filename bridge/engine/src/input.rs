@@ -57,6 +57,11 @@ pub enum Command {
         /// Which.
         robot: RobotId,
     },
+    /// Takes what a robot declares of its ECUs for its registration, which ends their holds.
+    AcceptDeclared {
+        /// Which.
+        robot: RobotId,
+    },
     /// Makes a group, or adds robots to it.
     AddGroup {
         /// Which.
@@ -109,7 +114,9 @@ pub struct RobotSpec {
     /// Free labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Its ECUs, exactly one of them primary.
+    /// Its ECUs, exactly one of them primary. None: an Edgehog device, whose part number will be the hardware id of its
+    /// ECU `main`, and its model.
+    #[serde(default)]
     pub ecus: Vec<EcuSpec>,
     /// SHA-256 of its credentials secret.
     pub secret: [u8; 32],
@@ -218,7 +225,7 @@ pub enum Report {
         value: String,
     },
     /// An Edgehog device says its part number (SystemInfo), which is the robot's model.
-    PartNumber(Model),
+    PartNumber(String),
     /// Another property of an Edgehog device: it keeps the property window open.
     OtherProperty,
 }

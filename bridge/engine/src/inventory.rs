@@ -71,10 +71,15 @@ pub enum Hold {
     NotDeclared,
     /// The robot's Manifest gives it another hardware id or another rank.
     DeclaredAs {
-        /// The hardware id in the Manifest.
+        /// The hardware id in the Manifest, or an Edgehog device's part number.
         hardware_id: HardwareId,
         /// Whether the Manifest calls it primary.
         primary: bool,
+    },
+    /// An Edgehog device's part number is another one, and none that can be a hardware id.
+    PartNumber {
+        /// Its beginning.
+        found: String,
     },
 }
 
@@ -205,6 +210,8 @@ pub struct Link {
     pub settled_at: Option<Timestamp>,
     /// It asked for application-level acknowledgements.
     pub wants_ack: bool,
+    /// What an Edgehog device says it runs before its part number has made its ECU.
+    pub early: Option<Box<ReportedImage>>,
 }
 
 impl Link {
@@ -232,8 +239,11 @@ pub struct Robot {
     pub labels: BTreeMap<String, String>,
     /// The groups that list it.
     pub groups: BTreeSet<GroupName>,
-    /// Its ECUs in the order of installation: secondaries by name, then the primary.
+    /// Its ECUs in the order of installation: secondaries by name, then the primary. None while an Edgehog device that
+    /// was registered without any has not said its part number.
     pub ecus: Vec<Ecu>,
+    /// Registered without ECUs: an Edgehog device whose part number is its hardware id and its model.
+    pub by_part_number: bool,
     /// SHA-256 of its credentials secret.
     pub secret: [u8; 32],
     /// When it was registered.

@@ -27,6 +27,7 @@
 //! # Ok::<(), rollcall_engine::NameError>(())
 //! ```
 
+mod accept;
 mod apply;
 mod commands;
 mod deadlines;

@@ -111,6 +111,7 @@ impl PlannedRobot {
             None => 0xff,
             Some(SkipReason::NoCompatibleEcu) => 0xfe,
             Some(SkipReason::OtherModel) => 0xfd,
+            Some(SkipReason::NoPartNumber) => 0xfc,
         }]);
         hash
     }
@@ -271,7 +272,11 @@ impl State {
 
     fn plan_robot(&self, robot: &Robot, images: &BTreeMap<HardwareId, ImageKey>) -> PlannedRobot {
         let mut ecus = Vec::new();
-        let mut skipped = SkipReason::NoCompatibleEcu;
+        let mut skipped = if robot.by_part_number && robot.ecus.is_empty() {
+            SkipReason::NoPartNumber
+        } else {
+            SkipReason::NoCompatibleEcu
+        };
         for (index, ecu) in (0_u8..).zip(&robot.ecus) {
             let Some(image) = images
                 .get(&ecu.hardware_id)

@@ -17,7 +17,7 @@ pub enum Refusal {
     RobotExists { id: RobotId },
     #[error("robot {id} is not registered; `rollcall robot ls` lists those that are")]
     UnknownRobot { id: RobotId },
-    #[error("a robot needs 1 to 32 ECUs, not {found}")]
+    #[error("a robot has at most 32 ECUs, not {found}")]
     EcuCount { found: usize },
     #[error("ECU name {name} is given twice; ECU names are unique on a robot")]
     DuplicateEcu { name: EcuName },
@@ -39,6 +39,24 @@ pub enum Refusal {
     EmptyImage { image: ImageRef },
     #[error("URL {url:?} is not one that a robot can fetch; start it with http:// or https://")]
     BadUrl { url: String },
+
+    #[error(
+        "robot {id} declares what is registered, or nothing yet; there is nothing to accept (`rollcall robot show {id}`)"
+    )]
+    NothingDeclared { id: RobotId },
+    #[error(
+        "robot {id} works on an operation of rollout {}; accept when it is done, or cancel it first", .rollout.0
+    )]
+    OperationUnderWay { id: RobotId, rollout: RolloutId },
+    #[error(
+        "ECU {ecu} of robot {id} cannot be taken as declared ({why}); only a hardware id can change: remove the robot \
+         and add it as it is now"
+    )]
+    NotAcceptable {
+        id: RobotId,
+        ecu: EcuName,
+        why: &'static str,
+    },
 
     // Rollouts.
     #[error("rollout {} does not exist; `rollcall rollout ls` lists those that do", .id.0)]
@@ -112,6 +130,16 @@ pub enum Refusal {
     ProgressOutOfRange { found: u8 },
     #[error("event without a Manifest; introduce the robot first")]
     NotIntroduced,
+    #[error(
+        "the robot was registered without ECUs, as an Edgehog device; remove it and add it with its ECUs to let it \
+         speak the native protocol"
+    )]
+    RegisteredAsEdgehog,
+    #[error(
+        "part number {found:?} cannot be a hardware id: use 1 to 64 of A-Z a-z 0-9 . _ -; set another one on the \
+         device (EDGEHOG_SYSTEM_PART_NUMBER), or remove the robot and add it with --ecu main=HARDWARE_ID"
+    )]
+    BadPartNumber { found: String },
 }
 
 fn list(ids: &[HardwareId]) -> String {
@@ -139,6 +167,9 @@ impl Refusal {
             Self::ImageWithoutHardware { .. } => "image_without_hardware",
             Self::EmptyImage { .. } => "empty_image",
             Self::BadUrl { .. } => "bad_url",
+            Self::NothingDeclared { .. } => "nothing_declared",
+            Self::OperationUnderWay { .. } => "operation_under_way",
+            Self::NotAcceptable { .. } => "not_acceptable",
             Self::UnknownRollout { .. } => "unknown_rollout",
             Self::NoImages => "no_images",
             Self::HardwareMappedTwice { .. } => "hardware_mapped_twice",
@@ -158,6 +189,8 @@ impl Refusal {
             Self::UnknownOperation { .. } => "unknown_operation",
             Self::ProgressOutOfRange { .. } => "progress_out_of_range",
             Self::NotIntroduced => "not_introduced",
+            Self::RegisteredAsEdgehog => "registered_as_edgehog",
+            Self::BadPartNumber { .. } => "bad_part_number",
         }
     }
 }

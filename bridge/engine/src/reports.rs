@@ -32,6 +32,9 @@ impl State {
         let Some(robot) = self.robots.get_mut(&key) else {
             return Err(Refusal::RobotGone);
         };
+        if robot.by_part_number {
+            return Err(Refusal::RegisteredAsEdgehog);
+        }
         if boot < robot.cursor.boot {
             return Err(Refusal::OlderBoot {
                 found: boot,

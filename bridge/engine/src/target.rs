@@ -89,6 +89,8 @@ pub enum SkipReason {
     NoCompatibleEcu,
     /// The image is for another model (X8).
     OtherModel,
+    /// An Edgehog device that was registered without a hardware id has not said its part number.
+    NoPartNumber,
 }
 
 /// Why a target was cancelled.

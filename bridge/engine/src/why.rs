@@ -196,6 +196,10 @@ fn skipped(reason: SkipReason, since: Timestamp) -> Why {
             "nothing to do; map one of the robot's hardware ids to update it"
         }
         SkipReason::OtherModel => "nothing to do; add an image for the robot's model to update it",
+        SkipReason::NoPartNumber => {
+            "let the device connect and report SystemInfo's part number, then launch another rollout; if it has none, \
+             set EDGEHOG_SYSTEM_PART_NUMBER there, or remove the robot and add it with --ecu main=HARDWARE_ID"
+        }
     };
     Why {
         ecu: None,
@@ -237,7 +241,7 @@ impl WaitReason {
             ),
             Self::Hold(_) => (
                 "expires with the rollout's deadline",
-                "compare the robot's ECUs with its registration: repair the robot, or remove and add it anew",
+                "compare the robot's ECUs with its registration: repair the robot, or take what it declares with `rollcall robot accept`",
             ),
         }
     }
@@ -296,6 +300,12 @@ impl fmt::Display for WaitReason {
             }) => {
                 let rank = if *primary { "primary" } else { "secondary" };
                 write!(f, "hold, the robot declares {hardware_id}, {rank}")
+            }
+            Self::Hold(Hold::PartNumber { found }) => {
+                write!(
+                    f,
+                    "hold, the robot's part number {found:?} is no hardware id"
+                )
             }
         }
     }

@@ -95,6 +95,9 @@ impl From<Refusal> for ApiError {
             | Refusal::ImageExists { .. }
             | Refusal::NotPrepared { .. }
             | Refusal::Immutable { .. }
+            | Refusal::NothingDeclared { .. }
+            | Refusal::OperationUnderWay { .. }
+            | Refusal::NotAcceptable { .. }
             | Refusal::OtherRevision { .. }
             | Refusal::Drifted { .. } => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,

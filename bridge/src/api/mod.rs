@@ -106,6 +106,7 @@ pub fn admin_router(context: Context) -> Router {
         .route("/status", get(status::status))
         .route("/robots", get(robots::list).post(robots::register))
         .route("/robots/{id}", get(robots::show).delete(robots::remove))
+        .route("/robots/{id}/accept", post(robots::accept))
         .route("/robots/{id}/history", get(robots::history))
         .route("/groups", get(groups::list).post(groups::add))
         .route("/groups/{name}", get(groups::show).delete(groups::remove))

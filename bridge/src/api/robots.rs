@@ -3,8 +3,8 @@
 use super::Context;
 use super::error::{ApiError, ErrorView, unexpected_reply};
 use super::request::{
-    Admin, HistoryQuery, MAX_PAGE, PageQuery, Path, Query, REGISTRATION_LIMIT, RawJson, Viewer,
-    parse,
+    Admin, HistoryQuery, MAX_PAGE, Operator, PageQuery, Path, Query, REGISTRATION_LIMIT, RawJson,
+    Viewer, parse,
 };
 use super::tokens;
 use super::views::{Page, RobotView, rfc3339};
@@ -45,7 +45,7 @@ pub struct NewRobot {
     /// Free labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Its ECUs, exactly one of them primary.
+    /// Its ECUs, exactly one of them primary; none for an Edgehog device, which says its part number.
     pub ecus: Vec<NewEcu>,
 }
 
@@ -311,6 +311,25 @@ pub(super) async fn remove(
     removed
         .map_err(|error| ApiError::command(error, |r| matches!(r, Refusal::UnknownRobot { .. })))?;
     Ok(axum::Json(serde_json::json!({ "removed": id })))
+}
+
+/// `POST /v1/robots/{id}/accept`: what the robot declares becomes its registration.
+pub(super) async fn accept(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+) -> Result<axum::Json<RobotView>, ApiError> {
+    let robot = RobotId::new(&id).map_err(|_| unknown(&id))?;
+    let accepted = context
+        .bridge
+        .command(by, Command::AcceptDeclared { robot })
+        .await;
+    accepted
+        .map_err(|error| ApiError::command(error, |r| matches!(r, Refusal::UnknownRobot { .. })))?;
+    let robot = context
+        .bridge
+        .query(move |view| find(view, &id).map(|robot| RobotView::new(view, robot)));
+    Ok(axum::Json(robot.await??))
 }
 
 /// `GET /v1/robots/{id}/history`: A30, and every record.

@@ -54,6 +54,9 @@ pub struct RobotView {
     /// Whether an OTARequest may be sent now.
     pub ready: bool,
     pub protocol: Option<String>,
+    /// Registered without ECUs: its part number is its hardware id and its model.
+    #[serde(default)]
+    pub by_part_number: bool,
     pub registered: String,
     pub registered_ms: u64,
     pub ecus: Vec<EcuView>,
@@ -161,7 +164,8 @@ impl RobotView {
             RobotStatus::Failed => "failed",
         };
         // A robot that never connected has been gone since its registration, which says nothing.
-        let since = Some(robot.link.since).filter(|_| robot.protocol.is_some() || robot.online());
+        let since =
+            Some(robot.link.since).filter(|_| robot.cursor.last_seen.0 > 0 || robot.online());
         Self {
             id: robot.id.to_string(),
             number: robot.key.0,
@@ -175,6 +179,7 @@ impl RobotView {
             online_since_ms: since.map(|at| at.0),
             ready: robot.ready(),
             protocol: robot.protocol.as_ref().map(word),
+            by_part_number: robot.by_part_number,
             registered: rfc3339(robot.registered),
             registered_ms: robot.registered.0,
             ecus: robot.ecus.iter().map(EcuView::new).collect(),

@@ -122,6 +122,11 @@ pub(super) enum RobotCommand {
         #[command(flatten)]
         confirm: Confirm,
     },
+    /// Take what a robot declares of its ECUs for its registration; ends a hold.
+    Accept {
+        /// Which.
+        id: String,
+    },
     /// Show a robot's rollouts and everything that happened to it, newest first.
     History {
         /// Which.
@@ -155,8 +160,12 @@ pub(super) struct AddRobot {
     pub(super) id: RobotId,
 
     /// An ECU; one of several is `,primary`.
-    #[arg(long, required = true, num_args = 1.., value_name = "NAME=HARDWARE_ID[,primary]", value_parser = ecu)]
+    #[arg(long, required_unless_present = "edgehog", num_args = 1.., value_name = "NAME=HARDWARE_ID[,primary]", value_parser = ecu)]
     pub(super) ecu: Vec<Ecu>,
+
+    /// An Edgehog device; its part number becomes its hardware id and its model.
+    #[arg(long, conflicts_with_all = ["ecu", "model"])]
+    pub(super) edgehog: bool,
 
     /// A label.
     #[arg(long, num_args = 1.., value_name = "K=V", value_parser = label)]

@@ -5,6 +5,7 @@ use super::client::{Client, segment};
 use super::exit::Failure;
 use super::output::{Output, confirm, note, or_dash, sheet, table};
 use crate::api::{EcuView, NewEcu, NewRobot, RegisteredRobot, RobotView};
+use rollcall_engine::Hold;
 use serde_json::Value;
 
 pub(super) fn run(
@@ -26,6 +27,14 @@ pub(super) fn run(
                 return Ok(output.json(&removed)?);
             }
             Ok(output.line(format_args!("removed robot {id}"))?)
+        }
+        RobotCommand::Accept { id } => {
+            let path = format!("/robots/{}/accept", segment(&id));
+            let robot: RobotView = client.post(&path, &serde_json::json!({}))?;
+            if output.json {
+                return Ok(output.json(&robot)?);
+            }
+            print_ecus(&robot.ecus, output)
         }
         RobotCommand::History { id, page } => history(&id, &page, client, output),
     }
@@ -138,7 +147,21 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
     print_ecus(&robot.ecus, output)
 }
 
+/// Why an ECU gets nothing.
+fn held(hold: &Hold) -> String {
+    match hold {
+        Hold::NotDeclared => "yes, the robot does not declare it".to_owned(),
+        Hold::DeclaredAs { hardware_id, .. } => format!("yes, the robot declares {hardware_id}"),
+        Hold::PartNumber { found } => format!("yes, part number {found:?} is no hardware id"),
+    }
+}
+
 fn print_ecus(ecus: &[EcuView], output: &mut Output) -> Result<(), Failure> {
+    if ecus.is_empty() {
+        return Ok(output.line(
+            "no ECU yet: the device has not said its part number (SystemInfo); rollouts skip it until it does",
+        )?);
+    }
     let mut table = table(["ecu", "hardware id", "rank", "runs", "hold"]);
     for ecu in ecus {
         table.add_row([
@@ -146,11 +169,7 @@ fn print_ecus(ecus: &[EcuView], output: &mut Output) -> Result<(), Failure> {
             &ecu.hardware_id,
             if ecu.primary { "primary" } else { "secondary" },
             &runs(ecu),
-            if ecu.hold.is_some() {
-                "yes, the robot declares something else"
-            } else {
-                "-"
-            },
+            &ecu.hold.as_ref().map_or_else(|| "-".to_owned(), held),
         ]);
     }
     Ok(output.table(table)?)

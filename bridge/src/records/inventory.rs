@@ -34,6 +34,8 @@ struct StoredRobot {
     /// 0 unknown, 1 native, 2 Edgehog.
     #[prost(uint32, tag = "10")]
     protocol: u32,
+    #[prost(bool, tag = "11")]
+    by_part_number: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -64,13 +66,15 @@ struct StoredReported {
     operation: Option<Vec<u8>>,
 }
 
-/// Without a hardware id: the Manifest does not name the ECU.
+/// Without a hardware id and a part number: the Manifest does not name the ECU.
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredHold {
     #[prost(string, optional, tag = "1")]
     hardware_id: Option<String>,
     #[prost(bool, tag = "2")]
     primary: bool,
+    #[prost(string, optional, tag = "3")]
+    part_number: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -135,6 +139,7 @@ pub(super) fn encode_robot(robot: &Robot) -> Vec<u8> {
             Some(Protocol::Native) => 1,
             Some(Protocol::Edgehog) => 2,
         },
+        by_part_number: robot.by_part_number,
     }
     .encode_to_vec()
 }
@@ -154,16 +159,18 @@ fn encode_ecu(ecu: &Ecu) -> StoredEcu {
                 .map(|operation| operation.into_bytes().to_vec()),
         }),
         hold: ecu.hold.as_ref().map(|hold| match hold {
-            Hold::NotDeclared => StoredHold {
-                hardware_id: None,
-                primary: false,
-            },
+            Hold::NotDeclared => StoredHold::default(),
             Hold::DeclaredAs {
                 hardware_id,
                 primary,
             } => StoredHold {
                 hardware_id: Some(hardware_id.to_string()),
                 primary: *primary,
+                part_number: None,
+            },
+            Hold::PartNumber { found } => StoredHold {
+                part_number: Some(found.clone()),
+                ..StoredHold::default()
             },
         }),
     }
@@ -192,6 +199,7 @@ pub(super) fn decode_robot(key: RowKey, bytes: &[u8]) -> Result<Robot, RecordErr
             2 => Some(Protocol::Edgehog),
             _ => return Err(RecordError::Invalid("protocol")),
         },
+        by_part_number: stored.by_part_number,
         cursor: Cursor::default(),
         link: Link::default(),
         memberships: Vec::new(),
@@ -203,9 +211,10 @@ pub(super) fn decode_robot(key: RowKey, bytes: &[u8]) -> Result<Robot, RecordErr
 
 fn decode_ecu(stored: StoredEcu) -> Result<Ecu, RecordError> {
     let hold = stored.hold.map(|hold| {
-        Ok::<_, RecordError>(match hold.hardware_id {
-            None => Hold::NotDeclared,
-            Some(id) => Hold::DeclaredAs {
+        Ok::<_, RecordError>(match (hold.hardware_id, hold.part_number) {
+            (None, None) => Hold::NotDeclared,
+            (None, Some(found)) => Hold::PartNumber { found },
+            (Some(id), _) => Hold::DeclaredAs {
                 hardware_id: name(&id, "hardware id", HardwareId::new)?,
                 primary: hold.primary,
             },

@@ -183,7 +183,7 @@ macro_rules! numbered {
     };
 }
 
-numbered!(SkipReason, "skip reason", skip_number, skip_reason, { NoCompatibleEcu = 1, OtherModel = 2 });
+numbered!(SkipReason, "skip reason", skip_number, skip_reason, { NoCompatibleEcu = 1, OtherModel = 2, NoPartNumber = 3 });
 numbered!(CancelReason, "cancel reason", cancel_number, cancel_reason, {
     RobotRemoved = 1,
     EarlierEcuFailed = 2,

@@ -8,8 +8,7 @@ use crate::device::{self, Message};
 use crate::store::Store;
 use rollcall_broker::{ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
-    Actor, Command, EDGEHOG_ECU, EcuName, EcuSpec, HardwareId, LinkEvent, Reply, Report, RobotId,
-    RobotKey, RobotSpec,
+    Actor, Command, EcuSpec, LinkEvent, Reply, Report, RobotId, RobotKey, RobotSpec,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -168,11 +167,8 @@ impl<S: Store + Retention> Writer<S> {
 fn introduction(topic: &str, payload: &[u8]) -> Option<Vec<EcuSpec>> {
     match device::decode(topic, payload).ok()? {
         Message::Report(Report::Manifest { ecus, .. }) => Some(ecus),
-        Message::Report(Report::PartNumber(model)) => Some(vec![EcuSpec {
-            name: EcuName::new(EDGEHOG_ECU).ok()?,
-            hardware_id: HardwareId::new(model.as_str()).ok()?,
-            primary: true,
-        }]),
+        // The part number, which is said again below, makes the ECU.
+        Message::Report(Report::PartNumber(_)) => Some(Vec::new()),
         Message::Report(_) | Message::State(_) | Message::EmptyCache | Message::Unused => None,
     }
 }

@@ -1,11 +1,11 @@
 //! A second, naive opinion on what operators' commands do, written from the requirements and not from the engine.
 //!
-//! It knows only the inventory and asks the engine for nothing but facts that robots reported (their model).
+//! It knows only the inventory and asks the engine for nothing but facts that robots reported (model, part number, declared boards).
 
 use super::Broken;
 use rollcall_engine::{
-    Command, EcuName, HardwareId, ImageRef, Model, Refusal, Reply, RobotId, RobotKey, RolloutId,
-    RolloutSpec, RolloutStatus, SkipReason, State, TargetSelection, TargetState,
+    Command, Ecu, EcuName, HardwareId, ImageRef, Model, Refusal, Reply, RobotId, RobotKey,
+    RolloutId, RolloutSpec, RolloutStatus, SkipReason, State, TargetSelection, TargetState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +69,11 @@ impl Naive {
                 boards.sort_by_key(|board| board.name.clone());
                 self.robots.insert(spec.id.clone(), (*key, boards));
             }
+            (Command::AcceptDeclared { robot }, Ok(_)) => {
+                if let Some((key, boards)) = self.robots.get_mut(robot) {
+                    *boards = boards_of(state, *key);
+                }
+            }
             (Command::RemoveRobot { robot }, Ok(_)) => {
                 self.robots.remove(robot);
                 for members in self.groups.values_mut() {
@@ -101,19 +106,26 @@ impl Naive {
         Ok(())
     }
 
+    /// What a robot consists of. The engine is asked for what no operator has said: a part number, and what was accepted.
+    fn boards(&self, state: &State, id: &RobotId) -> Vec<Board> {
+        let (key, boards) = &self.robots[id];
+        if boards.is_empty() {
+            boards_of(state, *key)
+        } else {
+            boards.clone()
+        }
+    }
+
     /// A4, A5, A3: whom a selection means; `None` when it names something that does not exist.
-    fn selected(&self, target: &TargetSelection) -> Option<BTreeSet<RobotId>> {
+    fn selected(&self, state: &State, target: &TargetSelection) -> Option<BTreeSet<RobotId>> {
         match target {
             TargetSelection::Group(name) => self.groups.get(name.as_str()).cloned(),
-            TargetSelection::Hardware(id) => {
-                let has = |boards: &[Board]| boards.iter().any(|board| board.hardware == *id);
-                Some(
-                    self.robots
-                        .iter()
-                        .filter(|(_, (_, boards))| has(boards))
-                        .map(|(id, _)| id.clone())
-                        .collect(),
-                )
+            TargetSelection::Hardware(hardware) => {
+                let has = |id: &&RobotId| {
+                    let boards = self.boards(state, id);
+                    boards.iter().any(|board| board.hardware == *hardware)
+                };
+                Some(self.robots.keys().filter(has).cloned().collect())
             }
             TargetSelection::Robots(ids) => {
                 let ids: BTreeSet<_> = ids.iter().cloned().collect();
@@ -126,7 +138,8 @@ impl Naive {
 
     /// A7, A8, A9, X8, A10: what the robot gets.
     fn share(&self, state: &State, spec: &RolloutSpec, id: &RobotId) -> Share {
-        let (key, boards) = &self.robots[id];
+        let key = &self.robots[id].0;
+        let boards = &self.boards(state, id);
         let model = state.robot(*key).and_then(|robot| robot.model.clone());
         let mut ordered: Vec<_> = boards.iter().filter(|board| !board.primary).collect();
         ordered.extend(boards.iter().filter(|board| board.primary));
@@ -145,6 +158,9 @@ impl Naive {
         match (share.is_empty(), other_model) {
             (false, _) => Ok(share),
             (true, true) => Err(SkipReason::OtherModel),
+            (true, false) if state.robot(*key).is_some_and(|robot| robot.ecus.is_empty()) => {
+                Err(SkipReason::NoPartNumber)
+            }
             (true, false) => Err(SkipReason::NoCompatibleEcu),
         }
     }
@@ -165,7 +181,7 @@ impl Naive {
             && mapped.len() == spec.images.len()
             && spec.images.iter().all(fits);
         let selected = self
-            .selected(&spec.target)
+            .selected(state, &spec.target)
             .filter(|ids| !(ids.is_empty() && matches!(spec.target, TargetSelection::Robots(_))));
         let affects =
             |ids: &BTreeSet<RobotId>| ids.iter().any(|id| self.share(state, spec, id).is_ok());
@@ -190,7 +206,7 @@ impl Naive {
         let Some(rollout) = state.rollout(id) else {
             return broken("it is gone".to_owned());
         };
-        let Some(selected) = self.selected(&spec.target) else {
+        let Some(selected) = self.selected(state, &spec.target) else {
             return broken("its target is gone".to_owned());
         };
         let members: BTreeSet<_> = rollout.members.keys().copied().collect();
@@ -223,6 +239,18 @@ impl Naive {
         }
         Ok(())
     }
+}
+
+fn boards_of(state: &State, key: RobotKey) -> Vec<Board> {
+    let ecus = state.robot(key).map_or(&[][..], |robot| &robot.ecus);
+    let board = |ecu: &Ecu| Board {
+        name: ecu.name.clone(),
+        hardware: ecu.hardware_id.clone(),
+        primary: ecu.primary,
+    };
+    let mut boards: Vec<_> = ecus.iter().map(board).collect();
+    boards.sort_by_key(|board| board.name.clone());
+    boards
 }
 
 /// Every target of every launched rollout.

@@ -73,7 +73,16 @@ impl Operators {
                     robots: self.dice.some(&ids, 30),
                 }]
             }
-            75..=77 => vec![Command::RemoveGroup {
+            75 => {
+                let ids = self.ids(state);
+                if ids.is_empty() {
+                    return Vec::new();
+                }
+                vec![Command::AcceptDeclared {
+                    robot: self.dice.pick(&ids).clone(),
+                }]
+            }
+            76..=77 => vec![Command::RemoveGroup {
                 name: group(self.dice.word(&GROUPS)),
             }],
             78..=84 => {

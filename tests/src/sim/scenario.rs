@@ -169,6 +169,11 @@ fn robot(dice: &mut Dice, seed: u64, index: u64, profiles: &[Arc<Profile>]) -> R
         let wrong = dice.index(spec.ecus.len());
         spec.ecus[wrong].hardware_id = hardware(dice.word(&HARDWARE));
     }
+    // Design 5.1: registered without a hardware id, it takes its part number as that.
+    if protocol == Protocol::Edgehog && dice.chance(50) {
+        spec.ecus.clear();
+        spec.model = None;
+    }
     let config = RobotConfig {
         id: spec.id.to_string(),
         index,
