@@ -216,6 +216,7 @@ mod tests {
             proposed_id: None,
             username: Some(id),
             password: Some(b"x"),
+            certificate: None,
             peer: "127.0.0.1:9".parse().unwrap(),
             version: ProtocolVersion::V5,
             clean_start: true,

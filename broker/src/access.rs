@@ -34,6 +34,9 @@ pub struct ConnectRequest<'a> {
     pub username: Option<&'a str>,
     /// Password, if sent.
     pub password: Option<&'a [u8]>,
+    /// The client's own certificate, DER, if it showed one in a TLS handshake: verified against the roots of the
+    /// listener, valid at that time, and the client has its key.
+    pub certificate: Option<&'a [u8]>,
     /// Where the connection comes from.
     pub peer: SocketAddr,
     /// Protocol level.

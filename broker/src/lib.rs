@@ -27,6 +27,7 @@ mod message;
 mod metrics;
 mod routing;
 mod server;
+mod tls;
 
 pub use access::{
     Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, SessionPolicy,
@@ -37,3 +38,4 @@ pub use config::{Config, Limits, PACKET_SIZE_CEILING};
 pub use event::{ConnectionId, DisconnectReason, Event, Ticket, Verdict};
 pub use metrics::{Count, MetricsSnapshot};
 pub use server::{Broker, BrokerHandle, SendError};
+pub use tls::{ClientCertificates, Tls, TlsConfigError, server_config};

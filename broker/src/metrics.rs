@@ -60,6 +60,26 @@ counts! {
     ConnectAbandoned => "connect_abandoned",
     /// First packets that were no valid CONNECT.
     ConnectMalformed => "connect_malformed",
+    /// TLS handshakes that were completed.
+    TlsHandshakes => "tls_handshakes",
+    /// Connections to a TLS listener whose first bytes were not TLS.
+    TlsNotSpoken => "tls_not_spoken",
+    /// TLS handshakes without a version, cipher or signature that both sides know.
+    TlsIncompatible => "tls_incompatible",
+    /// TLS handshakes that the client gave up, such as one that does not trust the server's certificate.
+    TlsRefusedByClient => "tls_refused_by_client",
+    /// TLS handshakes with malformed or unexpected messages.
+    TlsMalformed => "tls_malformed",
+    /// TLS handshakes without the client certificate that is required.
+    TlsCertificateMissing => "tls_certificate_missing",
+    /// TLS handshakes with a client certificate that is not valid any more, or not yet.
+    TlsCertificateExpired => "tls_certificate_expired",
+    /// TLS handshakes with a client certificate of an unknown issuer.
+    TlsCertificateUnknownIssuer => "tls_certificate_unknown_issuer",
+    /// TLS handshakes with a client certificate that is refused for another reason.
+    TlsCertificateInvalid => "tls_certificate_invalid",
+    /// Connections that broke the rules of TLS after their handshake.
+    TlsViolation => "tls_violation",
     /// CONNECTs refused because too many connections are open.
     ConnectionLimit => "connection_limit",
     /// CONNECTs refused because too many sessions exist.

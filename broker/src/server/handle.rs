@@ -10,6 +10,7 @@ use crate::connection::Close;
 use crate::event::{ConnectionId, Event, Ticket, Verdict};
 use crate::message::{Delivery, Message};
 use crate::metrics::MetricsSnapshot;
+use crate::tls::Tls;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,7 +39,14 @@ impl Broker {
 
     /// Serves clients that connect to this listener until the broker shuts down.
     pub fn listen(&self, listener: TcpListener) {
-        tokio::spawn(listener::accept(Arc::clone(&self.handle.hub), listener));
+        let hub = Arc::clone(&self.handle.hub);
+        tokio::spawn(listener::accept(hub, listener, None));
+    }
+
+    /// The same, for clients that speak TLS, under settings that may be replaced meanwhile.
+    pub fn listen_tls(&self, listener: TcpListener, tls: Tls) {
+        let hub = Arc::clone(&self.handle.hub);
+        tokio::spawn(listener::accept(hub, listener, Some(tls)));
     }
 
     /// The handle for the rest of the process.

@@ -3,6 +3,7 @@
 //! Lock order: `routing` before a mailbox, never the other way round; `connections` is held with no other lock.
 
 use super::mailbox::Mailbox;
+use super::refusals::Refusals;
 use crate::access::Access;
 use crate::codec::{QoS, ReasonCode, SubscribeOptions};
 use crate::config::{Config, Limits};
@@ -15,10 +16,11 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 /// Shared by listeners, connection tasks and handles.
 pub(crate) struct Hub {
@@ -28,6 +30,9 @@ pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
     pub(crate) handshaking: AtomicUsize,
     pub(crate) established: AtomicUsize,
+    /// Steps of TLS handshakes that run at one time: as many as there are cores.
+    pub(crate) handshake_turns: Semaphore,
+    pub(crate) refusals: Refusals,
     stopping: AtomicBool,
     /// Told when the broker stops and when the last connection has gone.
     pub(crate) changed: Notify,
@@ -71,6 +76,10 @@ impl Hub {
             metrics: Metrics::default(),
             handshaking: AtomicUsize::new(0),
             established: AtomicUsize::new(0),
+            handshake_turns: Semaphore::new(
+                std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            ),
+            refusals: Refusals::default(),
             stopping: AtomicBool::new(false),
             changed: Notify::new(),
             deadlines: Notify::new(),

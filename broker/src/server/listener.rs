@@ -1,9 +1,12 @@
 //! Accepting sockets, and the one timer of the router.
 
 use super::hub::Hub;
+use super::socket::Socket;
 use super::task;
 use crate::metrics::Count;
+use crate::tls::{Link, Tls};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the broker stops.
-pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener) {
+pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener, tls: Option<Tls>) {
     loop {
         let stop = hub.changed.notified();
         if hub.is_stopping() {
@@ -21,7 +24,7 @@ pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener) {
         }
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(&hub, stream, peer),
+                Ok((stream, peer)) => admit(&hub, stream, peer, tls.as_ref()),
                 Err(error) => {
                     hub.metrics.one(Count::AcceptErrors);
                     if is_about_one_peer(&error) {
@@ -47,7 +50,7 @@ fn is_about_one_peer(error: &io::Error) -> bool {
     )
 }
 
-fn admit(hub: &Arc<Hub>, stream: TcpStream, peer: std::net::SocketAddr) {
+fn admit(hub: &Arc<Hub>, stream: TcpStream, peer: SocketAddr, tls: Option<&Tls>) {
     hub.metrics.one(Count::SocketsAccepted);
     if hub.handshaking.load(Ordering::Relaxed) >= hub.limits.max_handshaking {
         hub.metrics.one(Count::HandshakeLimit);
@@ -57,9 +60,18 @@ fn admit(hub: &Arc<Hub>, stream: TcpStream, peer: std::net::SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot turn off delayed sending");
     }
+    let link = match tls.map(|tls| Link::new(tls.config())).transpose() {
+        Ok(link) => link.map(Box::new),
+        Err(error) => {
+            hub.metrics.one(Count::TlsMalformed);
+            tracing::warn!(%peer, %error, "cannot begin tls; check the listener's configuration");
+            return;
+        }
+    };
     hub.handshaking.fetch_add(1, Ordering::Relaxed);
     let mailbox = hub.enter();
-    tokio::spawn(task::run(Arc::clone(hub), stream, peer, mailbox));
+    let socket = Socket::new(stream, link);
+    tokio::spawn(task::run(Arc::clone(hub), socket, peer, mailbox));
 }
 
 /// Publishes delayed wills and ends sessions at their time.

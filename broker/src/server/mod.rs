@@ -6,10 +6,13 @@ mod hub;
 mod listener;
 mod mailbox;
 mod opening;
+mod refusals;
+mod securing;
 mod serving;
 mod socket;
 mod subscribing;
 mod task;
+mod wire;
 
 pub use handle::{Broker, BrokerHandle, SendError};
 pub(crate) use mailbox::Mailbox;

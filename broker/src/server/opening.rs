@@ -2,7 +2,9 @@
 
 use super::hub::Opening;
 use super::mailbox::SessionRef;
+use super::securing;
 use super::serving::Served;
+use super::socket::breaks_tls;
 use super::task::{Line, Wake, Want, with_output};
 use crate::access::{
     ConnectRefusal, ConnectRequest, Principal, PublishAccess, SessionPolicy, SubscribeAccess,
@@ -26,30 +28,30 @@ pub(super) async fn receive_connect(line: &mut Line) -> Option<Box<Connect>> {
         packets: true,
         messages: false,
     };
+    // In a box, since it would widen every task, and plain connections have no use for it.
+    if line.socket.is_handshaking() && !Box::pin(securing::secure(line)).await {
+        return None;
+    }
     loop {
-        let failure = match line.wake(want, &mut None).await {
-            Wake::Read(Ok(count)) if count > 0 => {
-                count_bytes(line, count);
-                match try_connect(line) {
-                    Ok(Some(connect)) => return Some(connect),
-                    Ok(None) => continue,
-                    Err(failure) => failure,
+        let failure = match try_connect(line) {
+            Ok(Some(connect)) => return Some(connect),
+            Err(failure) => failure,
+            Ok(None) => match line.wake(want, &mut None).await {
+                Wake::Read(Ok(count)) if count > 0 => {
+                    line.count_in(count);
+                    continue;
                 }
-            }
-            Wake::Read(_) | Wake::Writable(_) => Count::ConnectAbandoned,
-            Wake::Timer => Count::ConnectTimeout,
-            Wake::Mail(_) | Wake::Room(_) => return None,
+                Wake::Writable(Ok(())) if line.socket.flush().is_ok() => continue,
+                Wake::Read(Err(error)) if breaks_tls(&error) => Count::TlsViolation,
+                Wake::Read(_) | Wake::Writable(_) => Count::ConnectAbandoned,
+                Wake::Timer => Count::ConnectTimeout,
+                Wake::Mail(_) | Wake::Room(_) => return None,
+            },
         };
         line.hub.metrics.one(failure);
         tracing::debug!(peer = %line.peer, reason = failure.name(), "no connect");
         return None;
     }
-}
-
-fn count_bytes(line: &Line, count: usize) {
-    line.hub
-        .metrics
-        .add(Count::BytesIn, u64::try_from(count).unwrap_or(u64::MAX));
 }
 
 fn try_connect(line: &mut Line) -> Result<Option<Box<Connect>>, Count> {
@@ -157,6 +159,7 @@ fn examine(line: &Line, connect: &Connect) -> Result<Examined, Refused> {
         proposed_id: proposed.as_deref(),
         username: connect.username.as_deref(),
         password: connect.password.as_deref(),
+        certificate: line.socket.certificate(),
         peer: line.peer,
         version: connect.version,
         clean_start: connect.clean_start,

@@ -1,5 +1,6 @@
 //! A connection between CONNACK and its end.
 
+use super::socket::breaks_tls;
 use super::task::{Line, Room, Wake, Want, with_output};
 use crate::access::{Principal, PublishAccess};
 use crate::codec::{Packet, topic};
@@ -270,7 +271,7 @@ impl Served {
         metrics.add(Count::DuplicatesSuppressed, duplicates);
         metrics.add(Count::IntakeAccepted, accepted);
         metrics.add(Count::IntakeRefused, refused);
-        metrics.add(Count::BytesOut, std::mem::take(&mut line.socket.written));
+        metrics.add(Count::BytesOut, line.socket.take_written());
     }
 }
 
@@ -328,11 +329,15 @@ fn respond(line: &mut Line, served: &mut Served, wake: Wake) -> Result<(), Close
             mail.order.map_or(Ok(()), Err)
         }
         Wake::Read(Ok(count)) if count > 0 => {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            line.hub.metrics.add(Count::BytesIn, count);
+            line.count_in(count);
             Ok(())
         }
-        Wake::Read(_) => Err(lost()),
+        Wake::Read(read) => {
+            if read.is_err_and(|error| breaks_tls(&error)) {
+                line.hub.metrics.one(Count::TlsViolation);
+            }
+            Err(lost())
+        }
         Wake::Writable(Ok(())) => line.socket.flush().map_err(|_| lost()),
         Wake::Writable(Err(_)) => Err(lost()),
         wake @ Wake::Room(_) => {

@@ -7,6 +7,7 @@ use super::opening;
 use super::serving;
 use super::socket::Socket;
 use crate::event::Event;
+use crate::metrics::Count;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::mpsc::error::SendError;
 use tokio::time::Sleep;
@@ -52,6 +52,12 @@ pub(super) enum Wake {
 }
 
 impl Line {
+    /// Counts bytes that were read.
+    pub(super) fn count_in(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.hub.metrics.add(Count::BytesIn, bytes);
+    }
+
     /// Sets the timer; `None` turns it off.
     pub(super) fn set_timer(&mut self, at: Option<Instant>) {
         match (at, &mut self.timer) {
@@ -115,12 +121,12 @@ pub(super) fn with_output<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 }
 
 /// Runs one connection to its end.
-pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, mailbox: Arc<Mailbox>) {
+pub(super) async fn run(hub: Arc<Hub>, socket: Socket, peer: SocketAddr, mailbox: Arc<Mailbox>) {
     let id = mailbox.id();
     let mut line = Line {
         hub: Arc::clone(&hub),
         mailbox,
-        socket: Socket::new(stream),
+        socket,
         peer,
         timer: None,
     };
@@ -145,6 +151,8 @@ pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, mail
     let close = serving::serve(&mut line, &mut served).await;
     if ending::finish(&mut line, *served, close).await {
         line.socket.linger().await;
+    } else {
+        line.socket.end();
     }
     hub.leave(id);
 }

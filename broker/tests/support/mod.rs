@@ -8,21 +8,23 @@
     reason = "tests fail by panicking, and each file of them uses a part of this"
 )]
 
+pub mod pki;
+
 use bytes::{Buf, Bytes, BytesMut};
 use rollcall_broker::codec::{
     Ack, ConnAck, Connect, Disconnect, Packet, Properties, Publish, RetainHandling, Subscribe,
     SubscribeOptions, Subscription, Will, header,
 };
 use rollcall_broker::{
-    Access, Broker, BrokerHandle, Config, ConnectRefusal, ConnectRequest, Event, Limits, Principal,
-    ProtocolVersion, PublishAccess, QoS, ReasonCode, SessionPolicy, SubscribeAccess, Ticket,
-    Verdict,
+    Access, Broker, BrokerHandle, Config, ConnectRefusal, ConnectRequest, Count, Event, Limits,
+    Principal, ProtocolVersion, PublishAccess, QoS, ReasonCode, SessionPolicy, SubscribeAccess,
+    Ticket, Tls, Verdict,
 };
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -54,6 +56,18 @@ pub fn tag_of(client_id: &str) -> u64 {
     }
 }
 
+/// Who connects as `certified` is named after the size of the certificate, so that a test can see it.
+fn certified(certificate: Option<&[u8]>) -> Principal {
+    let name = certificate.map_or("no certificate".into(), |der| {
+        format!("certificate of {} bytes", der.len())
+    });
+    Principal {
+        client_id: name.into(),
+        tag: 0,
+        sessions: SessionPolicy::Persistent,
+    }
+}
+
 impl Access for Rules {
     fn authenticate(&self, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
         if connect.password == Some(b"wrong") {
@@ -63,6 +77,9 @@ impl Access for Rules {
             });
         }
         let id = connect.proposed_id.unwrap_or(connect.client_id);
+        if id == "certified" {
+            return Ok(certified(connect.certificate));
+        }
         Ok(Principal {
             client_id: id.into(),
             tag: if connect.password == Some(CHANGED) {
@@ -143,6 +160,29 @@ impl Server {
         Self::add_listener(&self.broker).await
     }
 
+    pub async fn tls_listener(&self, tls: Tls) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        self.broker.listen_tls(listener, tls);
+        addr
+    }
+
+    /// Waits until a counter has this value. Counters have no event, so it looks again and again.
+    pub async fn counts(&self, count: Count, expected: u64) {
+        soon(count.name(), async {
+            while self.handle.metrics().count(count) < expected {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        assert_eq!(
+            self.handle.metrics().count(count),
+            expected,
+            "{}",
+            count.name()
+        );
+    }
+
     pub async fn event(&mut self) -> Event {
         soon("an event", self.events.recv())
             .await
@@ -218,29 +258,22 @@ pub const ANY: SubscribeOptions = SubscribeOptions {
     retain_handling: RetainHandling::Send,
 };
 
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     buffer: BytesMut,
     version: ProtocolVersion,
 }
 
 impl Client {
     pub async fn raw(addr: SocketAddr, version: ProtocolVersion) -> Self {
-        Self {
-            stream: TcpStream::connect(addr).await.unwrap(),
-            buffer: BytesMut::new(),
-            version,
-        }
+        Self::over(TcpStream::connect(addr).await.unwrap(), version)
     }
 
     /// Connects and returns the CONNACK too.
     pub async fn try_open(addr: SocketAddr, connect: Connect) -> (Self, ConnAck) {
         let mut client = Self::raw(addr, connect.version).await;
-        client.send(Packet::Connect(Box::new(connect))).await;
-        match client.recv().await {
-            Packet::ConnAck(connack) => (client, connack),
-            other => panic!("connack was expected, not {other:?}"),
-        }
+        let connack = client.introduce(connect).await;
+        (client, connack)
     }
 
     pub async fn open(addr: SocketAddr, connect: Connect) -> Self {
@@ -255,6 +288,25 @@ impl Client {
 
     pub async fn v5(addr: SocketAddr, client_id: &str) -> Self {
         Self::open(addr, connect(ProtocolVersion::V5, client_id)).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub fn over(stream: S, version: ProtocolVersion) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            version,
+        }
+    }
+
+    /// Sends CONNECT and returns the CONNACK.
+    pub async fn introduce(&mut self, connect: Connect) -> ConnAck {
+        self.send(Packet::Connect(Box::new(connect))).await;
+        match self.recv().await {
+            Packet::ConnAck(connack) => connack,
+            other => panic!("connack was expected, not {other:?}"),
+        }
     }
 
     pub async fn send(&mut self, packet: Packet) {
