@@ -6,8 +6,12 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "model/astarte.rs"]
+mod astarte;
 #[path = "model/bench.rs"]
 mod bench;
+#[path = "model/cancel.rs"]
+mod cancel;
 #[path = "model/chaos.rs"]
 mod chaos;
 #[path = "model/edgehog.rs"]

@@ -177,6 +177,7 @@ fn decode_everything(bytes: &[u8]) {
     let _ = edgehog::OtaEvent::decode(bytes);
     let _ = edgehog::OtaRequest::decode(bytes);
     let _ = edgehog::Property::decode(bytes);
+    let _ = edgehog::SystemStatus::decode(bytes);
     let _ = purge::decode(bytes);
     let _ = introspection::parse(bytes);
     if let Ok(topic) = std::str::from_utf8(bytes) {

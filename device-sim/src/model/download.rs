@@ -11,12 +11,27 @@ use super::{Artifact, FetchError, FetchId, Output, Protocol, Robot};
 
 /// First wait before a broken download is tried again, in milliseconds; doubles with each try.
 const RETRY_FIRST: u64 = 2_000;
+
 impl Robot {
+    /// Whether RAUC is given the url, instead of a file.
+    pub(super) fn streams(&self) -> bool {
+        self.protocol == Protocol::Edgehog && self.profile.edgehog.streaming
+    }
+
     pub(super) fn fetch(&mut self) {
+        let streams = self.streams();
         let Some(job) = self.job.as_mut() else { return };
         self.last_id += 1;
         let fetch = FetchId(self.last_id);
-        job.stage = Stage::Fetching(fetch);
+        // An Edgehog device begins every download at zero; a native robot goes on where it was.
+        if self.protocol == Protocol::Edgehog {
+            job.reported = 0;
+        }
+        job.stage = if streams {
+            Stage::Streaming(fetch)
+        } else {
+            Stage::Fetching(fetch)
+        };
         let (operation, url) = (job.operation, job.order.url.clone());
         self.outputs.push_back(Output::Fetch {
             fetch,
@@ -26,7 +41,8 @@ impl Robot {
     }
 
     pub(super) fn abandon_fetch(&mut self) {
-        if let Some(Stage::Fetching(fetch)) = self.job.as_ref().map(|job| job.stage) {
+        let stage = self.job.as_ref().map(|job| job.stage);
+        if let Some(Stage::Fetching(fetch) | Stage::Streaming(fetch)) = stage {
             self.outputs.push_back(Output::AbandonFetch(fetch));
         }
     }
@@ -34,6 +50,9 @@ impl Robot {
     /// [`super::Input::Fetched`].
     pub(super) fn fetched(&mut self, fetch: FetchId, result: Result<Artifact, FetchError>) {
         let Some(job) = self.job.as_mut() else { return };
+        if job.stage == Stage::Streaming(fetch) {
+            return self.streamed(result);
+        }
         if job.stage != Stage::Fetching(fetch) {
             return;
         }
@@ -54,6 +73,28 @@ impl Robot {
         }
     }
 
+    /// RAUC has read the bundle, or could not.
+    fn streamed(&mut self, result: Result<Artifact, FetchError>) {
+        let Some(job) = self.job.as_mut() else { return };
+        job.artifact = result.ok();
+        let came = job.artifact.is_some() && job.fate.fault != Fault::Download;
+        if came && self.verify_artifact().is_ok() {
+            self.deploy_from_start();
+        } else {
+            self.fail(Code::InvalidBaseImage, "Update failed with signal 1");
+        }
+    }
+
+    /// The wait after a broken download is over.
+    pub(super) fn fetch_again(&mut self) {
+        let tries = self.protocol_limits().1;
+        if self.job.as_ref().is_some_and(|job| job.broken < tries) {
+            return self.fetch();
+        }
+        let message = "Too many attempts to download the OTA file";
+        self.fail(Code::InternalError, message);
+    }
+
     fn download_broke(&mut self, reason: &str) {
         let tries = self.protocol_limits().1;
         let Some(job) = self.job.as_mut() else { return };
@@ -62,12 +103,7 @@ impl Robot {
         let wait = RETRY_FIRST << (broken - 1).min(8);
         match (self.protocol, broken < tries) {
             (Protocol::Native, false) => self.fail(Code::NetworkError, reason),
-            (Protocol::Edgehog, false) if broken > tries => {
-                self.fail(
-                    Code::InternalError,
-                    "Too many attempts to download the OTA file",
-                );
-            }
+            // An Edgehog device waits after its last attempt too, and gives up then.
             _ => {
                 self.tell((Status::Error, 0), Some(Code::NetworkError), reason);
                 self.set_stage(Stage::RetryWait, self.now.saturating_add(wait));
@@ -123,7 +159,15 @@ impl Robot {
                     job.order.version.clone_from(&label.version);
                     Ok(())
                 }
-                _ => Err((Code::InvalidBaseImage, "not a bundle for this system")),
+                (Some(_), true) => {
+                    let message = "bundle other is not compatible with system this";
+                    Err((Code::InvalidBaseImage, message))
+                }
+                // Whatever came is taken for a bundle, the body of a 404 too.
+                (None, _) => {
+                    let message = "Unable to get info from ota_file in /var/tmp/update.bin";
+                    Err((Code::InvalidBaseImage, message))
+                }
             },
         }
     }

@@ -1,6 +1,7 @@
 //! What goes into a robot and what comes out of it.
 
-use rollcall_proto::edgehog::{self, Property, Value, purge};
+use rollcall_proto::edgehog::purge::PurgeError;
+use rollcall_proto::edgehog::{self, Property, SystemStatus, purge};
 use rollcall_proto::native::{self, Ack, BaseImage, Manifest, State};
 use rollcall_proto::topic::Base;
 use uuid::Uuid;
@@ -52,8 +53,31 @@ pub enum Downlink {
     Ack(Ack),
     /// Edgehog request.
     EdgehogRequest(edgehog::OtaRequest),
-    /// Edgehog: the server-owned properties that exist. Simulated devices have none.
+    /// Edgehog: the server-owned properties that exist, as `interface/path`.
     ConsumerProperties(Vec<String>),
+    /// Edgehog: a server-owned property.
+    ConsumerProperty {
+        /// The interface.
+        interface: String,
+        /// The path, without a leading `/`.
+        path: String,
+        /// Its value, or that it is unset.
+        value: Property,
+    },
+    /// Edgehog: a property list that cannot be read.
+    BadControl {
+        /// What is wrong.
+        reason: String,
+        /// Whether the device's process ends on it.
+        fatal: bool,
+    },
+    /// Edgehog: a message above [`Downlink::SIZE_MAX`].
+    TooLarge {
+        /// Its topic.
+        topic: String,
+        /// Its remaining length.
+        bytes: usize,
+    },
     /// A message that a robot cannot understand.
     Malformed {
         /// Its topic.
@@ -63,7 +87,13 @@ pub enum Downlink {
     },
 }
 
+/// The interface whose properties the server owns.
+const TELEMETRY: &str = "io.edgehog.devicemanager.config.Telemetry";
+
 impl Downlink {
+    /// Greatest remaining length, in bytes, of a packet that Astarte's SDK takes.
+    pub const SIZE_MAX: usize = 10_240;
+
     /// Reads a publish of the server to the robot of this base.
     #[must_use]
     pub fn parse(base: &Base<'_>, topic: &str, payload: &[u8]) -> Self {
@@ -79,6 +109,13 @@ impl Downlink {
                 .map(Self::Ack)
                 .map_err(|error| error.to_string());
         }
+        // Two lengths of two bytes: of the topic, and the packet identifier.
+        let remaining = 4 + topic.len() + payload.len();
+        if remaining > Self::SIZE_MAX && !topic.contains("/rollcall.") {
+            let topic = topic.chars().take(256).collect();
+            let bytes = remaining;
+            return Ok(Self::TooLarge { topic, bytes });
+        }
         if topic == base.edgehog_ota_request() {
             let request = edgehog::OtaRequest::decode(payload);
             return request
@@ -86,10 +123,21 @@ impl Downlink {
                 .map_err(|error| error.to_string());
         }
         if topic == base.consumer_properties() {
-            let list = purge::decode(payload);
-            return list
-                .map(Self::ConsumerProperties)
-                .map_err(|error| error.to_string());
+            return Ok(match purge::decode(payload) {
+                Ok(list) => Self::ConsumerProperties(list),
+                Err(error) => Self::BadControl {
+                    reason: error.to_string(),
+                    fatal: matches!(error, PurgeError::TooShort(_) | PurgeError::NotZlib),
+                },
+            });
+        }
+        let telemetry = base.interface(TELEMETRY, "");
+        if let Some(path) = topic.strip_prefix(&telemetry) {
+            return Ok(Self::ConsumerProperty {
+                interface: TELEMETRY.to_owned(),
+                path: path.to_owned(),
+                value: Property::decode(payload).map_err(|error| error.to_string())?,
+            });
         }
         let ecu = topic.rsplit('/').next().unwrap_or_default();
         if topic != base.ota_request(ecu) {
@@ -154,6 +202,9 @@ pub enum FetchError {
     /// The server answered with another status than success.
     #[error("server answered {0}")]
     Status(u16),
+    /// The server did not say how long the artifact is, or that it is empty. Edgehog devices only.
+    #[error("server gave no content length")]
+    NoLength,
 }
 
 /// What a robot wants done.
@@ -214,7 +265,7 @@ pub enum Message {
     /// Native.
     State(State),
     /// Astarte.
-    Introspection(&'static str),
+    Introspection(String),
     /// Astarte.
     EmptyCache,
     /// Astarte: the properties that exist, as `interface/path`.
@@ -225,11 +276,13 @@ pub enum Message {
         interface: &'static str,
         /// The path, without a leading `/`.
         path: &'static str,
-        /// Its value.
-        value: String,
+        /// Its value, or that it is unset.
+        value: Property,
     },
     /// Edgehog.
     EdgehogEvent(edgehog::OtaEvent),
+    /// Edgehog.
+    SystemStatus(SystemStatus),
 }
 
 impl Message {
@@ -248,6 +301,9 @@ impl Message {
                 interface, path, ..
             } => base.interface(interface, path),
             Self::EdgehogEvent(_) => base.edgehog_ota_event(),
+            Self::SystemStatus(_) => {
+                base.interface("io.edgehog.devicemanager.SystemStatus", "systemStatus")
+            }
         }
     }
 
@@ -262,8 +318,9 @@ impl Message {
             Self::Introspection(text) => text.as_bytes().to_vec(),
             Self::EmptyCache => b"1".to_vec(),
             Self::ProducerProperties(list) => purge::encode(list),
-            Self::Property { value, .. } => Property::Set(Value::String(value.clone())).encode(),
+            Self::Property { value, .. } => value.encode(),
             Self::EdgehogEvent(event) => event.encode(),
+            Self::SystemStatus(status) => status.encode(),
         }
     }
 
@@ -271,7 +328,7 @@ impl Message {
     #[must_use]
     pub fn qos(&self) -> u8 {
         match self {
-            Self::State(_) => 0,
+            Self::State(_) | Self::SystemStatus(_) => 0,
             Self::Manifest(_) | Self::BaseImage { .. } | Self::Event { .. } => 1,
             Self::Introspection(_)
             | Self::EmptyCache

@@ -152,6 +152,9 @@ impl Robot {
             truth: Truth::default(),
             profile,
         };
+        if robot.protocol == Protocol::Edgehog {
+            robot.edgehog_starts();
+        }
         robot.arm_mishaps();
         robot.timers.set(Timer::Connect, first_connect);
         robot
@@ -211,7 +214,7 @@ impl Robot {
         self.protocol
     }
 
-    /// Number of the current start, counted from the configuration's `first_boot`.
+    /// Number of the current start of the robot's software, counted from the configuration's `first_boot`.
     #[must_use]
     pub fn boot(&self) -> u64 {
         self.native.boot
@@ -239,7 +242,11 @@ impl Robot {
     /// Whether the robot is connected, works on nothing and has nothing left to say.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.link == Link::Up && self.job.is_none() && self.native.is_settled()
+        let heard = match self.protocol {
+            Protocol::Native => self.native.is_settled(),
+            Protocol::Edgehog => self.edgehog.is_settled(),
+        };
+        self.link == Link::Up && self.job.is_none() && heard
     }
 
     /// Whether the robot is connected.
@@ -255,7 +262,23 @@ impl Robot {
             }
             (Downlink::Ack(ack), Protocol::Native) => self.durable(ack),
             (Downlink::EdgehogRequest(request), Protocol::Edgehog) => self.edgehog_request(request),
-            (Downlink::ConsumerProperties(_), Protocol::Edgehog) => {}
+            (Downlink::ConsumerProperties(listed), Protocol::Edgehog) => {
+                self.consumer_list(&listed);
+            }
+            (
+                Downlink::ConsumerProperty {
+                    interface,
+                    path,
+                    value,
+                },
+                Protocol::Edgehog,
+            ) => self.consumer_property(&interface, &path, value),
+            (Downlink::BadControl { reason, fatal }, Protocol::Edgehog) => {
+                self.bad_control(reason, fatal);
+            }
+            (Downlink::TooLarge { topic, bytes }, Protocol::Edgehog) => {
+                self.too_large(topic, bytes);
+            }
             (Downlink::Malformed { topic, reason }, _) => {
                 self.truth.violated(Violation::Malformed { topic, reason });
             }
@@ -273,6 +296,10 @@ impl Robot {
         id
     }
 
+    fn random(&mut self) -> u64 {
+        rand::Rng::next_u64(&mut self.rng)
+    }
+
     fn after(&mut self, timer: Timer, delay: u64) {
         self.timers.set(timer, self.now.saturating_add(delay));
     }
@@ -283,7 +310,9 @@ fn kind(message: &Downlink) -> &'static str {
         Downlink::Request { .. } => "native request",
         Downlink::Ack(_) => "native acknowledgement",
         Downlink::EdgehogRequest(_) => "edgehog request",
-        Downlink::ConsumerProperties(_) => "property list",
+        Downlink::ConsumerProperties(_) | Downlink::BadControl { .. } => "property list",
+        Downlink::ConsumerProperty { .. } => "server property",
+        Downlink::TooLarge { .. } => "edgehog message",
         Downlink::Malformed { .. } => "malformed message",
     }
 }

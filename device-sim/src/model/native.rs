@@ -232,7 +232,7 @@ impl Robot {
     /// [`super::Input::Acknowledged`].
     pub(super) fn acknowledged(&mut self, id: PublishId) {
         if self.protocol == Protocol::Edgehog {
-            return self.edgehog_event_heard(id);
+            return self.edgehog_heard(id);
         }
         if self.native.wants_ack {
             return;

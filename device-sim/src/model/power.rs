@@ -7,6 +7,8 @@ use crate::model::timer::Timer;
 
 /// First wait before the next attempt to connect, in milliseconds; doubles with each failure.
 const BACKOFF_FIRST: u64 = 1_000;
+/// How long a supervisor takes to start a process again, in milliseconds.
+const SUPERVISOR: u64 = 1_000;
 /// Doublings, so that the longest wait is about a minute.
 const BACKOFF_DOUBLINGS: u32 = 6;
 
@@ -54,15 +56,31 @@ impl Robot {
             return;
         }
         self.link_lost();
-        let wait = BACKOFF_FIRST << self.connect_failures.min(BACKOFF_DOUBLINGS);
-        self.connect_failures += 1;
-        let jittered = self.rng.random_range(wait / 2..=wait + wait / 2);
-        self.after(Timer::Connect, jittered);
+        self.try_again();
+    }
+
+    /// Hangs up on a server that did what it must not, and comes back as after any other loss.
+    pub(super) fn break_connection(&mut self) {
+        self.hang_up(false);
+        self.try_again();
+    }
+
+    fn try_again(&mut self) {
+        let wait = match self.protocol {
+            Protocol::Native => {
+                let wait = BACKOFF_FIRST << self.connect_failures.min(BACKOFF_DOUBLINGS);
+                self.connect_failures += 1;
+                self.rng.random_range(wait / 2..=wait + wait / 2)
+            }
+            Protocol::Edgehog => self.edgehog_wait(),
+        };
+        self.after(Timer::Connect, wait);
     }
 
     fn link_lost(&mut self) {
         self.link = Link::Down;
         self.native.link_lost();
+        self.edgehog.link_lost();
         self.timers.stop(Timer::Release);
     }
 
@@ -87,13 +105,23 @@ impl Robot {
     /// The robot goes down, to start again after its reboot time. Gracefully for an update, without
     /// warning otherwise.
     pub(super) fn power_down(&mut self, graceful: bool) {
+        let profile = self.profile.clone();
+        let reboot = profile.timing.reboot.draw(&mut self.rng);
+        self.stop(graceful, reboot);
+    }
+
+    /// The runtime ends, and its supervisor starts it again; the machine runs on.
+    pub(super) fn process_exits(&mut self) {
+        self.edgehog.exited = true;
+        self.stop(false, SUPERVISOR);
+    }
+
+    fn stop(&mut self, graceful: bool, until_start: u64) {
         self.abandon_fetch();
         self.hang_up(graceful);
         self.powered = false;
         self.timers.stop_all();
-        let profile = self.profile.clone();
-        let reboot = profile.timing.reboot.draw(&mut self.rng);
-        self.after(Timer::Started, reboot);
+        self.after(Timer::Started, until_start);
     }
 
     /// The robot's software has started.
@@ -101,9 +129,12 @@ impl Robot {
         self.powered = true;
         self.connect_failures = 0;
         self.native.restarted();
-        self.edgehog.restarted();
+        if self.protocol == Protocol::Edgehog {
+            self.edgehog_starts();
+        }
         self.arm_mishaps();
         self.resume();
+        self.edgehog.exited = false;
         self.after(Timer::Connect, 0);
     }
 }

@@ -113,6 +113,18 @@ pub enum Violation {
         /// The ECU.
         ecu: String,
     },
+    /// A control message that cannot be read. Most of them end the process of an Edgehog device.
+    MalformedControl {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A message that is too large for Astarte's SDK, which hangs up on it.
+    TooLarge {
+        /// Its topic.
+        topic: String,
+        /// Its remaining length.
+        bytes: usize,
+    },
     /// A message that cannot be understood.
     Malformed {
         /// Its topic.

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! Accepted -> Fetching -> Transferring -> Deploying -> Deployed -> Restarting -> (done)
-//!                ^             |
-//!                +- RetryWait <+
+//!    |           ^             |              ^            |
+//!    |           +- RetryWait <+              |            +-> AwaitingReboot -> (done)
+//!    +-> Streaming ---------------------------+
 //! ```
 //!
-//! What comes before Deploying is in `download`. A failure leaves the old image.
+//! What comes before Deploying is in `download`. A failure leaves the old image. Streaming and
+//! AwaitingReboot are ways that an Edgehog device can be configured to go.
 
+use rand::RngExt;
 use rollcall_proto::native::BaseImage;
 use rollcall_proto::{Code, Status};
 use uuid::Uuid;
@@ -16,10 +19,15 @@ use super::fate::{Fate, Fault, Lie};
 use super::native::Finished;
 use super::timer::Timer;
 use super::{Artifact, FetchId, Image, Link, Protocol, RealOutcome, Robot};
+use crate::profile::Reboot;
 
 /// From the end of the installation to the announced restart, and from there to the robot's going
 /// down, in milliseconds.
 const BEFORE_RESTART: u64 = 1_000;
+/// How long Edgehog's runtime waits after it announced the reboot, and how often it says so again
+/// (device-contract 3.2).
+const BEFORE_REBOOT: u64 = 5_000;
+const REBOOTING_AGAIN: u64 = 30_000;
 
 /// What was ordered.
 #[derive(Debug, Clone)]
@@ -45,8 +53,6 @@ pub(super) struct Job {
     /// Downloads that broke.
     pub(super) broken: u32,
     pub(super) artifact: Option<Artifact>,
-    /// Edgehog: a Cancel came too late, and the device no longer knows its request.
-    pub(super) request_forgotten: bool,
     /// Edgehog: the broker has acknowledged an event of it.
     pub(super) heard: bool,
 }
@@ -57,9 +63,13 @@ pub(super) enum Stage {
     Fetching(FetchId),
     RetryWait,
     Transferring(Span),
+    /// RAUC itself gets the bundle.
+    Streaming(FetchId),
     Deploying(Span),
     Deployed,
     Restarting,
+    /// Somebody else reboots the machine, at this time.
+    AwaitingReboot(u64),
 }
 
 /// Something that goes from 0 to 100 percent in a given time.
@@ -91,7 +101,6 @@ impl Job {
             reported: 0,
             broken: 0,
             artifact: None,
-            request_forgotten: false,
             heard: false,
         }
     }
@@ -102,7 +111,11 @@ impl Job {
             Stage::Accepted | Stage::Fetching(_) | Stage::RetryWait | Stage::Transferring(_) => {
                 true
             }
-            Stage::Deploying(_) | Stage::Deployed | Stage::Restarting => false,
+            Stage::Streaming(_)
+            | Stage::Deploying(_)
+            | Stage::Deployed
+            | Stage::Restarting
+            | Stage::AwaitingReboot(_) => false,
         }
     }
 }
@@ -120,8 +133,7 @@ impl Robot {
         let ecu = self.ecus[job.ecu].name.clone();
         self.truth.begin(self.now, job.operation, &ecu);
         if job.fate.unknown_operation {
-            let stranger =
-                Uuid::from_u128(u128::from(rand::Rng::next_u64(&mut self.rng)) << 64 | 1);
+            let stranger = Uuid::from_u128(u128::from(self.random()) << 64 | 1);
             self.report(&ecu, stranger, (Status::Deploying, 50), None, "a lie");
         }
         self.job = Some(job);
@@ -155,21 +167,31 @@ impl Robot {
 
     /// The running operation's timer.
     pub(super) fn step(&mut self) {
+        let streams = self.streams();
         let Some(job) = self.job.as_mut() else { return };
         match job.stage {
             Stage::Accepted => {
-                job.reported = 0;
-                self.tell((Status::Downloading, 0), None, "");
+                let next = if streams {
+                    Status::Deploying
+                } else {
+                    Status::Downloading
+                };
+                self.tell((next, 0), None, "");
                 self.fetch();
             }
-            Stage::RetryWait => self.fetch(),
+            Stage::RetryWait => self.fetch_again(),
             // The driver answers.
-            Stage::Fetching(_) => {}
+            Stage::Fetching(_) | Stage::Streaming(_) => {}
             Stage::Transferring(span) => self.transfer(span),
             Stage::Deploying(span) => self.deploy(span),
             Stage::Deployed => self.restart(),
-            Stage::Restarting if self.ecus[job.ecu].primary => self.power_down(true),
+            Stage::Restarting if self.ecus[job.ecu].primary => self.go_down(),
             Stage::Restarting => self.restarted_into_image(),
+            Stage::AwaitingReboot(at) if self.now >= at => self.power_down(true),
+            Stage::AwaitingReboot(at) => {
+                self.tell((Status::Rebooting, 0), None, "");
+                self.await_reboot(at);
+            }
         }
     }
 
@@ -188,7 +210,7 @@ impl Robot {
         self.deploy_from_start();
     }
 
-    fn deploy_from_start(&mut self) {
+    pub(super) fn deploy_from_start(&mut self) {
         let duration = self.profile.timing.install.draw(&mut self.rng);
         let mut span = Span {
             started: self.now,
@@ -203,11 +225,15 @@ impl Robot {
         let Some(job) = self.job.as_mut() else { return };
         let percent = span.percent;
         if job.fate.fault == Fault::Install && percent >= 50 {
-            return self.fail(Code::InvalidBaseImage, "writing the image failed");
+            return self.fail(Code::InvalidBaseImage, "Update failed with signal 1");
         }
         if percent == 100 {
             self.tell((Status::Deployed, 0), None, "");
-            return self.set_stage(Stage::Deployed, self.now.saturating_add(BEFORE_RESTART));
+            let pause = match self.protocol {
+                Protocol::Native => BEFORE_RESTART,
+                Protocol::Edgehog => 0,
+            };
+            return self.set_stage(Stage::Deployed, self.now.saturating_add(pause));
         }
         if percent > job.reported {
             job.reported = percent;
@@ -223,6 +249,9 @@ impl Robot {
 
     fn restart(&mut self) {
         self.tell((Status::Rebooting, 0), None, "");
+        if self.protocol == Protocol::Edgehog {
+            return self.reboot_as_edgehog();
+        }
         let Some(job) = self.job.as_mut() else { return };
         job.stage = Stage::Restarting;
         // The robot gives its last words time to leave before it goes down.
@@ -234,16 +263,43 @@ impl Robot {
         self.after(Timer::Step, delay);
     }
 
+    fn reboot_as_edgehog(&mut self) {
+        if self.profile.edgehog.reboot == Reboot::Default {
+            return self.set_stage(Stage::Restarting, self.now.saturating_add(BEFORE_REBOOT));
+        }
+        self.tell((Status::Rebooting, 0), None, "");
+        let profile = self.profile.clone();
+        let wait = profile.edgehog.external_reboot.draw(&mut self.rng);
+        self.await_reboot(self.now.saturating_add(wait));
+    }
+
+    fn await_reboot(&mut self, at: u64) {
+        let again = self.now.saturating_add(REBOOTING_AGAIN);
+        self.set_stage(Stage::AwaitingReboot(at), at.min(again));
+    }
+
+    /// The machine goes down. A runtime that is still alive then says once more that it will.
+    fn go_down(&mut self) {
+        if self.protocol == Protocol::Edgehog && self.rng.random_bool(0.5) {
+            self.tell((Status::Rebooting, 0), None, "");
+        }
+        self.power_down(true);
+    }
+
     /// After a start of the robot: goes on with what was interrupted.
     pub(super) fn resume(&mut self) {
         let Some(job) = self.job.as_mut() else { return };
-        let primary = self.ecus[job.ecu].primary;
+        let (primary, early) = (self.ecus[job.ecu].primary, job.is_early());
         match (self.protocol, job.stage) {
-            (_, Stage::Deployed | Stage::Restarting) if primary => self.restarted_into_image(),
+            // The runtime started on the slot that it was on: it takes that for a rollback.
+            (Protocol::Edgehog, _) if self.edgehog.exited && !early => self.roll_back(),
+            (_, Stage::Deployed | Stage::Restarting | Stage::AwaitingReboot(_)) if primary => {
+                self.restarted_into_image();
+            }
             (_, Stage::Deployed | Stage::Restarting) => self.restart(),
             (Protocol::Native, Stage::Deploying(_)) => self.deploy_from_start(),
             (Protocol::Native, _) => self.fetch(),
-            (Protocol::Edgehog, Stage::Deploying(_)) => self.roll_back(),
+            (Protocol::Edgehog, _) if !early => self.roll_back(),
             (Protocol::Edgehog, _) => {
                 let (operation, ecu) = (job.operation, self.ecus[job.ecu].name.clone());
                 self.job = None;
@@ -301,7 +357,7 @@ impl Robot {
 
     fn roll_back(&mut self) {
         let (code, outcome) = (Some(Code::SystemRollback), RealOutcome::RolledBack);
-        self.finish(Status::Failure, code, "the former image started", outcome);
+        self.finish(Status::Failure, code, "Unable to switch slot", outcome);
     }
 
     pub(super) fn fail(&mut self, code: Code, message: &str) {
@@ -338,6 +394,9 @@ impl Robot {
             self.publish_image(job.ecu);
         }
         self.report(&ecu, job.operation, (status, 0), code, message);
+        if self.protocol == Protocol::Edgehog {
+            self.next_queued();
+        }
     }
 
     /// Writes an operation's real end down.

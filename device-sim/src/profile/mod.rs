@@ -136,18 +136,47 @@ pub struct Lies {
 }
 
 /// What only Edgehog devices do.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Edgehog {
     /// Final events after a reboot that are sent once the link is up; the others are lost, as they
     /// mostly are in the field.
     pub late_success: Percent,
+    /// Starts of the runtime whose SystemStatus is sent before the link is up, and so lost.
+    pub status_lost: Percent,
+    /// Reconnects before which the Wi-Fi adaptor was taken out or put in again.
+    pub adapter_changes: Percent,
+    /// SystemInfo's part number; absent for the hardware id of the ECU.
+    pub part_number: Option<String>,
+    /// Whether RAUC is given the url, so that there is no download before the deployment.
+    pub streaming: bool,
+    /// Who reboots into the new image.
+    pub reboot: Reboot,
+    /// From the announced reboot to that of somebody else.
+    pub external_reboot: Range<Millis>,
+}
+
+/// Who reboots an Edgehog device into its new image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Reboot {
+    /// The runtime.
+    #[default]
+    Default,
+    /// Something else, when it is safe.
+    External,
 }
 
 impl Default for Edgehog {
     fn default() -> Self {
         Self {
             late_success: Percent::new(10.0).unwrap_or_default(),
+            status_lost: Percent::new(10.0).unwrap_or_default(),
+            adapter_changes: Percent::NEVER,
+            part_number: None,
+            streaming: false,
+            reboot: Reboot::Default,
+            external_reboot: Range::between(60_000, 600_000),
         }
     }
 }

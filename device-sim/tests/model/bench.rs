@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use device_sim::model::{
-    Artifact, Downlink, EcuConfig, FetchId, ImageLabel, Input, Message, Output, Protocol, Robot,
-    RobotConfig,
+    Artifact, Downlink, EcuConfig, FetchError, FetchId, ImageLabel, Input, Message, Output,
+    Protocol, Robot, RobotConfig,
 };
 use device_sim::profile::Profile;
 use rollcall_proto::native::{Ack, OtaEvent, OtaRequest, RequestKind};
+use rollcall_proto::topic::Base;
 use rollcall_proto::{Code, Status, edgehog};
 use uuid::Uuid;
 
@@ -38,6 +39,10 @@ pub struct Bench {
     pub open_fetch: Option<FetchId>,
     /// Whether publishes are acknowledged at once.
     pub acknowledges: bool,
+    /// Whether the broker says that it kept the session.
+    pub session_present: bool,
+    /// What fetches bring instead of the artifact.
+    pub fetch_error: Option<FetchError>,
 }
 
 impl Bench {
@@ -78,6 +83,8 @@ impl Bench {
             artifact,
             open_fetch: None,
             acknowledges: true,
+            session_present: false,
+            fetch_error: None,
         };
         bench.run_for(0);
         bench
@@ -105,15 +112,15 @@ impl Bench {
             self.outputs.push(output.clone());
             match output {
                 Output::Connect { .. } => {
-                    self.robot.handle(
-                        self.now,
-                        Input::Connected {
-                            session_present: false,
-                        },
-                    );
+                    let session_present = self.session_present;
+                    self.robot
+                        .handle(self.now, Input::Connected { session_present });
                 }
                 Output::Fetch { fetch, .. } if self.serves => {
-                    let result = Ok(self.artifact.clone());
+                    let result = match self.fetch_error.clone() {
+                        None => Ok(self.artifact.clone()),
+                        Some(error) => Err(error),
+                    };
                     self.robot
                         .handle(self.now, Input::Fetched { fetch, result });
                 }
@@ -176,6 +183,28 @@ impl Bench {
         self.messages().into_iter().filter_map(event).collect()
     }
 
+    /// Status, progress and code of an operation's Edgehog events since the last look.
+    pub fn edgehog_steps(&mut self, of: Uuid) -> Vec<(Status, u8, Option<Code>)> {
+        let step = |message| match message {
+            Message::EdgehogEvent(event) if event.operation == of => {
+                Some((event.status, event.progress, event.code))
+            }
+            _ => None,
+        };
+        self.messages().into_iter().filter_map(step).collect()
+    }
+
+    /// Bytes that a server publishes.
+    pub fn hears(&mut self, topic: &str, payload: &[u8]) {
+        let base = Base {
+            realm: "fleet",
+            robot: "r1",
+        };
+        let topic = format!("{base}/{topic}");
+        let message = Downlink::parse(&base, &topic, payload);
+        self.input(Input::Received(message));
+    }
+
     pub fn update(&mut self, ecu: &str, operation: Uuid) {
         self.request(ecu, update(ecu, operation));
     }
@@ -211,6 +240,19 @@ impl Bench {
     /// The link breaks; the robot comes back by itself.
     pub fn cut(&mut self) {
         self.input(Input::Disconnected);
+    }
+
+    /// The link breaks, and the bench does not yet let the robot come back.
+    pub fn cut_without_return(&mut self) {
+        self.robot.handle(self.now, Input::Disconnected);
+    }
+
+    /// The robot's next attempt to connect, which is begun at its time and not answered.
+    pub fn refuse_next(&mut self, at: u64) {
+        self.now = at;
+        self.robot.handle_timeout(at);
+        let attempt = std::iter::from_fn(|| self.robot.poll_output()).last();
+        assert!(matches!(attempt, Some(Output::Connect { .. })));
     }
 
     pub fn version(&self, ecu: &str) -> String {

@@ -179,6 +179,12 @@ impl MiniServer {
                     _ => {}
                 }
             }
+            Uplink::OtherInterface {
+                interface: "io.edgehog.devicemanager.SystemStatus",
+                ..
+            } => {
+                edgehog::SystemStatus::decode(payload).expect("status");
+            }
             Uplink::EdgehogBaseImage { .. } | Uplink::OtherInterface { .. } => {
                 Property::decode(payload).expect("property");
             }

@@ -1,6 +1,7 @@
 //! The payloads of Astarte MQTT v1 as Edgehog devices speak them.
 //!
 //! - [`OtaRequest`] and [`OtaEvent`]: the object datastreams of an update.
+//! - [`SystemStatus`]: the object datastream that names the machine's start.
 //! - [`Property`] and [`Value`]: individual values, `BaseImage` and the other properties.
 //! - [`introspection`]: the list of interfaces that a device has.
 //! - [`purge`]: the compressed lists of properties that exist.
@@ -13,11 +14,13 @@ mod error;
 pub mod introspection;
 mod ota;
 pub mod purge;
+mod system_status;
 mod value;
 
 pub use error::DecodeError;
 pub use introspection::InterfaceVersion;
 pub use ota::{MESSAGE_MAX, OtaEvent, OtaRequest, URL_MAX};
+pub use system_status::{BOOT_ID_MAX, SystemStatus};
 pub use value::{Property, Value};
 
 /// Largest BSON payload in bytes; Astarte's broker has the same limit for messages.

@@ -1,7 +1,9 @@
 //! Astarte payloads as Edgehog devices speak them. The bytes were computed from the BSON
 //! specification by hand; the empty purge list is what the released SDK sends.
 
-use rollcall_proto::edgehog::{OtaEvent, OtaRequest, Property, Value, introspection, purge};
+use rollcall_proto::edgehog::{
+    OtaEvent, OtaRequest, Property, SystemStatus, Value, introspection, purge,
+};
 use rollcall_proto::native::RequestKind;
 use rollcall_proto::{Code, Status};
 
@@ -25,6 +27,11 @@ const E_FAILURE: &str = "\
     3766326435652d353866312d346133612d396236652d32663366306433663961313000027374617475730008\
     0000004661696c7572650002737461747573436f64650008000000494f4572726f7200107374617475735072\
     6f67726573730000000000000974007b6c50c4a001000000";
+const E_STATUS: &str = "\
+    880000000376007500000012617661696c4d656d6f72794279746573000050d6dc0100000002626f6f744964\
+    002500000036663766326435652d353866312d346133612d396236652d326633663064336639613130001074\
+    61736b436f756e7400d400000012757074696d654d696c6c69730048ee000000000000000974007b6c50c4a0\
+    01000000";
 const E_VERSION: &str = "1200000002760006000000312e342e300000";
 const E_LONG: &str = "100000001276000050d6dc0100000000";
 const E_ARRAY: &str = "\
@@ -69,6 +76,18 @@ fn ota_event_is_frozen() {
             ..deploying
         }
     );
+}
+
+#[test]
+fn system_status_is_frozen() {
+    let status = SystemStatus {
+        boot_id: operation().hyphenated().to_string(),
+        uptime_ms: 61_000,
+        available_memory_bytes: 8_000_000_000,
+        tasks: 212,
+        timestamp_unix_ms: Some(1_790_000_000_123),
+    };
+    frozen!(SystemStatus, E_STATUS, status);
 }
 
 #[test]

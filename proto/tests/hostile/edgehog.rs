@@ -5,7 +5,9 @@ use std::io::Write;
 use bson::raw::{RawDocumentBuf, cstr};
 use rollcall_proto::edgehog::introspection::{self, IntrospectionError};
 use rollcall_proto::edgehog::purge::{self, PurgeError};
-use rollcall_proto::edgehog::{DOCUMENT_MAX, DecodeError, OtaEvent, OtaRequest, Property, Value};
+use rollcall_proto::edgehog::{
+    BOOT_ID_MAX, DOCUMENT_MAX, DecodeError, OtaEvent, OtaRequest, Property, SystemStatus, Value,
+};
 use rollcall_proto::{Code, Status};
 
 const UUID: &str = "6f7f2d5e-58f1-4a3a-9b6e-2f3f0d3f9a10";
@@ -58,6 +60,25 @@ fn wrong_types_are_refused_by_key() {
         Property::decode_string(&number),
         Err(DecodeError::WrongType("v"))
     );
+}
+
+#[test]
+fn system_status_takes_what_the_interface_has_and_nothing_else() {
+    let status = |build: fn(&mut RawDocumentBuf)| SystemStatus::decode(&object(build));
+    assert_eq!(status(|_| ()).unwrap().boot_id, "");
+    let small = status(|o| o.append(cstr!("uptimeMillis"), 5_i32)).unwrap();
+    assert_eq!(small.uptime_ms, 5);
+    let wrong = status(|o| o.append(cstr!("uptimeMillis"), "5"));
+    assert_eq!(wrong, Err(DecodeError::WrongType("uptimeMillis")));
+    let wrong = status(|o| o.append(cstr!("taskCount"), 5_i64));
+    assert_eq!(wrong, Err(DecodeError::WrongType("taskCount")));
+    let unknown = status(|o| o.append(cstr!("boot_id"), "x"));
+    assert_eq!(unknown, Err(DecodeError::UnknownKey("boot_id".to_owned())));
+    let long = SystemStatus::decode(&object(|o| {
+        o.append(cstr!("bootId"), "x".repeat(BOOT_ID_MAX + 1).as_str());
+    }));
+    let (field, max) = ("bootId", BOOT_ID_MAX);
+    assert_eq!(long, Err(DecodeError::TooLong { field, max }));
 }
 
 #[test]

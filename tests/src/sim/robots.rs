@@ -125,6 +125,8 @@ impl Actor {
                 Violation::IncompatibleHardware { .. }
                 | Violation::ChangedRequest { .. }
                 | Violation::UnknownEcu { .. }
+                | Violation::MalformedControl { .. }
+                | Violation::TooLarge { .. }
                 | Violation::Malformed { .. } => false,
             };
             if !excusable {
