@@ -211,7 +211,7 @@ impl Server {
             events,
             broker: Arc::clone(&broker_slot),
         })?;
-        artifacts.sweep(&bridge).await?;
+        artifacts.start(&bridge).await?;
         let access = FleetAccess::new(
             config.realm.clone(),
             config.mqtt.open.clone(),
@@ -242,6 +242,7 @@ impl Server {
                 artifacts::router(Arc::clone(&artifacts)),
                 &cancel,
             ),
+            artifacts::check(Arc::clone(&artifacts), cancel.clone()),
         ];
         Ok(Self {
             addresses,
@@ -307,12 +308,13 @@ fn urls(config: &Config, addresses: Addresses) -> Urls {
 }
 
 fn open_artifacts(config: &Config, url: &str) -> Result<Artifacts, StartError> {
-    let limits = artifacts::Limits {
+    let settings = artifacts::Settings {
         max_size: config.device_http.max_artifact_size,
         max_uploads: config.device_http.max_uploads,
         reserve: config.store.reserve,
+        ..config.artifacts.clone()
     };
-    Ok(Artifacts::open(&config.data_dir, url, limits)?)
+    Ok(Artifacts::open(&config.data_dir, url, settings)?)
 }
 
 fn settings(config: &Config) -> Settings {

@@ -2,7 +2,7 @@
 //! it goes on by itself when there is room again.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use rollcall::artifacts::{Artifacts, Limits};
+use rollcall::artifacts::{self, Artifacts};
 use rollcall::store::space::Space;
 use rollcall::store::{Options, RedbStore};
 use rollcall::writer::{self, Bridge, CommandError, Running, Settings, Setup};
@@ -31,8 +31,14 @@ fn start(
 ) -> (Running, mpsc::Sender<rollcall_broker::Event>) {
     let (store, recovered) = RedbStore::open(directory, Options::default()).unwrap();
     let (sender, events) = mpsc::channel(1);
-    let artifacts =
-        Arc::new(Artifacts::open(directory, "http://127.0.0.1:1", Limits::default()).unwrap());
+    let artifacts = Arc::new(
+        Artifacts::open(
+            directory,
+            "http://127.0.0.1:1",
+            artifacts::Settings::default(),
+        )
+        .unwrap(),
+    );
     let settings = Settings {
         disk_reserve_bytes: RESERVE,
         housekeeping: Duration::from_millis(1),

@@ -133,10 +133,14 @@ impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> Self {
         let answer = |status, code| Self::new(status, code, error.to_string());
         match &error {
-            UploadError::Busy => answer(StatusCode::SERVICE_UNAVAILABLE, "too_many_uploads"),
+            UploadError::Busy { .. } => answer(StatusCode::SERVICE_UNAVAILABLE, "too_many_uploads"),
             UploadError::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large"),
             UploadError::DiskFull { .. } => answer(StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
             UploadError::Incomplete => answer(StatusCode::BAD_REQUEST, "upload_incomplete"),
+            UploadError::OtherDigest { .. } => {
+                answer(StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch")
+            }
+            UploadError::Storage(_) => answer(StatusCode::BAD_GATEWAY, "storage_failed"),
             UploadError::Write(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
                 answer(StatusCode::INSUFFICIENT_STORAGE, "disk_full")
             }

@@ -4,7 +4,6 @@ use super::Context;
 use super::error::{ApiError, unexpected_reply};
 use super::request::{Json, Operator, PageQuery, Path, Query, Viewer};
 use super::views::{ImageView, Page};
-use crate::artifacts::Stored;
 use crate::hex;
 use axum::body::Body;
 use axum::extract::State;
@@ -158,40 +157,22 @@ pub(super) async fn upload(
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    let stored = context.artifacts.store(body, announced).await?;
+    let name = description.reference.to_string();
+    let store = context.artifacts.store(&name, body, announced, expected);
+    let stored = store.await?;
     // From here on the client's going away must change nothing: the command may be durable already.
     let finish = async move {
-        let added = finish(&context, by, description, expected, &stored).await;
-        if added.is_err() {
-            context.artifacts.discard(&stored).await;
+        let spec = description.spec(stored.token.clone(), true, stored.size, stored.sha256);
+        let added = add_image(&context, by, spec).await;
+        match &added {
+            Ok(_) => context.artifacts.settle(&stored.token),
+            Err(_) => context.artifacts.discard(&stored.token).await,
         }
         added
     };
     tokio::spawn(finish)
         .await
         .map_err(|error| super::error::internal(&error))?
-}
-
-async fn finish(
-    context: &Context,
-    by: Actor,
-    description: Description,
-    expected: Option<[u8; 32]>,
-    stored: &Stored,
-) -> Added {
-    if expected.is_some_and(|expected| expected != stored.sha256) {
-        let message = format!(
-            "the file has the SHA-256 {}, not the one that was named",
-            hex::encode(&stored.sha256)
-        );
-        return Err(ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "digest_mismatch",
-            message,
-        ));
-    }
-    let spec = description.spec(stored.token.clone(), true, stored.size, stored.sha256);
-    add_image(context, by, spec).await
 }
 
 /// Says so before gigabytes were sent in vain; the command has the last word.

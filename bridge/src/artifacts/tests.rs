@@ -1,50 +1,64 @@
 use super::*;
 use axum::body::Body;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
-fn artifacts(limits: Limits) -> (tempfile::TempDir, Artifacts) {
+fn artifacts(settings: Settings) -> (tempfile::TempDir, Artifacts) {
     let directory = tempfile::tempdir().unwrap();
-    let artifacts = Artifacts::open(directory.path(), "http://updates.example/", limits).unwrap();
+    let artifacts = Artifacts::open(directory.path(), "http://updates.example/", settings).unwrap();
     (directory, artifacts)
 }
 
-fn small() -> Limits {
-    Limits {
+fn small() -> Settings {
+    Settings {
         max_size: 10,
         max_uploads: 1,
         reserve: 0,
+        ..Settings::default()
     }
 }
 
 fn files(artifacts: &Artifacts) -> usize {
-    std::fs::read_dir(&artifacts.directory).unwrap().count()
+    std::fs::read_dir(artifacts.storage.folder().unwrap())
+        .unwrap()
+        .count()
 }
 
 #[tokio::test]
 async fn a_stored_file_is_whole_hashed_and_named_by_a_token() {
     let (_directory, artifacts) = artifacts(small());
-    let stored = artifacts.store(Body::from("firmware"), None).await.unwrap();
+    let stored = artifacts
+        .store("fw@1", Body::from("firmware"), None, None)
+        .await
+        .unwrap();
     assert_eq!(stored.size, 8);
     assert_eq!(stored.sha256, <[u8; 32]>::from(Sha256::digest("firmware")));
     assert_eq!(stored.token.len(), 64);
-    let path = artifacts.path(&stored.token).unwrap();
+    let path = artifacts.storage.folder().unwrap().join(&stored.token);
     assert_eq!(std::fs::read(path).unwrap(), b"firmware");
-    let again = artifacts.store(Body::from("firmware"), None).await.unwrap();
+    let again = artifacts
+        .store("fw@1", Body::from("firmware"), None, None)
+        .await
+        .unwrap();
     assert_ne!(again.token, stored.token);
-    artifacts.discard(&again).await;
+    artifacts.discard(&again.token).await;
     assert_eq!(files(&artifacts), 1);
 }
 
 #[tokio::test]
 async fn a_file_above_the_limit_is_refused_and_leaves_nothing() {
     let (_directory, artifacts) = artifacts(small());
-    let announced = artifacts.store(Body::from("short"), Some(11)).await;
+    let announced = artifacts
+        .store("fw@1", Body::from("short"), Some(11), None)
+        .await;
     assert!(matches!(announced, Err(UploadError::TooLarge { max: 10 })));
-    let found = artifacts.store(Body::from("eleven byte"), None).await;
+    let found = artifacts
+        .store("fw@1", Body::from("eleven byte"), None, None)
+        .await;
     assert!(matches!(found, Err(UploadError::TooLarge { max: 10 })));
     assert!(
         artifacts
-            .store(Body::from("ten bytes!"), None)
+            .store("fw@1", Body::from("ten bytes!"), None, None)
             .await
             .is_ok()
     );
@@ -53,12 +67,14 @@ async fn a_file_above_the_limit_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn an_upload_never_eats_the_disks_reserve() {
-    let limits = Limits {
+    let settings = Settings {
         reserve: u64::MAX,
         ..small()
     };
-    let (_directory, artifacts) = artifacts(limits);
-    let refused = artifacts.store(Body::from("x"), Some(1)).await;
+    let (_directory, artifacts) = artifacts(settings);
+    let refused = artifacts
+        .store("fw@1", Body::from("x"), Some(1), None)
+        .await;
     assert!(matches!(refused, Err(UploadError::DiskFull { .. })));
     assert_eq!(files(&artifacts), 0);
 }
@@ -71,13 +87,13 @@ async fn uploads_beyond_the_limit_and_uploads_that_break_off_leave_nothing() {
         receive,
         async |mut receive| Some((receive.recv().await?, receive)),
     ));
-    let first = artifacts.store(body, None);
+    let first = artifacts.store("fw@1", body, None, None);
     let second = async {
         // The first is under way once it takes from the channel.
         send.send(Ok("part")).await.unwrap();
         send.reserve().await.unwrap();
-        let second = artifacts.store(Body::from("x"), None).await;
-        assert!(matches!(second, Err(UploadError::Busy)));
+        let second = artifacts.store("fw@1", Body::from("x"), None, None).await;
+        assert!(matches!(second, Err(UploadError::Busy { max: 1 })));
         send.send(Err(io::ErrorKind::ConnectionReset.into()))
             .await
             .unwrap();
@@ -87,7 +103,10 @@ async fn uploads_beyond_the_limit_and_uploads_that_break_off_leave_nothing() {
     assert!(matches!(first, Err(UploadError::Incomplete)), "{first:?}");
     assert_eq!(files(&artifacts), 0);
     assert!(
-        artifacts.store(Body::from("x"), None).await.is_ok(),
+        artifacts
+            .store("fw@1", Body::from("x"), None, None)
+            .await
+            .is_ok(),
         "the slot is free again"
     );
 }
@@ -95,29 +114,32 @@ async fn uploads_beyond_the_limit_and_uploads_that_break_off_leave_nothing() {
 #[tokio::test]
 async fn a_sweep_removes_what_no_image_names() {
     let (_directory, artifacts) = artifacts(small());
-    let kept = artifacts.store(Body::from("kept"), None).await.unwrap();
-    artifacts.store(Body::from("left"), None).await.unwrap();
-    std::fs::write(artifacts.directory.join("upload-abc"), "half").unwrap();
+    let kept = artifacts
+        .store("fw@1", Body::from("kept"), None, None)
+        .await
+        .unwrap();
+    artifacts
+        .store("fw@1", Body::from("left"), None, None)
+        .await
+        .unwrap();
+    std::fs::write(
+        artifacts.storage.folder().unwrap().join("upload-abc"),
+        "half",
+    )
+    .unwrap();
     let keep = HashSet::from([kept.token.clone()]);
-    assert_eq!(artifacts.sweep_all_but(&keep).unwrap(), 2);
+    assert_eq!(artifacts.storage.sweep(&keep).await.unwrap(), 2);
     assert_eq!(files(&artifacts), 1);
-    assert!(artifacts.path(&kept.token).unwrap().exists());
+    assert_eq!(artifacts.storage.size(&kept.token).await.unwrap(), 4);
 }
 
-#[test]
-fn only_a_token_leads_to_a_path() {
+#[tokio::test]
+async fn a_file_that_is_not_the_expected_one_never_gets_a_name() {
     let (_directory, artifacts) = artifacts(small());
-    let token = "0f".repeat(32);
-    assert!(artifacts.path(&token).is_some());
-    for bad in [
-        "",
-        "..",
-        "../tokens.json",
-        "/etc/passwd",
-        "upload-abc",
-        &token[1..],
-        &token.to_uppercase(),
-    ] {
-        assert_eq!(artifacts.path(bad), None, "{bad}");
-    }
+    let expected = Sha256::digest("firmware").into();
+    let other = artifacts.store("fw@1", Body::from("firmwarf"), None, Some(expected));
+    assert!(matches!(other.await, Err(UploadError::OtherDigest { .. })));
+    assert_eq!(files(&artifacts), 0);
+    let same = artifacts.store("fw@1", Body::from("firmware"), None, Some(expected));
+    assert!(same.await.is_ok());
 }

@@ -1,15 +1,18 @@
-//! Taking a file in: streamed to disk, hashed on the way, durable before anybody hears its name.
+//! Taking a file in: streamed to the storage, hashed on the way, durable before anybody hears its name.
 
+use super::catalogue::{Condition, Hosted};
+use super::storage::{Storage, Writing};
 use super::{Artifacts, TOKEN_BYTES};
 use crate::hex;
 use crate::store::space;
 use axum::body::Body;
 use http_body_util::BodyExt;
+use rollcall_engine::Image;
 use sha2::{Digest, Sha256};
+use std::error::Error as _;
 use std::io;
 use std::time::Duration;
-use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt;
+use tokio::sync::SemaphorePermit;
 
 /// A client that sends nothing for so long is given up.
 const IDLE: Duration = Duration::from_secs(60);
@@ -31,8 +34,11 @@ pub struct Stored {
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// As many uploads as may be are under way.
-    #[error("as many uploads are under way as may be; try again when one is done")]
-    Busy,
+    #[error("as many uploads are under way as may be ({max}); try again when one is done")]
+    Busy {
+        /// How many.
+        max: usize,
+    },
     /// The file is larger than files may be.
     #[error(
         "the file is larger than {max} bytes; raise device_http.max_artifact_size, or give a URL instead"
@@ -52,37 +58,95 @@ pub enum UploadError {
     /// The client went away or fell silent.
     #[error("the upload ended before the file was complete; send it again")]
     Incomplete,
+    /// It is another file than the one that was announced.
+    #[error(
+        "the file has the SHA-256 {found}, not {expected}; check which file it is, and send it again"
+    )]
+    OtherDigest {
+        /// What it has to be, in hexadecimal digits.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// The disk said no.
     #[error("the file cannot be written")]
     Write(#[from] io::Error),
+    /// The storage said no.
+    #[error(
+        "the artifact storage does not take the file: {0}; nothing of it is kept, send it again when the storage works"
+    )]
+    Storage(#[source] object_store::Error),
+}
+
+impl From<object_store::Error> for UploadError {
+    /// A full disk is found wherever it hides.
+    fn from(error: object_store::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            if let Some(io) = inner.downcast_ref::<io::Error>()
+                && io.kind() == io::ErrorKind::StorageFull
+            {
+                return Self::Write(io::ErrorKind::StorageFull.into());
+            }
+            cause = inner.source();
+        }
+        Self::Storage(error)
+    }
+}
+
+/// A file that is written, but not yet to be seen under its name.
+struct Received<'a> {
+    writing: Writing,
+    size: u64,
+    sha256: [u8; 32],
+    _slot: SemaphorePermit<'a>,
+}
+
+/// Takes the note back when an upload breaks off before anything can be in the storage.
+struct Unsettled<'a> {
+    storage: &'a Storage,
+    token: &'a str,
+    armed: bool,
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.storage.settle(self.token);
+        }
+    }
 }
 
 impl Artifacts {
-    /// Takes in the file that `body` holds. `announced` is its Content-Length, if it has one.
+    /// Takes in the file of the image called `name`, which `body` holds. `announced` is its Content-Length, if it has
+    /// one; `expected` the SHA-256 that it must have, if that is known.
     ///
     /// # Errors
     /// See [`UploadError`]; nothing of the file is left then, nor when the future is dropped.
-    pub async fn store(&self, body: Body, announced: Option<u64>) -> Result<Stored, UploadError> {
-        let _permit = self.uploads.try_acquire().map_err(|_| UploadError::Busy)?;
-        self.check_room(0, announced.unwrap_or(0))?;
-        let directory = self.directory.clone();
-        let temporary =
-            blocking(move || NamedTempFile::with_prefix_in("upload-", directory)).await?;
-        let mut file = tokio::fs::File::from_std(temporary.reopen()?);
-        let (size, sha256) = self.receive(body, &mut file).await?;
-        file.flush().await?;
-        file.sync_all().await?;
-        drop(file);
+    pub async fn store(
+        &self,
+        name: &str,
+        body: Body,
+        announced: Option<u64>,
+        expected: Option<[u8; 32]>,
+    ) -> Result<Stored, UploadError> {
         let token = hex::encode(&rand::random::<[u8; TOKEN_BYTES]>());
-        let (directory, path) = (self.directory.clone(), self.directory.join(&token));
-        blocking(move || {
-            temporary
-                .persist_noclobber(path)
-                .map_err(|error| error.error)?;
-            // The new name is durable only when its directory is.
-            std::fs::File::open(directory)?.sync_all()
-        })
-        .await?;
+        self.storage.note(&token)?;
+        let mut unsettled = Unsettled {
+            storage: &self.storage,
+            token: &token,
+            armed: true,
+        };
+        let received = self.receive(&token, body, announced, expected).await?;
+        let (size, sha256) = (received.size, received.sha256);
+        // From here on it may be there even if the storage says that it is not.
+        unsettled.armed = false;
+        received.writing.finish().await?;
+        drop(unsettled);
+        // Before anybody can hear of the image.
+        let condition = Condition::Whole;
+        self.catalogue
+            .add(Hosted::new(&token, name, size, sha256, condition));
         Ok(Stored {
             token,
             size,
@@ -90,10 +154,57 @@ impl Artifacts {
         })
     }
 
+    /// Puts the file of an image back that is lost.
+    ///
+    /// # Errors
+    /// See [`UploadError`]; [`UploadError::OtherDigest`] when it is not the image's file.
+    pub async fn restore(
+        &self,
+        image: &Image,
+        body: Body,
+        announced: Option<u64>,
+    ) -> Result<(), UploadError> {
+        let expected = Some(image.sha256);
+        let received = self.receive(&image.url, body, announced, expected).await?;
+        received.writing.finish().await?;
+        if let Some(hosted) = self.catalogue.get(&image.url) {
+            hosted.found(Condition::Whole);
+        }
+        Ok(())
+    }
+
     async fn receive(
         &self,
+        token: &str,
+        body: Body,
+        announced: Option<u64>,
+        expected: Option<[u8; 32]>,
+    ) -> Result<Received<'_>, UploadError> {
+        let busy = |_| UploadError::Busy {
+            max: self.max_uploads,
+        };
+        let slot = self.uploads.try_acquire().map_err(busy)?;
+        self.check_room(0, announced.unwrap_or(0))?;
+        let mut writing = self.storage.write(token).await?;
+        match self.receive_into(&mut writing, body, expected).await {
+            Ok((size, sha256)) => Ok(Received {
+                writing,
+                size,
+                sha256,
+                _slot: slot,
+            }),
+            Err(error) => {
+                writing.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn receive_into(
+        &self,
+        writing: &mut Writing,
         mut body: Body,
-        file: &mut tokio::fs::File,
+        expected: Option<[u8; 32]>,
     ) -> Result<(u64, [u8; 32]), UploadError> {
         let (mut size, mut checked) = (0, 0);
         let mut hash = Sha256::new();
@@ -111,45 +222,61 @@ impl Artifacts {
                 checked = size;
                 self.check_room(size, 0)?;
             }
-            if size > self.limits.max_size {
+            if size > self.max_size {
                 return Err(self.too_large());
             }
             hash.update(&data);
-            file.write_all(&data).await?;
+            writing.write(&data).await?;
         }
-        Ok((size, hash.finalize().into()))
+        let sha256: [u8; 32] = hash.finalize().into();
+        match expected {
+            Some(expected) if expected != sha256 => Err(UploadError::OtherDigest {
+                expected: hex::encode(&expected),
+                found: hex::encode(&sha256),
+            }),
+            _ => Ok((size, sha256)),
+        }
     }
 
     fn too_large(&self) -> UploadError {
-        UploadError::TooLarge {
-            max: self.limits.max_size,
-        }
+        UploadError::TooLarge { max: self.max_size }
     }
 
     fn check_room(&self, received: u64, coming: u64) -> Result<(), UploadError> {
-        if received.saturating_add(coming) > self.limits.max_size {
+        if received.saturating_add(coming) > self.max_size {
             return Err(self.too_large());
         }
-        let reserve = self.limits.reserve;
-        if space::available(&self.directory)? < reserve.saturating_add(coming) {
+        let Some(folder) = self.storage.folder() else {
+            return Ok(());
+        };
+        let reserve = self.reserve;
+        if space::available(folder)? < reserve.saturating_add(coming) {
             return Err(UploadError::DiskFull { reserve });
         }
         Ok(())
     }
 
-    /// Removes a file whose image was not added.
-    pub async fn discard(&self, stored: &Stored) {
-        let path = self.directory.join(&stored.token);
-        if let Err(error) = tokio::fs::remove_file(&path).await {
-            tracing::warn!(path = %path.display(), %error, "artifact without an image stays until the next start");
+    /// Notes that a file may be without an image from now on.
+    ///
+    /// # Errors
+    /// When the note cannot be written.
+    pub fn note(&self, token: &str) -> io::Result<()> {
+        self.storage.note(token)
+    }
+
+    /// The file has its image.
+    pub fn settle(&self, token: &str) {
+        self.storage.settle(token);
+    }
+
+    /// Removes a file that has no image: robots get no more of it, and it is gone at the next start if not now.
+    pub async fn discard(&self, token: &str) {
+        self.catalogue.remove(token);
+        match self.storage.remove(token).await {
+            Ok(()) => self.storage.settle(token),
+            Err(error) => {
+                tracing::warn!(token, %error, "artifact without an image stays until the next start");
+            }
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
 }

@@ -1,5 +1,6 @@
 //! The configuration file as it is written, and the checks that turn it into a [`Config`].
 
+use super::artifacts::ArtifactsFile;
 use super::{Config, DeviceHttp, Error, Http, Mqtt, Open, Overrides, Store, size};
 use rollcall_broker::{Limits, PACKET_SIZE_CEILING};
 use rollcall_proto::topic::Base;
@@ -19,6 +20,7 @@ pub(super) struct File {
     mqtt: MqttFile,
     http: HttpFile,
     device_http: DeviceHttpFile,
+    artifacts: ArtifactsFile,
     store: StoreFile,
 }
 
@@ -31,6 +33,7 @@ impl Default for File {
             mqtt: MqttFile::default(),
             http: HttpFile::default(),
             device_http: DeviceHttpFile::default(),
+            artifacts: ArtifactsFile::default(),
             store: StoreFile::default(),
         }
     }
@@ -182,12 +185,17 @@ impl Default for LimitsFile {
 }
 
 /// Where a value came from, for the error that it may cause.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origin: &'a str,
 }
 
 impl Check<'_> {
-    fn error(&self, key: &'static str, value: impl ToString, remedy: impl Into<String>) -> Error {
+    pub(super) fn error(
+        &self,
+        key: &'static str,
+        value: impl ToString,
+        remedy: impl Into<String>,
+    ) -> Error {
         Error::Value {
             origin: self.origin.to_owned(),
             key,
@@ -196,14 +204,19 @@ impl Check<'_> {
         }
     }
 
-    fn at_least_one(&self, key: &'static str, value: usize) -> Result<usize, Error> {
+    pub(super) fn at_least_one(&self, key: &'static str, value: usize) -> Result<usize, Error> {
         if value == 0 {
             return Err(self.error(key, value, "use at least 1"));
         }
         Ok(value)
     }
 
-    fn span(&self, key: &'static str, value: Duration, most: Duration) -> Result<Duration, Error> {
+    pub(super) fn span(
+        &self,
+        key: &'static str,
+        value: Duration,
+        most: Duration,
+    ) -> Result<Duration, Error> {
         if value < Duration::from_secs(1) || value > most {
             let remedy = format!("use 1s to {}", humantime::format_duration(most));
             return Err(self.error(key, humantime::format_duration(value), remedy));
@@ -253,7 +266,11 @@ impl Check<'_> {
         Ok(address)
     }
 
-    fn url(&self, key: &'static str, url: Option<String>) -> Result<Option<String>, Error> {
+    pub(super) fn url(
+        &self,
+        key: &'static str,
+        url: Option<String>,
+    ) -> Result<Option<String>, Error> {
         let Some(url) = url else {
             return Ok(None);
         };
@@ -352,6 +369,7 @@ impl File {
                 max_uploads: check
                     .at_least_one("device_http.max_uploads", self.device_http.max_uploads)?,
             },
+            artifacts: self.artifacts.check(&check)?,
             store: Store {
                 cache: check.bytes("store.cache", self.store.cache, 1 << 20, 1 << 40)?,
                 reserve: self.store.reserve,

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: a [`Config`] that exists is valid. Whatever is wrong is reported with file, key, value and remedy.
 
+mod artifacts;
 mod file;
 mod size;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub http: Http,
     /// What robots fetch over HTTP.
     pub device_http: DeviceHttp,
+    /// Where uploaded files are kept, and how robots get them. Bounds on uploads are in `device_http` and `store`.
+    pub artifacts: crate::artifacts::Settings,
     /// The database.
     pub store: Store,
 }

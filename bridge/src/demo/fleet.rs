@@ -113,7 +113,7 @@ pub(super) async fn add_images(server: &Server, fleet: &DemoFleet) -> Result<()>
         file.resize_with(IMAGE_BYTES, rand::random);
         let stored = server
             .artifacts
-            .store(file.into(), None)
+            .store(&reference.to_string(), file.into(), None, None)
             .await
             .context("an image was not stored")?;
         let spec = ImageSpec {

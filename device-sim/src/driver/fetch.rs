@@ -43,7 +43,7 @@ impl Http {
         let _turn = self.at_once.acquire().await;
         let uri: Uri = url.parse().map_err(network)?;
         let request = Request::get(uri)
-            .header("x-rollcall-operation", operation.hyphenated().to_string())
+            .header("x-edgehog-ota-id", operation.hyphenated().to_string())
             .body(Empty::new())
             .map_err(network)?;
         let response = in_time(self.client.request(request))
