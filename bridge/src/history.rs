@@ -292,6 +292,7 @@ fn describe_command(command: &Command) -> String {
         }
         Command::RemoveGroup { name } => format!("remove group {name}"),
         Command::AddImage(spec) => format!("add image {}", spec.reference),
+        Command::RemoveImage { image } => format!("remove image {image}"),
         Command::CreateRollout(spec) => format!("create rollout {}", spec.name),
         Command::EditRollout { rollout, .. } => format!("edit rollout {}", rollout.0),
         Command::DeleteRollout { rollout } => format!("delete rollout {}", rollout.0),

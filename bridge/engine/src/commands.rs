@@ -32,6 +32,7 @@ impl State {
             Command::AddGroup { name, robots } => self.add_group(name, &robots, changes),
             Command::RemoveGroup { name } => self.remove_group(&name, changes),
             Command::AddImage(spec) => self.add_image(spec, changes),
+            Command::RemoveImage { image } => self.remove_image(image, changes),
             Command::CreateRollout(spec) => self.create_rollout(by, &spec, changes),
             Command::EditRollout { rollout, edit } => self.edit_rollout(rollout, edit, changes),
             Command::DeleteRollout { rollout } => self.delete_rollout(rollout, changes),
@@ -250,6 +251,7 @@ impl State {
             size: spec.size,
             sha256: spec.sha256,
             created: self.now,
+            removed: None,
         };
         self.images.insert(key, image);
         changes.touch(Row::Counters);

@@ -76,6 +76,11 @@ pub enum Command {
     },
     /// Adds an image.
     AddImage(ImageSpec),
+    /// Removes an image that no unfinished rollout uses.
+    RemoveImage {
+        /// Which.
+        image: ImageRef,
+    },
     /// Creates a rollout; nothing is sent (A15).
     CreateRollout(RolloutSpec),
     /// Changes a prepared rollout (A17, X1).

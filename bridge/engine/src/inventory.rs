@@ -396,6 +396,8 @@ pub struct Image {
     pub sha256: [u8; 32],
     /// When it was added.
     pub created: Timestamp,
+    /// When it was removed. It stays for the rollouts that name it; its name and its file are gone.
+    pub removed: Option<Timestamp>,
 }
 
 impl Image {

@@ -33,6 +33,7 @@ mod commands;
 mod deadlines;
 mod dispatch;
 mod edgehog;
+mod images;
 mod input;
 mod inventory;
 mod launch;

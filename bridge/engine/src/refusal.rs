@@ -33,6 +33,10 @@ pub enum Refusal {
     ImageExists { image: ImageRef },
     #[error("image {image} does not exist; `rollcall image ls` lists those that do")]
     UnknownImage { image: ImageRef },
+    #[error(
+        "image {image} is used by rollout {}, which is not completed; complete or delete that first", .rollout.0
+    )]
+    ImageInUse { image: ImageRef, rollout: RolloutId },
     #[error("image {image} has no hardware id; name at least one board that it runs on")]
     ImageWithoutHardware { image: ImageRef },
     #[error("image {image} has size 0; give the size of the file in bytes")]
@@ -164,6 +168,7 @@ impl Refusal {
             Self::UnknownGroup { .. } => "unknown_group",
             Self::ImageExists { .. } => "image_exists",
             Self::UnknownImage { .. } => "unknown_image",
+            Self::ImageInUse { .. } => "image_in_use",
             Self::ImageWithoutHardware { .. } => "image_without_hardware",
             Self::EmptyImage { .. } => "empty_image",
             Self::BadUrl { .. } => "bad_url",

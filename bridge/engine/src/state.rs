@@ -70,6 +70,7 @@ impl State {
         state.image_keys = state
             .images
             .values()
+            .filter(|image| image.removed.is_none())
             .map(|image| (image.reference.clone(), image.key))
             .collect();
         state.group_keys = state
@@ -206,7 +207,7 @@ impl State {
         self.image_keys.get(reference).copied()
     }
 
-    /// All images in the order in which they were added.
+    /// All images in the order in which they were added, removed ones too.
     pub fn images(&self) -> impl Iterator<Item = &Image> {
         self.images.values()
     }

@@ -93,6 +93,7 @@ impl From<Refusal> for ApiError {
             Refusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
             Refusal::RobotExists { .. }
             | Refusal::ImageExists { .. }
+            | Refusal::ImageInUse { .. }
             | Refusal::NotPrepared { .. }
             | Refusal::Immutable { .. }
             | Refusal::NothingDeclared { .. }

@@ -4,13 +4,14 @@ use super::Context;
 use super::error::{ApiError, unexpected_reply};
 use super::request::{Json, Operator, PageQuery, Path, Query, Viewer};
 use super::views::{ImageView, Page};
+use crate::artifacts::Condition;
 use crate::hex;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use rollcall_engine::{
-    Actor, Command, HardwareId, ImageRef, ImageSpec, Model, NameError, Refusal, Reply,
+    Actor, Command, HardwareId, Image, ImageRef, ImageSpec, Model, NameError, Refusal, Reply,
 };
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +112,11 @@ impl Description {
     }
 }
 
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
 type Added = Result<(StatusCode, axum::Json<ImageView>), ApiError>;
 
 async fn add_image(context: &Context, by: Actor, spec: ImageSpec) -> Added {
@@ -154,9 +160,7 @@ pub(super) async fn upload(
         Description::new(&image, hardware_ids, query.model.as_deref(), query.build_id)?;
     let expected = query.sha256.as_deref().map(digest).transpose()?;
     refuse_existing(&context, &description.reference).await?;
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = announced(&headers);
     let name = description.reference.to_string();
     let store = context.artifacts.store(&name, body, announced, expected);
     let stored = store.await?;
@@ -171,6 +175,63 @@ pub(super) async fn upload(
         added
     };
     tokio::spawn(finish)
+        .await
+        .map_err(|error| super::error::internal(&error))?
+}
+
+/// `PUT /v1/images/{image}/file`: puts the file of an image back that is lost.
+pub(super) async fn restore(
+    State(context): State<Context>,
+    Operator(_): Operator,
+    Path(image): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<axum::Json<ImageView>, ApiError> {
+    let image = find(&context, &image).await?;
+    if context
+        .artifacts
+        .condition(&image)
+        .is_none_or(Condition::is_given)
+    {
+        let message = format!(
+            "the file of image {} is not lost: nothing to put back",
+            image.reference
+        );
+        return Err(ApiError::new(StatusCode::CONFLICT, "not_lost", message));
+    }
+    let announced = announced(&headers);
+    context.artifacts.restore(&image, body, announced).await?;
+    tracing::info!(image = %image.reference, "the file of an image is put back");
+    Ok(axum::Json(ImageView::new(&context.artifacts, &image)))
+}
+
+/// `DELETE /v1/images/{image}`: the image and its file.
+pub(super) async fn remove(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Path(name): Path<String>,
+) -> Result<axum::Json<serde_json::Value>, ApiError> {
+    let image = find(&context, &name).await?;
+    // From here on the client's going away must change nothing: the command may be durable already.
+    let remove = async move {
+        if image.hosted {
+            let noted = context.artifacts.note(&image.url);
+            noted.map_err(|error| super::error::internal(&error))?;
+        }
+        let command = Command::RemoveImage {
+            image: image.reference,
+        };
+        let removed = context.bridge.command(by, command).await;
+        match (image.hosted, &removed) {
+            (false, _) => {}
+            (true, Ok(_)) => context.artifacts.discard(&image.url).await,
+            (true, Err(_)) => context.artifacts.settle(&image.url),
+        }
+        let unknown = |refusal: &Refusal| matches!(refusal, Refusal::UnknownImage { .. });
+        removed.map_err(|error| ApiError::command(error, unknown))?;
+        Ok(axum::Json(serde_json::json!({ "removed": name })))
+    };
+    tokio::spawn(remove)
         .await
         .map_err(|error| super::error::internal(&error))?
 }
@@ -200,7 +261,8 @@ pub(super) async fn list(
     let (after, limit) = (page.after_number()?.unwrap_or(0), page.limit());
     let artifacts = context.artifacts.clone();
     let page = context.bridge.query(move |view| {
-        let mut rest = view.state.images().skip_while(|image| image.key.0 <= after);
+        let images = view.state.images();
+        let mut rest = images.filter(|image| image.key.0 > after && image.removed.is_none());
         let images: Vec<_> = rest.by_ref().take(limit).collect();
         let more = rest.next().is_some();
         Page {
@@ -223,16 +285,17 @@ pub(super) async fn show(
     _: Viewer,
     Path(image): Path<String>,
 ) -> Result<axum::Json<ImageView>, ApiError> {
+    let image = find(&context, &image).await?;
+    Ok(axum::Json(ImageView::new(&context.artifacts, &image)))
+}
+
+async fn find(context: &Context, name: &str) -> Result<Image, ApiError> {
     let unknown = |error: String| ApiError::new(StatusCode::NOT_FOUND, "unknown_image", error);
-    let image: ImageRef = image.parse().map_err(unknown)?;
-    let artifacts = context.artifacts.clone();
+    let image: ImageRef = name.parse().map_err(unknown)?;
     let found = context.bridge.query(move |view| {
-        let found = view
-            .state
-            .image_key(&image)
-            .and_then(|key| view.state.image(key));
-        let found = found.map(|image| ImageView::new(&artifacts, image));
+        let key = view.state.image_key(&image);
+        let found = key.and_then(|key| view.state.image(key)).cloned();
         found.ok_or_else(|| ApiError::unknown(&Refusal::UnknownImage { image }))
     });
-    Ok(axum::Json(found.await??))
+    found.await?
 }

@@ -47,6 +47,7 @@ pub(super) async fn metrics(
     fleet_metrics(&mut out, &fleet);
     writer_metrics(&mut out, &context);
     broker_metrics(&mut out, &context);
+    artifact_metrics(&mut out, &context);
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         out.text,
@@ -170,4 +171,51 @@ fn broker_metrics(out: &mut Exposition, context: &Context) {
     for (kind, count) in broker.counts() {
         out.sample("mqtt_events_total", Some(("kind", kind)), count);
     }
+}
+
+fn artifact_metrics(out: &mut Exposition, context: &Context) {
+    out.family(
+        "artifacts",
+        "gauge",
+        "Hosted files by what is known of them; damaged and missing ones are not given to robots.",
+    );
+    for (condition, count) in context.artifacts.conditions() {
+        out.sample("artifacts", Some(("file", condition.word())), count);
+    }
+    let downloads = context.artifacts.downloads();
+    let gauges = [
+        (
+            "downloads_running",
+            "Downloads that run.",
+            downloads.running,
+        ),
+        (
+            "downloads_waiting",
+            "Downloads that wait for another to end.",
+            downloads.waiting,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.single(name, "gauge", help, value);
+    }
+    out.family(
+        "downloads_total",
+        "counter",
+        "Requests for artifacts by how they ended.",
+    );
+    for (end, count) in &downloads.ends {
+        out.sample("downloads_total", Some(("end", end)), count);
+    }
+    out.single(
+        "download_bytes_total",
+        "counter",
+        "Bytes of artifacts that went out.",
+        downloads.bytes,
+    );
+    out.single(
+        "download_operations_ignored_total",
+        "counter",
+        "Requests whose X-Edgehog-OTA-ID is no UUID.",
+        downloads.strange_operations,
+    );
 }

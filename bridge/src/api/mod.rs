@@ -111,8 +111,11 @@ pub fn admin_router(context: Context) -> Router {
         .route("/groups", get(groups::list).post(groups::add))
         .route("/groups/{name}", get(groups::show).delete(groups::remove))
         .route("/images", get(images::list).post(images::add))
-        .route("/images/{image}", get(images::show))
-        .route("/images/{image}/file", post(images::upload))
+        .route("/images/{image}", get(images::show).delete(images::remove))
+        .route(
+            "/images/{image}/file",
+            post(images::upload).put(images::restore),
+        )
         .route("/rollouts", get(rollouts::list).post(rollouts::create))
         .route("/rollouts/preview", post(rollouts::preview))
         .route(

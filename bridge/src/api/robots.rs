@@ -294,7 +294,12 @@ pub(super) async fn show(
     let robot = context
         .bridge
         .query(move |view| find(view, &id).map(|robot| RobotView::new(view, robot)));
-    Ok(axum::Json(robot.await??))
+    let mut robot = robot.await??;
+    if let Some(operation) = &mut robot.operation {
+        let number = operation.operation.parse().ok();
+        operation.downloads = number.and_then(|number| context.artifacts.downloaded(number));
+    }
+    Ok(axum::Json(robot))
 }
 
 /// `DELETE /v1/robots/{id}`

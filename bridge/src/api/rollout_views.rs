@@ -1,6 +1,7 @@
 //! Rollouts as the API shows them: status, counts, each robot's part, and the words of other systems.
 
 use super::views::{rfc3339, word};
+use crate::artifacts::Tally;
 use rollcall_engine::{
     Completion, Conflict, Counts, Mechanism, Member, PlannedRobot, Preview, Robot, RobotProgress,
     Rollout, RolloutId, RolloutStatus, SkipReason, State, Target, TargetSelection, TargetState,
@@ -147,6 +148,9 @@ pub struct WhyView {
     pub then: String,
     pub remedy: String,
     pub detail: Option<String>,
+    pub operation: Option<String>,
+    /// What was downloaded for the operation since the server started.
+    pub downloads: Option<Tally>,
 }
 
 impl RolloutView {
@@ -387,6 +391,8 @@ impl From<Why> for WhyView {
             then: why.then.to_owned(),
             remedy: why.remedy.to_owned(),
             detail: why.detail,
+            operation: None,
+            downloads: None,
         }
     }
 }

@@ -12,11 +12,12 @@ use crate::writer::CommandError;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rollcall_engine::{
-    Actor, Command, Member, Preview, Refusal, Reply, RobotKey, Rollout, RolloutId, RolloutSpec,
-    RolloutStatus, State as Fleet,
+    Actor, Command, EcuName, Member, Preview, Refusal, Reply, RobotKey, Rollout, RolloutId,
+    RolloutSpec, RolloutStatus, State as Fleet, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Bound;
+use uuid::Uuid;
 
 /// Robots that are named for each kind of drift; the counts cover all.
 const DRIFT_NAMES: usize = 100;
@@ -170,6 +171,7 @@ pub(super) async fn launch(
     OptionalJson(launch): OptionalJson<Launch>,
 ) -> Result<axum::Json<RolloutView>, ApiError> {
     let rollout = number(&id)?;
+    refuse_lost_images(&context, rollout).await?;
     let command = Command::LaunchRollout {
         rollout,
         accept_drift: launch.accept_drift,
@@ -187,6 +189,29 @@ pub(super) async fn launch(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// An update that cannot succeed is not sent. The engine knows nothing of disks, so this is said here.
+async fn refuse_lost_images(context: &Context, id: RolloutId) -> Result<(), ApiError> {
+    let images = context.bridge.query(move |view| {
+        let images = find(view.state, id)?.images.values();
+        let images = images.filter_map(|key| view.state.image(*key)).cloned();
+        Ok::<Vec<_>, ApiError>(images.collect())
+    });
+    for image in images.await?? {
+        let condition = context.artifacts.condition(&image);
+        let Some(lost) = condition.filter(|condition| !condition.is_given()) else {
+            continue;
+        };
+        let message = format!("the file of image {} is {}", image.reference, lost.word());
+        return Err(
+            ApiError::new(StatusCode::CONFLICT, "image_lost", message).hint(format!(
+                "put the file back with `rollcall image restore {} --file PATH`, then launch again",
+                image.reference
+            )),
+        );
+    }
+    Ok(())
 }
 
 fn drift(state: &Fleet, id: RolloutId) -> serde_json::Value {
@@ -275,20 +300,41 @@ pub(super) async fn why(
     let why = context.bridge.query(move |view| {
         find(view.state, rollout)?;
         let key = key_of(view, &asked)?;
-        view.state
-            .why(rollout, key)
-            .map_err(|refusal| match refusal {
-                Refusal::UnknownRobot { id } => {
-                    let message = format!("robot {id} is not in rollout {}", rollout.0);
-                    ApiError::new(StatusCode::NOT_FOUND, "not_in_rollout", message)
-                }
-                other => other.into(),
-            })
+        let why = view.state.why(rollout, key);
+        let why = why.map(|ecus| {
+            let operation = |why: &Why| operation(view.state, rollout, key, why.ecu.as_ref()?);
+            ecus.into_iter()
+                .map(|why| (operation(&why), why))
+                .collect::<Vec<_>>()
+        });
+        why.map_err(|refusal| match refusal {
+            Refusal::UnknownRobot { id } => {
+                let message = format!("robot {id} is not in rollout {}", rollout.0);
+                ApiError::new(StatusCode::NOT_FOUND, "not_in_rollout", message)
+            }
+            other => other.into(),
+        })
     });
-    let ecus: Vec<WhyView> = why.await??.into_iter().map(WhyView::from).collect();
+    let view = |(operation, why): (Option<Uuid>, Why)| WhyView {
+        operation: operation.map(|operation| operation.to_string()),
+        downloads: operation.and_then(|operation| context.artifacts.downloaded(operation)),
+        ..WhyView::from(why)
+    };
+    let ecus: Vec<WhyView> = why.await??.into_iter().map(view).collect();
     Ok(axum::Json(
         serde_json::json!({ "rollout": rollout.0, "robot": robot, "ecus": ecus }),
     ))
+}
+
+/// The last operation on the ECU, if there was one.
+fn operation(state: &Fleet, id: RolloutId, key: RobotKey, ecu: &EcuName) -> Option<Uuid> {
+    let robot = state.robot(key)?;
+    let targets = &state.rollout(id)?.members.get(&key)?.targets;
+    let target = targets.iter().find(|target| {
+        let found = robot.ecus.get(usize::from(target.ecu));
+        found.is_some_and(|found| found.name == *ecu)
+    })?;
+    (target.attempt > 0).then(|| rollcall_engine::operation_id(id, key, ecu, target.attempt))
 }
 
 /// `GET /v1/rollouts/{id}/history`

@@ -73,7 +73,11 @@ impl FleetView {
     pub(super) fn new(view: &View<'_>) -> Self {
         let mut fleet = Self {
             groups: view.state.groups().count(),
-            images: view.state.images().count(),
+            images: view
+                .state
+                .images()
+                .filter(|image| image.removed.is_none())
+                .count(),
             ..Self::default()
         };
         for robot in view

@@ -1,6 +1,6 @@
 //! The inventory as the API shows it. The command line reads the same types, so the two cannot disagree.
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Condition, Tally};
 use crate::hex;
 use crate::writer::View;
 use rollcall_engine::{Ecu, Group, Hold, Image, Robot, RobotStatus, TargetState, Timestamp};
@@ -97,6 +97,8 @@ pub struct OperationView {
     pub attempt: u16,
     #[serde(flatten)]
     pub state: TargetState,
+    /// What was downloaded for it since the server started; only where one robot is shown.
+    pub downloads: Option<Tally>,
 }
 
 /// What a robot last said of itself.
@@ -130,6 +132,8 @@ pub struct ImageView {
     pub build_id: Option<String>,
     pub url: String,
     pub hosted: bool,
+    /// `unchecked`, `whole`, `damaged` or `missing`; `null` for an image that lies elsewhere.
+    pub file: Option<Condition>,
     pub size: u64,
     pub sha256: String,
     pub created: String,
@@ -206,6 +210,7 @@ impl OperationView {
             ecu: ecu.to_string(),
             attempt: target.attempt,
             state: target.state,
+            downloads: None,
         })
     }
 }
@@ -258,6 +263,7 @@ impl ImageView {
             build_id: image.build_id.clone(),
             url: artifacts.url(image),
             hosted: image.hosted,
+            file: artifacts.condition(image),
             size: image.size,
             sha256: hex::encode(&image.sha256),
             created: rfc3339(image.created),

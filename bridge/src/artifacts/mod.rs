@@ -197,7 +197,8 @@ impl Artifacts {
     /// When the images cannot be asked for, or the folder cannot be read. A file that cannot be removed is logged.
     pub async fn start(&self, bridge: &Bridge) -> Result<usize, SweepError> {
         let hosted = bridge.query(|view| {
-            let hosted = view.state.images().filter(|image| image.hosted);
+            let images = view.state.images();
+            let hosted = images.filter(|image| image.hosted && image.removed.is_none());
             hosted.cloned().collect::<Vec<_>>()
         });
         self.catalogue.load(hosted.await?.iter());

@@ -167,8 +167,10 @@ impl Artifacts {
         let expected = Some(image.sha256);
         let received = self.receive(&image.url, body, announced, expected).await?;
         received.writing.finish().await?;
-        if let Some(hosted) = self.catalogue.get(&image.url) {
-            hosted.found(Condition::Whole);
+        match self.catalogue.get(&image.url) {
+            Some(hosted) => hosted.found(Condition::Whole),
+            // The image was removed meanwhile.
+            None => self.discard(&image.url).await,
         }
         Ok(())
     }

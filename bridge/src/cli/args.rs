@@ -251,6 +251,21 @@ pub(super) enum ImageCommand {
         /// NAME@VERSION
         image: String,
     },
+    /// Put the file of a hosted image back that is damaged or missing.
+    Restore {
+        /// NAME@VERSION
+        image: String,
+        /// The same file again; any other is refused.
+        #[arg(long, value_name = "PATH")]
+        file: PathBuf,
+    },
+    /// Remove an image and its file; rollouts that are not completed keep theirs.
+    Rm {
+        /// NAME@VERSION
+        image: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
 }
 
 #[derive(Debug, Args)]

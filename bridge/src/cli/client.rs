@@ -89,14 +89,16 @@ impl Client {
     }
 
     /// Sends a file as it is read from disk.
+    /// Sends a file with `method`.
     pub(super) fn upload<T: DeserializeOwned>(
         &self,
+        method: &str,
         path: &str,
         file: File,
         size: u64,
     ) -> Result<T, Failure> {
         let request = self
-            .request("POST", path)
+            .request(method, path)
             .header("content-type", "application/octet-stream")
             .header("content-length", size.to_string())
             // A refusal comes before the file was sent in vain.

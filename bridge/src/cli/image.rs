@@ -3,8 +3,10 @@
 use super::args::{AddImage, ImageCommand};
 use super::client::{Client, segment};
 use super::exit::Failure;
-use super::output::{Output, or_dash, sheet, table};
+use super::output::{Output, confirm, or_dash, sheet, table};
 use crate::api::{ImageView, NewImage};
+use crate::artifacts::Condition;
+use serde_json::Value;
 use std::fs::File;
 use std::path::Path;
 
@@ -22,6 +24,26 @@ pub(super) fn run(
         ImageCommand::Show { image } => {
             let image: ImageView = client.get(&format!("/images/{}", segment(&image)))?;
             print(&image, output)
+        }
+        ImageCommand::Restore { image, file } => {
+            let url = format!("/images/{}/file", segment(&image));
+            let (file, size) = open(&file)?;
+            let image: ImageView = client.upload("PUT", &url, file, size)?;
+            print(&image, output)
+        }
+        ImageCommand::Rm {
+            image,
+            confirm: yes,
+        } => {
+            confirm(
+                yes.yes,
+                &format!("Remove image {image} and its file? Robots can no longer be given it."),
+            )?;
+            let removed: Value = client.delete(&format!("/images/{}", segment(&image)))?;
+            if output.json {
+                return Ok(output.json(&removed)?);
+            }
+            Ok(output.line(format_args!("removed image {image}"))?)
         }
     }
 }
@@ -43,7 +65,8 @@ fn add(args: AddImage, client: &Client) -> Result<ImageView, Failure> {
     client.post("/images", &image)
 }
 
-fn upload(args: &AddImage, path: &Path, client: &Client) -> Result<ImageView, Failure> {
+/// The file and its size.
+fn open(path: &Path) -> Result<(File, u64), Failure> {
     let unreadable = |why: String| {
         Failure::usage(format!("file {} cannot be uploaded: {why}", path.display()))
             .hint("check --file")
@@ -55,6 +78,11 @@ fn upload(args: &AddImage, path: &Path, client: &Client) -> Result<ImageView, Fa
     if !metadata.is_file() {
         return Err(unreadable("it is not a file".to_owned()));
     }
+    Ok((file, metadata.len()))
+}
+
+fn upload(args: &AddImage, path: &Path, client: &Client) -> Result<ImageView, Failure> {
+    let (file, size) = open(path)?;
     let hardware: Vec<_> = args.hardware.iter().map(|id| id.as_str()).collect();
     let mut url = format!(
         "/images/{}/file?hardware={}",
@@ -72,7 +100,7 @@ fn upload(args: &AddImage, path: &Path, client: &Client) -> Result<ImageView, Fa
             url.push_str(&format!("&{key}={}", segment(value)));
         }
     }
-    client.upload(&url, file, metadata.len())
+    client.upload("POST", &url, file, size)
 }
 
 fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
@@ -80,21 +108,14 @@ fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     if output.json {
         return Ok(output.json(&images)?);
     }
-    let mut table = table([
-        "image",
-        "hardware ids",
-        "model",
-        "size",
-        "hosted",
-        "sha-256",
-    ]);
+    let mut table = table(["image", "hardware ids", "model", "size", "file", "sha-256"]);
     for image in &images.items {
         table.add_row([
             image.image.as_str(),
             &hardware(image),
             or_dash(image.model.as_deref()),
             &image.size.to_string(),
-            if image.hosted { "yes" } else { "no" },
+            file(image),
             image.sha256.get(..12).unwrap_or(&image.sha256),
         ]);
     }
@@ -104,6 +125,16 @@ fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
 fn hardware(image: &ImageView) -> String {
     let ids: Vec<_> = image.hardware_ids.iter().map(String::as_str).collect();
     ids.join(", ")
+}
+
+fn file(image: &ImageView) -> &'static str {
+    match image.file {
+        None => "elsewhere",
+        Some(Condition::Unchecked) => "here",
+        Some(Condition::Whole) => "here, checked",
+        Some(Condition::Damaged) => "DAMAGED; image restore",
+        Some(Condition::Missing) => "MISSING; image restore",
+    }
 }
 
 fn print(image: &ImageView, output: &mut Output) -> Result<(), Failure> {
@@ -118,7 +149,7 @@ fn print(image: &ImageView, output: &mut Output) -> Result<(), Failure> {
     sheet.add_row(["size", &format!("{} bytes", image.size)]);
     sheet.add_row(["sha-256", &image.sha256]);
     sheet.add_row(["url", &image.url]);
-    sheet.add_row(["hosted", if image.hosted { "yes" } else { "no" }]);
+    sheet.add_row(["file", file(image)]);
     sheet.add_row(["created", &image.created]);
     Ok(output.table(sheet)?)
 }

@@ -135,6 +135,10 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
             operation.attempt
         );
         sheet.add_row(["operation", &what]);
+        if let Some(downloads) = &operation.downloads {
+            let downloads = super::rollout_tables::downloads_text(downloads);
+            sheet.add_row(["downloaded", &downloads]);
+        }
     }
     if let Some(refusal) = &robot.last_refusal {
         sheet.add_row([

@@ -3,6 +3,8 @@
 use super::exit::Failure;
 use super::output::{Output, note, or_dash, sheet, table};
 use crate::api::{MemberView, PlannedView, PreviewView, RolloutView, WhyView};
+use crate::artifacts::Tally;
+use indicatif::DecimalBytes;
 use rollcall_engine::{Counts, SkipReason, SuccessKind, TargetSelection, TargetState};
 use serde::Serialize;
 use serde_json::Value;
@@ -42,6 +44,22 @@ pub(super) fn state_text(state: &TargetState) -> String {
         TargetState::Superseded { by } => format!("superseded by rollout {}", by.0),
         TargetState::Expired => "expired".to_owned(),
     }
+}
+
+/// What was downloaded for an operation, in a few words.
+pub(super) fn downloads_text(tally: &Tally) -> String {
+    let times = |count: u64| match count {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        more => format!("{more} times"),
+    };
+    format!(
+        "asked for {}, {} sent, {} to the end, last answer {}",
+        times(tally.requests),
+        DecimalBytes(tally.bytes),
+        times(tally.completed),
+        tally.last_status
+    )
 }
 
 fn skip_text(reason: SkipReason) -> &'static str {
@@ -297,6 +315,9 @@ pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> 
         sheet.add_row(["you can", &why.remedy]);
         if let Some(detail) = &why.detail {
             sheet.add_row(["the robot said", detail]);
+        }
+        if let Some(downloads) = &why.downloads {
+            sheet.add_row(["downloaded", &downloads_text(downloads)]);
         }
         output.table(sheet)?;
     }

@@ -121,6 +121,8 @@ struct StoredImage {
     sha256: Vec<u8>,
     #[prost(uint64, tag = "9")]
     created: u64,
+    #[prost(uint64, optional, tag = "10")]
+    removed: Option<u64>,
 }
 
 pub(super) fn encode_robot(robot: &Robot) -> Vec<u8> {
@@ -319,6 +321,7 @@ pub(super) fn encode_image(image: &Image) -> Vec<u8> {
         size: image.size,
         sha256: image.sha256.to_vec(),
         created: image.created.0,
+        removed: image.removed.map(|at| at.0),
     }
     .encode_to_vec()
 }
@@ -339,6 +342,7 @@ pub(super) fn decode_image(key: RowKey, bytes: &[u8]) -> Result<Image, RecordErr
         size: stored.size,
         sha256: digest(&stored.sha256, "SHA-256")?,
         created: Timestamp(stored.created),
+        removed: stored.removed.map(Timestamp),
     })
 }
 

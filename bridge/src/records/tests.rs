@@ -53,6 +53,13 @@ fn commands() -> Vec<Command> {
             name: group.clone(),
             robots: vec![RobotId::new("r2").unwrap()],
         },
+        Command::AddImage(ImageSpec {
+            reference: "os@1.0.0".parse().unwrap(),
+            ..image.clone()
+        }),
+        Command::RemoveImage {
+            image: "os@1.0.0".parse().unwrap(),
+        },
         Command::AddImage(image),
         rollout(TargetSelection::Group(group)),
         rollout(TargetSelection::Hardware(HardwareId::new("hw").unwrap())),

@@ -123,6 +123,10 @@ impl Served {
         std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
     }
 
+    pub(crate) fn artifacts(&self) -> &rollcall::artifacts::Artifacts {
+        &self.server.as_ref().unwrap().artifacts
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }

@@ -92,6 +92,7 @@ impl Naive {
                 self.images
                     .insert(spec.reference.clone(), (boards, spec.model.clone()));
             }
+            (Command::RemoveImage { image }, Ok(_)) => drop(self.images.remove(image)),
             (Command::CreateRollout(spec), reply) => self.created(state, spec, reply)?,
             (Command::EditRollout { rollout, edit }, Ok(_)) => {
                 if let Some(spec) = self.rollouts.get_mut(rollout) {
