@@ -128,6 +128,9 @@ pub(super) fn open(settings: &S3Settings) -> Result<AmazonS3, S3Error> {
     };
     builder = builder
         .with_bucket_name(bucket)
+        // Not every service that speaks S3 has these, and one object at a time needs neither.
+        .with_disable_bulk_delete(true)
+        .with_disable_tagging(true)
         .with_retry(retry)
         .with_client_options(options);
     if let Some(region) = region {
