@@ -13,6 +13,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::authority::{Authority, TOKEN};
 use support::site::{Site, serve};
 use tokio::process::Command;
 
@@ -133,6 +134,46 @@ async fn robots_come_from_a_credentials_file() {
     assert_eq!(report["fleet"][0]["ecus"][0]["image"]["name"], "hw-a-os");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_pairs_and_the_report_counts_what_that_took() {
+    let authority = Authority::new();
+    let base = authority.serve().await;
+    let mut offer = support::world::offer();
+    offer.url = format!("{base}/artifact");
+    let site = Site::open_tls(offer, authority.tls()).await;
+    authority.broker(site.address.port);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = authority.file(folder.path());
+    let pairing_url = format!("{base}/pairing");
+    let ran = |more: &[&str]| {
+        let mut command = program();
+        command.args(["--robots", "3", "--protocol", "edgehog"]);
+        command.args(["--time-scale", "1000", "--pairing-url", &pairing_url]);
+        command.env("PAIRING_TOKEN", TOKEN).arg("--ca").arg(&ca);
+        command.arg("--state-dir").arg(folder.path());
+        command.args(more);
+        command
+    };
+    let report = json(&finish(&mut ran(&["--stop-when-idle", "--json"])).await);
+    assert_eq!(report["totals"]["pairing_credentials"], 3);
+    assert_eq!(report["totals"]["operations_installed"], 3);
+    assert_eq!(report["arrival_latency"]["count"], 6, "each rebooted once");
+    assert_eq!(report["refusals"], serde_json::json!({}));
+    // The second run finds secrets and certificates, and a broker of somebody else.
+    let stranger = Authority::new();
+    let elsewhere = Site::open_tls(support::world::offer(), stranger.tls()).await;
+    authority.broker(elsewhere.address.port);
+    let output = finish(&mut ran(&["--duration", "3s"])).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    for row in [
+        "certificates verified",
+        "TLS handshakes",
+        "tls: server is not trusted",
+    ] {
+        assert!(text.contains(row), "{row} is not in {text}");
+    }
+}
+
 #[tokio::test]
 async fn wrong_use_is_explained_with_an_exit_code() {
     for (arguments, code, hint) in [
@@ -151,9 +192,30 @@ async fn wrong_use_is_explained_with_an_exit_code() {
             "/does/not/exist",
         ),
         (vec!["--robots", "1", "--time-scale", "0"], 2, "above 0"),
+        (
+            vec!["--robots", "1", "--ca", "/does/not/exist"],
+            1,
+            "read certificates /does/not/exist",
+        ),
+        (
+            vec!["--robots", "1", "--broker", "mqtts://h:1"],
+            1,
+            "give --ca FILE",
+        ),
+        (
+            vec!["--robots", "1", "--pairing-url", "http://h/pairing"],
+            2,
+            "--ca",
+        ),
+        (
+            vec!["--robots", "1", "--pairing-url", "ftp://h", "--ca", "f"],
+            2,
+            "pairing API is given as",
+        ),
     ] {
         let mut command = program();
-        if hint != "--broker" && hint != "mqtt://HOST" {
+        let says_where = |argument: &&str| ["--broker", "--pairing-url"].contains(argument);
+        if hint != "--broker" && !arguments.iter().any(says_where) {
             command.args(["--broker", "mqtt://127.0.0.1:1"]);
         }
         let output = finish(command.args(&arguments)).await;

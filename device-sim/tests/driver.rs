@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_sim::driver::{
-    Broker as Address, MqttVersion, Pace, Report, RunOptions, Snapshot, Stats, TimeScale, Until,
-    run,
+    Broker as Address, MqttVersion, Pace, Report, RunOptions, Snapshot, Stats, TimeScale, Trust,
+    Until, run,
 };
 use device_sim::fleet::{Origin, ProtocolChoice, generate};
 use device_sim::model::RealOutcome;
@@ -32,6 +32,8 @@ fn options(address: Address, robots: usize, ecus: usize, profile: Profile) -> Ru
     };
     RunOptions {
         brokers: vec![address],
+        pairing: None,
+        trust: Trust::nobody(),
         realm: support::REALM.to_owned(),
         fleet: generate(robots, ecus, ProtocolChoice::Native, origin),
         profile,

@@ -7,11 +7,17 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use crate::driver::{Broker, MqttVersion, Pace, RunOptions, TimeScale, Until};
+use crate::driver::{
+    Broker, MqttVersion, Pace, Pairing, RunOptions, TimeScale, Trust, TrustError, Until,
+};
 use crate::fleet::{self, CredentialsError, Origin, ProtocolChoice};
 use crate::profile::{Profile, ProfileError};
 
 /// Run a fleet of simulated robots against an MQTT broker.
+///
+/// With --pairing-url the robots do what Edgehog devices do: they are registered with --pairing-token,
+/// or have their secrets from --credentials; they ask for a certificate, have it verified before every
+/// connection, are told the broker's address, and connect over TLS with it.
 ///
 /// Without a credentials file the robots are called sim-00001, sim-00002, … and connect with the
 /// password "dev", which a server started with --dev accepts. Their ECUs are: the primary main
@@ -24,10 +30,34 @@ use crate::profile::{Profile, ProfileError};
 /// Exit codes: 0 the run ended as asked, 1 it failed, 2 the command line is wrong.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Address of a broker, mqtt://HOST:PORT, port 1883 if left out. Several addresses are taken in
-    /// turn, which allows more connections than one address has ports.
-    #[arg(long, value_name = "URL", required = true, num_args = 1.., value_parser = parse_broker)]
+    /// Address of a broker, mqtt://HOST:PORT or mqtts://HOST:PORT, port 1883 or 8883 if left out.
+    /// Several addresses are taken in turn, which allows more connections than one address has ports.
+    #[arg(long, value_name = "URL", required_unless_present = "pairing_url", num_args = 1.., value_parser = parse_broker)]
     pub broker: Vec<Broker>,
+
+    /// Certificates of the authorities whose servers are trusted, PEM; for mqtts, https and pairing.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Base of the pairing API, http://HOST:PORT/pairing or https://HOST:PORT/pairing.
+    #[arg(long, value_name = "URL", conflicts_with = "broker", requires = "ca", value_parser = parse_pairing)]
+    pub pairing_url: Option<String>,
+
+    /// Token that registers generated robots; instead of --credentials.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "PAIRING_TOKEN",
+        hide_env_values = true,
+        requires = "pairing_url",
+        conflicts_with = "credentials"
+    )]
+    pub pairing_token: Option<String>,
+
+    /// Folder in which each robot keeps secret, key and certificate, so that the next run goes on
+    /// with them. Without it they are forgotten at the end.
+    #[arg(long, value_name = "DIR", requires = "pairing_url")]
+    pub state_dir: Option<PathBuf>,
 
     /// How many robots, 1 to 100,000; with a credentials file at most so many of its lines.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -68,6 +98,10 @@ pub struct RunArgs {
     /// Attempts to connect per second, all robots together.
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub connect_rate: u32,
+
+    /// Attempts to connect at once, pairing included, all robots together.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]
+    pub connects_at_once: u16,
 
     /// Number of every robot's first start; must rise from run to run. Default: seconds since 1970.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -122,6 +156,9 @@ pub enum ArgsError {
     /// The profile cannot be used.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// The file of authorities cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 impl RunArgs {
@@ -163,8 +200,19 @@ impl RunArgs {
             (None, true) => Until::Idle(IDLE),
             (None, false) => Until::Stopped,
         };
+        let trust = match &self.ca {
+            Some(path) => Trust::load(path)?,
+            None => Trust::nobody(),
+        };
+        let pairing = self.pairing_url.as_ref().map(|url| Pairing {
+            url: url.clone(),
+            token: self.pairing_token.clone(),
+            state_dir: self.state_dir.clone(),
+        });
         Ok(RunOptions {
             brokers: self.broker.clone(),
+            pairing,
+            trust,
             realm: self.realm.clone(),
             fleet,
             profile,
@@ -172,7 +220,7 @@ impl RunArgs {
             time_scale: self.time_scale,
             pace: Pace {
                 per_second: self.connect_rate,
-                ..Pace::default()
+                at_once: self.connects_at_once,
             },
             until,
         })
@@ -185,10 +233,17 @@ fn seconds_since_1970() -> u64 {
 }
 
 fn parse_broker(text: &str) -> Result<Broker, String> {
-    let address = text
-        .strip_prefix("mqtt://")
-        .ok_or_else(|| "a broker is given as mqtt://HOST[:PORT]".to_owned())?;
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, "1883"));
+    let (address, tls) = match (text.strip_prefix("mqtt://"), text.strip_prefix("mqtts://")) {
+        (Some(address), _) => (address, false),
+        (_, Some(address)) => (address, true),
+        (None, None) => {
+            return Err(
+                "a broker is given as mqtt://HOST[:PORT] or mqtts://HOST[:PORT]".to_owned(),
+            );
+        }
+    };
+    let usual = if tls { "8883" } else { "1883" };
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, usual));
     let port = port
         .parse()
         .map_err(|_| format!("{port:?} is not a port"))?;
@@ -198,7 +253,17 @@ fn parse_broker(text: &str) -> Result<Broker, String> {
     Ok(Broker {
         host: host.to_owned(),
         port,
+        tls,
     })
+}
+
+fn parse_pairing(text: &str) -> Result<String, String> {
+    let wrong = || "the pairing API is given as http://HOST:PORT/pairing or https://…".to_owned();
+    let uri: hyper::Uri = text.parse().map_err(|_| wrong())?;
+    match uri.scheme_str() {
+        Some("http" | "https") if uri.query().is_none() => Ok(text.to_owned()),
+        _ => Err(wrong()),
+    }
 }
 
 fn parse_scale(text: &str) -> Result<TimeScale, String> {
@@ -212,22 +277,21 @@ mod tests {
 
     #[test]
     fn brokers_are_urls_with_an_optional_port() {
-        let broker = |host: &str, port| {
-            Ok(Broker {
-                host: host.to_owned(),
-                port,
-            })
+        let broker = |host: &str, port, tls| {
+            let host = host.to_owned();
+            Ok(Broker { host, port, tls })
         };
-        assert_eq!(
-            parse_broker("mqtt://127.0.0.1:2883"),
-            broker("127.0.0.1", 2883)
-        );
-        assert_eq!(parse_broker("mqtt://localhost"), broker("localhost", 1883));
+        let plain = broker("127.0.0.1", 2883, false);
+        assert_eq!(parse_broker("mqtt://127.0.0.1:2883"), plain);
+        let usual = broker("localhost", 1883, false);
+        assert_eq!(parse_broker("mqtt://localhost"), usual);
+        let secured = broker("localhost", 8883, true);
+        assert_eq!(parse_broker("mqtts://localhost"), secured);
         for bad in [
             "127.0.0.1:1883",
             "mqtt://",
             "mqtt://h:99999",
-            "mqtts://h:1",
+            "wss://h:1",
             "mqtt://h/x:1",
         ] {
             assert!(parse_broker(bad).is_err(), "{bad}");

@@ -14,6 +14,11 @@ pub(super) fn render(report: &Report) -> String {
             "settled at the end",
             report.fleet.iter().filter(|robot| robot.settled).count() as u64,
         ),
+        ("robots registered", totals.pairing_registrations),
+        ("certificates issued", totals.pairing_credentials),
+        ("certificates verified", totals.pairing_verifications),
+        ("device infos", totals.pairing_infos),
+        ("TLS handshakes", totals.tls_handshakes),
         ("connections", totals.connects),
         ("connection attempts that failed", totals.connect_failures),
         ("connections lost", totals.connections_lost),
@@ -35,7 +40,12 @@ pub(super) fn render(report: &Report) -> String {
     }
     let mut latencies = table(["latency, ms", "count", "p50", "p90", "p99", "max"]);
     for (name, latency) in [
+        ("pairing before a connection", &report.pairing_latency),
         ("connect to CONNACK", &report.connect_latency),
+        (
+            "attempt to everything acknowledged",
+            &report.arrival_latency,
+        ),
         ("publish to acknowledgement", &report.publish_latency),
         ("request to acknowledged event", &report.request_latency),
     ] {
@@ -50,7 +60,14 @@ pub(super) fn render(report: &Report) -> String {
         row.extend([p50_ms, p90_ms, p99_ms, max_ms].map(|ms| format!("{ms:.1}")));
         latencies.add_row(row);
     }
-    format!("{counters}\n{latencies}")
+    if report.refusals.is_empty() {
+        return format!("{counters}\n{latencies}");
+    }
+    let mut refusals = table(["attempts that failed", "count"]);
+    for (reason, count) in &report.refusals {
+        refusals.add_row([reason.clone(), count.to_string()]);
+    }
+    format!("{counters}\n{latencies}\n{refusals}")
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {

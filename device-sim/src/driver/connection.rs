@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
+use super::trouble::Trouble;
 use super::wire::{Target, Wire, WireEvent};
 use crate::model::PublishId;
 
@@ -96,9 +97,9 @@ impl Connection {
     }
 
     /// Waits for the next happening. An error ends the connection.
-    pub(super) async fn next(&mut self) -> Result<Happening, String> {
+    pub(super) async fn next(&mut self) -> Result<Happening, Trouble> {
         if self.waiting.len() > WAITING_MAX {
-            return Err("broker does not read what it is sent".to_owned());
+            return Err(Trouble::new("broker does not read what it is sent"));
         }
         let event = self.wire.next().await?;
         Ok(self.observe(event))

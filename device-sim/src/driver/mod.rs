@@ -3,19 +3,25 @@
 //! One task per robot and no thread per robot. A task owns its [`crate::model::Robot`] and at most one
 //! connection; what the tasks share is counters, the pace of connecting and the HTTP client.
 
+mod approach;
 mod clock;
 mod connection;
 mod fetch;
+mod http;
 mod limits;
 mod pace;
+mod pairing;
 mod report;
 mod robot;
 mod stats;
+mod tls;
+mod trouble;
 mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,8 +32,10 @@ use crate::profile::Profile;
 pub use clock::TimeScale;
 pub use limits::LimitError;
 pub use pace::Pace;
+pub use pairing::Pairing;
 pub use report::{EcuReport, LatencyReport, Report, RobotReport};
 pub use stats::{Snapshot, Stats};
+pub use tls::{Trust, TrustError};
 
 /// How long robots get to hang up when the run ends.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -39,6 +47,8 @@ pub struct Broker {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Whether it speaks TLS.
+    pub tls: bool,
 }
 
 /// Which version of MQTT native robots speak. Edgehog devices speak 3.1.1 always.
@@ -56,8 +66,12 @@ pub enum MqttVersion {
 /// Everything that a run needs.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
-    /// Where to connect, taken in turn.
+    /// Where to connect, taken in turn. Not used by robots that pair: those are told.
     pub brokers: Vec<Broker>,
+    /// How robots get certificates; without it they connect with their secrets.
+    pub pairing: Option<Pairing>,
+    /// Whose servers are trusted, over MQTT and HTTP.
+    pub trust: Trust,
     /// First level of every topic.
     pub realm: String,
     /// The robots.
@@ -95,6 +109,12 @@ pub enum RunError {
     /// No robots.
     #[error("the fleet is empty")]
     NoRobots,
+    /// TLS, and nobody to trust.
+    #[error("{0} is reached over TLS: give --ca FILE, the certificate of its authority")]
+    NoTrust(String),
+    /// TLS cannot be set up.
+    #[error("set up TLS")]
+    Tls(#[from] rustls::Error),
     /// Too few file descriptors.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -108,6 +128,9 @@ struct Shared {
     stats: Arc<Stats>,
     gate: pace::Gate,
     http: fetch::Http,
+    /// For robots without certificates.
+    tls: Arc<ClientConfig>,
+    pairing: Option<pairing::Service>,
 }
 
 /// Runs robots until the run ends or `stop` turns true, and tells what they did.
@@ -122,18 +145,19 @@ pub async fn run(
     stats: Arc<Stats>,
     stop: watch::Receiver<bool>,
 ) -> Result<Report, RunError> {
-    if options.brokers.is_empty() {
-        return Err(RunError::NoBroker);
-    }
-    if options.fleet.is_empty() {
-        return Err(RunError::NoRobots);
-    }
-    limits::raise_open_files(options.fleet.len())?;
+    check(&options)?;
+    let tls = tls::client_config(&options.trust)?;
+    let pairing = match &options.pairing {
+        Some(pairing) => Some(pairing::Service::new(pairing, &options.trust)?),
+        None => None,
+    };
     let shared = Arc::new(Shared {
         profile: Arc::new(options.profile.clone()),
         clock: clock::Clock::start(options.time_scale),
         gate: pace::Gate::new(options.pace),
-        http: fetch::Http::new(),
+        http: fetch::Http::new(tls.clone()),
+        tls: Arc::new(tls),
+        pairing,
         stats: stats.clone(),
         options,
     });
@@ -148,6 +172,26 @@ pub async fn run(
     let _ = hang_up.send(true);
     let reports = collect(&mut robots).await;
     Ok(report::assemble(&stats, started.elapsed(), reports))
+}
+
+fn check(options: &RunOptions) -> Result<(), RunError> {
+    if options.fleet.is_empty() {
+        return Err(RunError::NoRobots);
+    }
+    let secured = match &options.pairing {
+        // Whatever the pairing API is reached by, the broker speaks TLS.
+        Some(pairing) => Some(format!("the broker of {}", pairing.url)),
+        None if options.brokers.is_empty() => return Err(RunError::NoBroker),
+        None => {
+            let mut secured = options.brokers.iter().filter(|broker| broker.tls);
+            secured.next().map(|broker| broker.host.clone())
+        }
+    };
+    if let Some(server) = secured.filter(|_| options.trust.is_nobody()) {
+        return Err(RunError::NoTrust(server));
+    }
+    limits::raise_open_files(options.fleet.len())?;
+    Ok(())
 }
 
 async fn collect(robots: &mut JoinSet<RobotReport>) -> Vec<RobotReport> {

@@ -1,5 +1,6 @@
 //! What a run tells when it is over.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,8 +18,15 @@ pub struct Report {
     pub elapsed_ms: u64,
     /// The final counters.
     pub totals: Snapshot,
-    /// From the attempt to connect to the broker's CONNACK.
+    /// Why attempts to connect failed, and how often.
+    pub refusals: BTreeMap<String, u64>,
+    /// All pairing calls before one attempt to connect.
+    pub pairing_latency: LatencyReport,
+    /// From the attempt to connect, TLS handshake included, to the broker's CONNACK.
     pub connect_latency: LatencyReport,
+    /// From the beginning of an attempt that succeeds, pairing included, until what the robot then has to
+    /// say is acknowledged: the properties of an Edgehog device, the events of a native robot.
+    pub arrival_latency: LatencyReport,
     /// From a publish to its PUBACK or PUBCOMP.
     pub publish_latency: LatencyReport,
     /// From an Update's arrival to the acknowledgement of the event that accepts it.
@@ -96,7 +104,10 @@ pub(super) fn assemble(stats: &Stats, elapsed: Duration, fleet: Vec<RobotReport>
         robots: fleet.len(),
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         totals: stats.snapshot(),
+        refusals: stats.refusals(),
+        pairing_latency: distribution(&stats.pairing_time),
         connect_latency: distribution(&stats.connect_time),
+        arrival_latency: distribution(&stats.arrival_time),
         publish_latency: distribution(&stats.publish_time),
         request_latency: distribution(&stats.request_time),
         fleet,

@@ -12,19 +12,17 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Shared;
 use super::connection::{Connection, Happening};
+use super::pairing::Identity;
 use super::report::RobotReport;
-use super::wire::Target;
-use super::{MqttVersion, Shared};
+use super::trouble::Trouble;
 use crate::model::{
-    Artifact, Downlink, FetchError, FetchId, Input, Message, Output, Protocol, PublishId, Robot,
-    Totals,
+    Artifact, Downlink, FetchError, FetchId, Input, Message, Output, PublishId, Robot, Totals,
 };
 
 /// How long a robot tries to hang up politely.
 pub(super) const FAREWELL_MAX: Duration = Duration::from_secs(2);
-/// How long a robot waits for CONNACK. Longer than rumqttc's own limit, which says more.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Lives until told to hang up.
 pub(super) async fn live(
@@ -41,13 +39,16 @@ pub(super) async fn live(
     task.finish().await
 }
 
-struct Task {
-    index: usize,
-    shared: Arc<Shared>,
-    robot: Robot,
-    connection: Option<Connection>,
+pub(super) struct Task {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) robot: Robot,
+    pub(super) connection: Option<Connection>,
+    pub(super) identity: Identity,
     /// Attempts to connect so far; each takes the next broker.
-    attempts: usize,
+    pub(super) attempts: usize,
+    /// When the attempt began since which the robot has not been heard out.
+    pub(super) arriving: Option<Instant>,
     fetch: Option<(FetchId, JoinHandle<Result<Artifact, FetchError>>)>,
     /// An Update whose acceptance is being timed.
     request: Option<(Uuid, Instant, Option<PublishId>)>,
@@ -57,21 +58,29 @@ struct Task {
 
 /// What woke the task.
 enum Wake {
-    Connection(Result<Happening, String>),
+    Connection(Result<Happening, Trouble>),
     Fetched(FetchId, Result<Artifact, FetchError>),
     Timer,
 }
 
 impl Task {
     fn new(index: usize, shared: Arc<Shared>) -> Self {
-        let config = shared.options.fleet[index].config.clone();
-        let robot = Robot::new(config, shared.profile.clone());
+        let member = &shared.options.fleet[index];
+        let registers = shared
+            .options
+            .pairing
+            .as_ref()
+            .is_some_and(|pairing| pairing.token.is_some());
+        let secret = (!registers).then(|| member.secret.clone());
+        let robot = Robot::new(member.config.clone(), shared.profile.clone());
         Self {
             index,
             shared,
             robot,
             connection: None,
+            identity: Identity::new(secret),
             attempts: 0,
+            arriving: None,
             fetch: None,
             request: None,
             totals: Totals::default(),
@@ -89,7 +98,7 @@ impl Task {
                 Wake::Connection(Ok(happening)) => self.happened(happening),
                 Wake::Connection(Err(error)) => {
                     self.shared.stats.connections_lost.fetch_add(1, Relaxed);
-                    Some(self.lost(error))
+                    Some(self.lost(&error))
                 }
             };
             let now = self.shared.clock.now_ms();
@@ -153,8 +162,11 @@ impl Task {
                     url,
                 } => {
                     let shared = self.shared.clone();
+                    let protocol = self.robot.protocol();
                     let task =
-                        tokio::spawn(async move { shared.http.fetch(operation, &url).await });
+                        tokio::spawn(
+                            async move { shared.http.fetch(protocol, operation, &url).await },
+                        );
                     self.fetch = Some((fetch, task));
                 }
                 Output::AbandonFetch(_) => self.abandon_fetch(),
@@ -162,60 +174,7 @@ impl Task {
         }
     }
 
-    async fn connect(&mut self, clean_session: bool) -> Input {
-        let shared = self.shared.clone();
-        let _turn = shared.gate.enter().await;
-        let began = Instant::now();
-        let mut connection = Connection::open(self.target(clean_session));
-        self.attempts += 1;
-        let answer = match tokio::time::timeout(CONNECT_MAX, connection.next()).await {
-            Ok(answer) => answer,
-            Err(_) => Err("broker is silent".to_owned()),
-        };
-        match answer {
-            Ok(Happening::Connected { session_present }) => {
-                shared.stats.connects.fetch_add(1, Relaxed);
-                shared.stats.connect_time.record(began.elapsed());
-                self.connection = Some(connection);
-                Input::Connected { session_present }
-            }
-            Ok(_) => self.refused("broker did not begin with CONNACK".to_owned()),
-            Err(error) => self.refused(error),
-        }
-    }
-
-    fn refused(&mut self, error: String) -> Input {
-        self.shared.stats.connect_failures.fetch_add(1, Relaxed);
-        self.lost(error)
-    }
-
-    fn lost(&mut self, error: String) -> Input {
-        tracing::debug!(robot = self.robot.id(), error, "connection is gone");
-        self.shared.stats.failed(error);
-        self.connection = None;
-        Input::Disconnected
-    }
-
-    fn target(&self, clean_session: bool) -> Target {
-        let options = &self.shared.options;
-        // Each attempt takes the next address, so that one that is down strands nobody.
-        let broker = &options.brokers[(self.index + self.attempts) % options.brokers.len()];
-        let v5 = match (self.robot.protocol(), options.mqtt) {
-            (Protocol::Edgehog, _) | (_, MqttVersion::V3) => false,
-            (_, MqttVersion::V5) => true,
-            (_, MqttVersion::Mixed) => self.index % 2 == 1,
-        };
-        Target {
-            host: broker.host.clone(),
-            port: broker.port,
-            client_id: self.base().to_string(),
-            secret: options.fleet[self.index].secret.clone(),
-            clean_session,
-            v5,
-        }
-    }
-
-    fn base(&self) -> Base<'_> {
+    pub(super) fn base(&self) -> Base<'_> {
         Base {
             realm: &self.shared.options.realm,
             robot: self.robot.id(),
@@ -314,6 +273,10 @@ impl Task {
         let is = (self.robot.is_connected(), self.robot.is_settled());
         self.shared.stats.connected.change(self.was.0, is.0);
         self.shared.stats.settled.change(self.was.1, is.1);
+        if let Some(began) = self.arriving.filter(|_| self.robot.is_heard()) {
+            self.shared.stats.arrival_time.record(began.elapsed());
+            self.arriving = None;
+        }
         self.was = is;
     }
 

@@ -1,5 +1,6 @@
 //! Counters and latencies of a run, shared by its tasks and its watchers.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -18,6 +19,11 @@ pub struct Stats {
     pub(super) settled: Gauge,
     pub(super) connects: AtomicU64,
     pub(super) connect_failures: AtomicU64,
+    pub(super) tls_handshakes: AtomicU64,
+    pub(super) pairing_registrations: AtomicU64,
+    pub(super) pairing_credentials: AtomicU64,
+    pub(super) pairing_verifications: AtomicU64,
+    pub(super) pairing_infos: AtomicU64,
     pub(super) connections_lost: AtomicU64,
     pub(super) published: AtomicU64,
     pub(super) acknowledged: AtomicU64,
@@ -30,11 +36,17 @@ pub struct Stats {
     pub(super) operations_ended: AtomicU64,
     pub(super) operations_installed: AtomicU64,
     pub(super) violations: AtomicU64,
+    pub(super) pairing_time: Latency,
     pub(super) connect_time: Latency,
+    pub(super) arrival_time: Latency,
     pub(super) publish_time: Latency,
     pub(super) request_time: Latency,
     last_error: Mutex<Option<String>>,
+    refusals: Mutex<BTreeMap<String, u64>>,
 }
+
+/// Most reasons that are told apart.
+const REASONS_MAX: usize = 64;
 
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -45,8 +57,18 @@ pub struct Snapshot {
     pub settled: u64,
     /// Connections that the broker accepted.
     pub connects: u64,
-    /// Attempts that failed.
+    /// Attempts that failed, in pairing or at the broker.
     pub connect_failures: u64,
+    /// TLS handshakes with the broker that succeeded.
+    pub tls_handshakes: u64,
+    /// Robots that were registered with a pairing token.
+    pub pairing_registrations: u64,
+    /// Certificates that were issued.
+    pub pairing_credentials: u64,
+    /// Certificates that were looked at by the server, valid or not.
+    pub pairing_verifications: u64,
+    /// Answers that named the broker.
+    pub pairing_infos: u64,
     /// Connections that ended without the robot's doing.
     pub connections_lost: u64,
     /// Messages published.
@@ -91,6 +113,11 @@ impl Stats {
             settled: self.settled.0.load(Relaxed),
             connects: self.connects.load(Relaxed),
             connect_failures: self.connect_failures.load(Relaxed),
+            tls_handshakes: self.tls_handshakes.load(Relaxed),
+            pairing_registrations: self.pairing_registrations.load(Relaxed),
+            pairing_credentials: self.pairing_credentials.load(Relaxed),
+            pairing_verifications: self.pairing_verifications.load(Relaxed),
+            pairing_infos: self.pairing_infos.load(Relaxed),
             connections_lost: self.connections_lost.load(Relaxed),
             published: self.published.load(Relaxed),
             acknowledged: self.acknowledged.load(Relaxed),
@@ -114,6 +141,19 @@ impl Stats {
 
     pub(super) fn failed(&self, error: String) {
         *self.last_error.lock() = Some(error);
+    }
+
+    /// How often attempts to connect failed, by reason.
+    #[must_use]
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        self.refusals.lock().clone()
+    }
+
+    pub(super) fn refused_for(&self, reason: String) {
+        let mut refusals = self.refusals.lock();
+        let known = refusals.len() < REASONS_MAX || refusals.contains_key(&reason);
+        let reason = if known { reason } else { "other".to_owned() };
+        *refusals.entry(reason).or_default() += 1;
     }
 
     /// Adds what happened to one robot between two of its steps.

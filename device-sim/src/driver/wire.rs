@@ -3,15 +3,51 @@
 //! Every connection gets an event loop of its own: rumqttc would otherwise send again, after a
 //! reconnect, what the robot itself decides to send again.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rumqttc::v5;
-use rumqttc::{AsyncClient, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, QoS};
+use rumqttc::{
+    AsyncClient, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, QoS, TlsConfiguration,
+    Transport,
+};
+use rustls::ClientConfig;
+
+use super::trouble::Trouble;
 
 /// Requests that wait inside rumqttc. Small, since ten thousand robots each have one.
 const QUEUE: usize = 16;
-/// Publishes in flight per robot.
-const INFLIGHT: u16 = 16;
-/// Keep-alive in seconds; Astarte's SDK has the same.
-const KEEP_ALIVE_SECONDS: u64 = 15;
+/// Keep-alive; Astarte's SDK has the same.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Largest packet from the server that rumqttc lets through, in bytes. Above the limit of Astarte's
+/// SDK, so that the model can say what came.
+const PACKET_MAX: usize = 64 * 1024;
+
+/// What differs between the two kinds of robots.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// Publishes in flight.
+    inflight: u16,
+    /// Longest time from the attempt to CONNACK, in seconds.
+    patience_seconds: u64,
+}
+
+impl Manner {
+    pub(super) const NATIVE: Self = Self {
+        inflight: 16,
+        patience_seconds: 5,
+    };
+    /// As Astarte's SDK and rumqttc within it.
+    pub(super) const EDGEHOG: Self = Self {
+        inflight: 100,
+        patience_seconds: 30,
+    };
+
+    /// Longer than rumqttc's own limit, which says more.
+    pub(super) fn patience(self) -> Duration {
+        Duration::from_secs(self.patience_seconds + 5)
+    }
+}
 
 /// Who connects, where, and how.
 #[derive(Debug, Clone)]
@@ -19,9 +55,12 @@ pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) client_id: String,
-    pub(super) secret: String,
+    /// The password, where no certificate takes its place.
+    pub(super) secret: Option<String>,
+    pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) clean_session: bool,
     pub(super) v5: bool,
+    pub(super) manner: Manner,
 }
 
 /// What happened on a connection.
@@ -54,25 +93,33 @@ pub(super) enum Wire {
 
 impl Wire {
     pub(super) fn open(target: Target) -> Self {
-        let keep_alive = std::time::Duration::from_secs(KEEP_ALIVE_SECONDS);
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
+        network.set_connection_timeout(target.manner.patience_seconds);
         let Target {
             host,
             port,
             client_id,
             secret,
+            tls,
             clean_session,
             v5,
+            manner,
         } = target;
+        let transport = tls.map_or_else(Transport::tcp, |config| {
+            Transport::tls_with_config(TlsConfiguration::Rustls(config))
+        });
         if v5 {
             let mut options = v5::MqttOptions::new(client_id.clone(), host, port);
             options
-                .set_keep_alive(keep_alive)
-                .set_clean_start(clean_session);
-            options.set_credentials(client_id, secret);
+                .set_keep_alive(KEEP_ALIVE)
+                .set_clean_start(clean_session)
+                .set_transport(transport);
+            if let Some(secret) = secret {
+                options.set_credentials(client_id, secret);
+            }
             options
-                .set_outgoing_inflight_upper_limit(INFLIGHT)
+                .set_outgoing_inflight_upper_limit(manner.inflight)
                 .set_network_options(network);
             let (client, mut events) = v5::AsyncClient::new(options, QUEUE);
             events.state.events = Default::default();
@@ -80,11 +127,15 @@ impl Wire {
         } else {
             let mut options = MqttOptions::new(client_id.clone(), host, port);
             options
-                .set_keep_alive(keep_alive)
-                .set_clean_session(clean_session);
+                .set_keep_alive(KEEP_ALIVE)
+                .set_clean_session(clean_session)
+                .set_transport(transport);
+            if let Some(secret) = secret {
+                options.set_credentials(client_id, secret);
+            }
             options
-                .set_credentials(client_id, secret)
-                .set_inflight(INFLIGHT);
+                .set_max_packet_size(PACKET_MAX, PACKET_MAX)
+                .set_inflight(manner.inflight);
             let (client, mut events) = AsyncClient::new(options, QUEUE);
             events.set_network_options(network);
             events.state.events = Default::default();
@@ -132,16 +183,10 @@ impl Wire {
 
     /// Waits for the next event; the first is [`WireEvent::Connected`]. After an error the
     /// connection is over.
-    pub(super) async fn next(&mut self) -> Result<WireEvent, String> {
+    pub(super) async fn next(&mut self) -> Result<WireEvent, Trouble> {
         match self {
-            Self::V3(_, events) => match events.poll().await {
-                Ok(event) => Ok(from_v3(event)),
-                Err(error) => Err(error.to_string()),
-            },
-            Self::V5(_, events) => match events.poll().await {
-                Ok(event) => Ok(from_v5(event)),
-                Err(error) => Err(error.to_string()),
-            },
+            Self::V3(_, events) => Ok(from_v3(events.poll().await?)),
+            Self::V5(_, events) => Ok(from_v5(events.poll().await?)),
         }
     }
 }

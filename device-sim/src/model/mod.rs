@@ -242,11 +242,17 @@ impl Robot {
     /// Whether the robot is connected, works on nothing and has nothing left to say.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.is_heard() && self.job.is_none()
+    }
+
+    /// Whether the robot is connected, and everything that it said is acknowledged.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
         let heard = match self.protocol {
             Protocol::Native => self.native.is_settled(),
             Protocol::Edgehog => self.edgehog.is_settled(),
         };
-        self.link == Link::Up && self.job.is_none() && heard
+        self.link == Link::Up && heard
     }
 
     /// Whether the robot is connected.

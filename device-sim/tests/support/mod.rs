@@ -10,6 +10,7 @@
     reason = "tests fail by panicking, and each file of them uses a part of this"
 )]
 
+pub mod authority;
 pub mod site;
 pub mod world;
 

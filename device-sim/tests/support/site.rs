@@ -7,7 +7,7 @@ use device_sim::driver::Broker as Address;
 use parking_lot::Mutex;
 use rollcall_broker::{
     Access, Broker, Config, ConnectRefusal, ConnectRequest, ConnectionId, Event, Limits, Principal,
-    PublishAccess, QoS, SessionPolicy, SubscribeAccess, Verdict,
+    PublishAccess, QoS, SessionPolicy, SubscribeAccess, Tls, Verdict,
 };
 use rollcall_proto::topic::{Base, is_device_publishable};
 use sha2::{Digest, Sha256};
@@ -22,8 +22,12 @@ struct Robots;
 
 impl Access for Robots {
     fn authenticate(&self, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
-        let named = connect.username == Some(connect.client_id);
-        if !named || connect.password != Some(b"dev") || Base::parse(connect.client_id).is_err() {
+        let named = match connect.certificate {
+            // As Astarte: a certificate takes the place of user name and password.
+            Some(der) => connect.username.is_none() && common_name(der) == connect.client_id,
+            None => connect.username == Some(connect.client_id) && connect.password == Some(b"dev"),
+        };
+        if !named || Base::parse(connect.client_id).is_err() {
             return Err(ConnectRefusal {
                 code: rollcall_broker::ReasonCode::BadUserNameOrPassword,
                 why: "not a robot".into(),
@@ -67,6 +71,12 @@ impl Access for Robots {
     }
 }
 
+fn common_name(der: &[u8]) -> String {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).unwrap();
+    let name = certificate.subject().iter_common_name().next().unwrap();
+    name.as_str().unwrap().to_owned()
+}
+
 /// A broker with the miniature server behind it.
 pub struct Site {
     pub address: Address,
@@ -76,6 +86,16 @@ pub struct Site {
 
 impl Site {
     pub async fn open(offer: Offer) -> Self {
+        Self::open_with(offer, None).await
+    }
+
+    /// One that speaks TLS.
+    pub async fn open_tls(offer: Offer, tls: Tls) -> Self {
+        Self::open_with(offer, Some(tls)).await
+    }
+
+    async fn open_with(offer: Offer, tls: Option<Tls>) -> Self {
+        let secured = tls.is_some();
         let (sender, mut events) = mpsc::channel(1_024);
         let broker = Broker::new(
             Config {
@@ -86,7 +106,10 @@ impl Site {
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        broker.listen(listener);
+        match tls {
+            Some(tls) => broker.listen_tls(listener, tls),
+            None => broker.listen(listener),
+        }
         let handle = broker.handle();
         let server = Arc::new(Mutex::new(MiniServer::new(offer)));
         let behind = server.clone();
@@ -126,6 +149,7 @@ impl Site {
             address: Address {
                 host: "127.0.0.1".to_owned(),
                 port,
+                tls: secured,
             },
             server,
             _broker: broker,
