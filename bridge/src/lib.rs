@@ -12,6 +12,8 @@ pub mod demo;
 pub mod device;
 mod hex;
 pub mod history;
+pub mod pki;
+mod private_file;
 pub mod records;
 mod registry;
 pub mod server;

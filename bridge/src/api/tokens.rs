@@ -4,14 +4,13 @@
 //! lie beside it in `admin.token`, `operator.token` and `viewer.token`, for the command line and to be handed out. All
 //! are readable by their owner only. Another token is added by adding its entry to `tokens.json` before a start.
 
-use crate::hex;
+use crate::{hex, private_file};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// The file of digests.
 pub const TOKENS_FILE: &str = "tokens.json";
@@ -188,17 +187,9 @@ impl Tokens {
     }
 }
 
-/// Writes the file as a whole or not at all, readable by its owner only (the mode of temporary files).
 fn write_private(directory: &Path, name: &str, text: &str) -> Result<(), Error> {
     let path = directory.join(name);
-    let write = || {
-        let mut file = NamedTempFile::new_in(directory)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        std::fs::File::open(directory)?.sync_all()
-    };
-    write().map_err(|source| Error::Io { path, source })
+    private_file::write(&path, text.as_bytes()).map_err(|source| Error::Io { path, source })
 }
 
 #[cfg(test)]
