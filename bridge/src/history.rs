@@ -3,7 +3,9 @@
 //! The records of one robot, and of one rollout, are chained: each names the one before it. The chains' ends are in
 //! the rows (see [`crate::records`]), so a robot's history is read without looking at anybody else's.
 
+use crate::api::rfc3339;
 use crate::device;
+use crate::hex;
 use crate::store;
 use bytes::Bytes;
 use prost::Message;
@@ -287,6 +289,28 @@ fn describe_command(command: &Command) -> String {
         Command::AddRobot(spec) => format!("add robot {}", spec.id),
         Command::RemoveRobot { robot } => format!("remove robot {robot}"),
         Command::AcceptDeclared { robot } => format!("accept what robot {robot} declares"),
+        Command::IssueCertificate {
+            robot,
+            serial,
+            not_after,
+            ..
+        } => format!(
+            "issue certificate {} to robot {robot}, valid until {}",
+            hex::encode(serial),
+            rfc3339(*not_after)
+        ),
+        Command::InhibitCredentials { robot } => {
+            format!("inhibit the credentials of robot {robot}")
+        }
+        Command::AllowCredentials { robot } => format!("allow the credentials of robot {robot}"),
+        Command::RotateCredentials { robot, .. } => {
+            format!("replace the secret of robot {robot} and revoke its certificate")
+        }
+        Command::AddPairingToken(spec) => format!("add pairing token {}", spec.name),
+        Command::RemovePairingToken { name } => format!("remove pairing token {name}"),
+        Command::PairRobot { token, robot, .. } => {
+            format!("robot {robot} registered itself with pairing token {token}")
+        }
         Command::AddGroup { name, robots } => {
             format!("add {} robots to group {name}", robots.len())
         }

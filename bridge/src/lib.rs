@@ -12,6 +12,7 @@ pub mod demo;
 pub mod device;
 mod hex;
 pub mod history;
+pub mod pairing;
 pub mod pki;
 mod private_file;
 pub mod records;

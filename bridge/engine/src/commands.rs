@@ -1,5 +1,6 @@
 //! What operators do to the inventory. Rollouts are in `launch`.
 
+use crate::credentials::Credentials;
 use crate::input::{Actor, Command, ImageSpec, RobotSpec};
 use crate::inventory::{
     Cursor, Ecu, EcuSpec, Group, GroupKey, Image, ImageKey, Link, Protocol, Robot, RobotKey,
@@ -29,6 +30,24 @@ impl State {
             Command::AddRobot(spec) => self.add_robot(spec, changes),
             Command::RemoveRobot { robot } => self.remove_robot(&robot, changes),
             Command::AcceptDeclared { robot } => self.accept_declared(&robot, changes),
+            Command::IssueCertificate {
+                robot,
+                serial,
+                not_after,
+                secret,
+            } => self.issue_certificate(&robot, serial, not_after, secret, changes),
+            Command::InhibitCredentials { robot } => self.inhibit_credentials(&robot, changes),
+            Command::AllowCredentials { robot } => self.allow_credentials(&robot, changes),
+            Command::RotateCredentials { robot, secret } => {
+                self.rotate_credentials(&robot, secret, changes)
+            }
+            Command::AddPairingToken(spec) => self.add_pairing_token(spec, changes),
+            Command::RemovePairingToken { name } => self.remove_pairing_token(&name, changes),
+            Command::PairRobot {
+                token,
+                robot,
+                secret,
+            } => self.pair(&token, robot, secret, changes),
             Command::AddGroup { name, robots } => self.add_group(name, &robots, changes),
             Command::RemoveGroup { name } => self.remove_group(&name, changes),
             Command::AddImage(spec) => self.add_image(spec, changes),
@@ -43,7 +62,11 @@ impl State {
         }
     }
 
-    fn add_robot(&mut self, spec: RobotSpec, changes: &mut Changes) -> Result<Reply, Refusal> {
+    pub(crate) fn add_robot(
+        &mut self,
+        spec: RobotSpec,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
         if self.robot_keys.contains_key(&spec.id) {
             return Err(Refusal::RobotExists { id: spec.id });
         }
@@ -66,6 +89,10 @@ impl State {
             groups: BTreeSet::new(),
             ecus,
             secret: spec.secret,
+            credentials: Credentials {
+                since: self.now,
+                ..Credentials::default()
+            },
             registered: self.now,
             removed: None,
             protocol: by_part_number.then_some(Protocol::Edgehog),
@@ -105,7 +132,8 @@ impl State {
         }
         changes.touch(Row::Robot(key));
         if let Some(connection) = connection {
-            changes.effects.push(Effect::Disconnect { connection });
+            let why = "the robot was removed from the fleet";
+            changes.effects.push(Effect::Disconnect { connection, why });
         }
         for rollout in open {
             self.cancel_open(rollout, key, CancelReason::RobotRemoved, changes);

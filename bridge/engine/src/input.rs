@@ -1,7 +1,8 @@
 //! Everything that can happen to the engine, as values that can be stored and replayed.
 
+use crate::credentials::{PairingTokenSpec, Serial};
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
-use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName};
+use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, TokenName};
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,51 @@ pub enum Command {
     AcceptDeclared {
         /// Which.
         robot: RobotId,
+    },
+    /// Notes a certificate that was signed for a robot; the one before it is revoked.
+    IssueCertificate {
+        /// Which.
+        robot: RobotId,
+        /// The certificate's number.
+        serial: Serial,
+        /// When it ends.
+        not_after: Timestamp,
+        /// SHA-256 of the secret that it was asked for with; none when an operator asked.
+        #[serde(default)]
+        secret: Option<[u8; 32]>,
+    },
+    /// Shuts a robot out: no certificates, no connections.
+    InhibitCredentials {
+        /// Which.
+        robot: RobotId,
+    },
+    /// Lets a robot in again with the credentials that it had.
+    AllowCredentials {
+        /// Which.
+        robot: RobotId,
+    },
+    /// Replaces a robot's secret and revokes its certificate.
+    RotateCredentials {
+        /// Which.
+        robot: RobotId,
+        /// SHA-256 of the new secret.
+        secret: [u8; 32],
+    },
+    /// Adds a token with which robots register themselves.
+    AddPairingToken(PairingTokenSpec),
+    /// Revokes such a token.
+    RemovePairingToken {
+        /// Which.
+        name: TokenName,
+    },
+    /// A robot registers itself.
+    PairRobot {
+        /// The token that it showed.
+        token: TokenName,
+        /// Which robot.
+        robot: RobotId,
+        /// SHA-256 of its new secret.
+        secret: [u8; 32],
     },
     /// Makes a group, or adds robots to it.
     AddGroup {

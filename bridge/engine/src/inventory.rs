@@ -1,5 +1,6 @@
 //! What exists: robots with their ECUs, groups and images.
 
+use crate::credentials::Credentials;
 use crate::names::{EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, RobotId};
 use crate::rollout::{Rollout, RolloutId};
 use crate::time::{Millis, Timestamp};
@@ -34,6 +35,8 @@ pub struct Counters {
     pub images: u32,
     /// The newest rollout's number.
     pub rollouts: u32,
+    /// The newest pairing token's number.
+    pub tokens: u32,
 }
 
 /// An ECU as it is registered or as a Manifest declares it.
@@ -246,6 +249,8 @@ pub struct Robot {
     pub by_part_number: bool,
     /// SHA-256 of its credentials secret.
     pub secret: [u8; 32],
+    /// What else lets it in, or keeps it out.
+    pub credentials: Credentials,
     /// When it was registered.
     pub registered: Timestamp,
     /// When it was removed; a removed robot stays readable in its rollouts.

@@ -30,6 +30,7 @@
 mod accept;
 mod apply;
 mod commands;
+mod credentials;
 mod deadlines;
 mod dispatch;
 mod edgehog;
@@ -51,6 +52,9 @@ mod target;
 mod time;
 mod why;
 
+pub use credentials::{
+    Certificate, Credentials, CredentialsStatus, PairingToken, PairingTokenSpec, Serial, TokenKey,
+};
 pub use edgehog::EDGEHOG_ECU;
 pub use input::{
     Actor, BaseImageProperty, Command, Event, EventCode, EventStatus, ImageSpec, Input, LinkEvent,
@@ -61,7 +65,8 @@ pub use inventory::{
     Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
 };
 pub use names::{
-    EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError, RobotId, RolloutName,
+    EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError, RobotId,
+    RolloutName, TokenName,
 };
 pub use operation::operation_id;
 pub use outcome::{Effect, Outcome, Reply, Request, RequestKind, Row};

@@ -114,6 +114,8 @@ names! {
     /// A group's name.
     GroupName("group name", 64, "lower-case letters, digits and '-'",
         |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    /// A pairing token's name.
+    TokenName("token name", 64, "letters, digits, '.', '_' and '-'", dotted);
     /// What people call a rollout; it need not be unique.
     RolloutName("rollout name", 128, "printable characters", |c| !c.is_control());
 }

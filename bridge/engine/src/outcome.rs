@@ -1,5 +1,6 @@
 //! What an input led to: rows to store, effects to perform after the commit, and the answer.
 
+use crate::credentials::TokenKey;
 use crate::inventory::{GroupKey, ImageKey, RobotKey};
 use crate::names::EcuName;
 use crate::refusal::Refusal;
@@ -38,6 +39,8 @@ pub enum Row {
     Preview(RolloutId),
     /// A robot in a rollout.
     Member(RolloutId, RobotKey),
+    /// A pairing token; absent when it was revoked.
+    PairingToken(TokenKey),
 }
 
 /// What to do once the rows are durable.
@@ -56,10 +59,12 @@ pub enum Effect {
         /// Everything up to this counter.
         counter: u64,
     },
-    /// Close the robot's connection: it was removed.
+    /// Close the robot's connection.
     Disconnect {
         /// Which connection.
         connection: u64,
+        /// Why, for the log and for MQTT 5.
+        why: &'static str,
     },
 }
 

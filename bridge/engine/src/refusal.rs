@@ -1,7 +1,7 @@
 //! Why an input was refused. Every refusal says what to do next, and has changed nothing.
 
 use crate::inventory::ImageRef;
-use crate::names::{EcuName, GroupName, HardwareId, RobotId};
+use crate::names::{EcuName, GroupName, HardwareId, RobotId, TokenName};
 use crate::rollout::RolloutId;
 use uuid::Uuid;
 
@@ -27,6 +27,21 @@ pub enum Refusal {
     TooLong { what: &'static str, max: usize },
     #[error("more than {max} {what}; use fewer")]
     TooMany { what: &'static str, max: usize },
+    #[error("robot {id} is inhibited; `rollcall robot credentials allow {id}` lets it in again")]
+    CredentialsInhibited { id: RobotId },
+    #[error("the secret of robot {id} was replaced meanwhile; ask again with the new one")]
+    SecretReplaced { id: RobotId },
+    #[error(
+        "robot {id} has used its secret already; `rollcall robot credentials rotate {id}` voids it and lets the robot \
+         register again"
+    )]
+    AlreadyPaired { id: RobotId },
+    #[error("pairing token {name} exists already; choose another name, or remove it first")]
+    TokenExists { name: TokenName },
+    #[error(
+        "pairing token {name} does not exist or is used up; `rollcall pairing token ls` lists those that are good"
+    )]
+    UnknownToken { name: TokenName },
     #[error("group {name} does not exist; `rollcall group ls` lists those that do")]
     UnknownGroup { name: GroupName },
     #[error("image {image} exists already and images never change; choose another version")]
@@ -165,6 +180,11 @@ impl Refusal {
             Self::PrimaryCount { .. } => "primary_count",
             Self::TooLong { .. } => "too_long",
             Self::TooMany { .. } => "too_many",
+            Self::CredentialsInhibited { .. } => "credentials_inhibited",
+            Self::SecretReplaced { .. } => "secret_replaced",
+            Self::AlreadyPaired { .. } => "already_paired",
+            Self::TokenExists { .. } => "token_exists",
+            Self::UnknownToken { .. } => "unknown_token",
             Self::UnknownGroup { .. } => "unknown_group",
             Self::ImageExists { .. } => "image_exists",
             Self::UnknownImage { .. } => "unknown_image",

@@ -1,8 +1,9 @@
 //! The whole state, and the few places that keep its derived parts true.
 //!
-//! Stored: robots, groups, images, rollouts with their members, counters, the engine's time. Derived and rebuilt at
+//! Stored: robots, groups, images, rollouts with their members, pairing tokens, counters, the engine's time. Derived and rebuilt at
 //! start: look-up tables, counts, slots, ready sets, timers. Never stored: connections.
 
+use crate::credentials::{PairingToken, TokenKey};
 use crate::input::Timer;
 use crate::inventory::{
     Counters, Group, GroupKey, Image, ImageKey, ImageRef, Link, Robot, RobotKey, RobotStatus,
@@ -26,6 +27,7 @@ pub struct State {
     pub(crate) images: BTreeMap<ImageKey, Image>,
     pub(crate) image_keys: BTreeMap<ImageRef, ImageKey>,
     pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,
+    pub(crate) tokens: BTreeMap<TokenKey, PairingToken>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
 }
 

@@ -151,7 +151,7 @@ impl From<UploadError> for ApiError {
 }
 
 /// A fault of the server: the log has the cause, the answer does not.
-pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
+pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
     tracing::error!(error, "request failed");
     ApiError::new(
         StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,7 +1,12 @@
-//! A bounded HTTP listener: so many connections at one time, and none that says nothing for ever.
+//! A bounded HTTP listener, plain or with TLS: so many connections at one time, and none that says nothing for ever.
+//!
+//! A TLS handshake is a part of its connection, not of accepting: whoever stalls in it delays nobody, and is given up.
 
+use super::stream::Stream;
 use axum::Router;
 use axum::serve::Listener;
+use rustls::ServerConfig;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
@@ -18,6 +23,12 @@ use tokio::time::{Instant, Sleep};
 const MAX_CONNECTIONS: usize = 2_048;
 /// A connection on which neither side gets a byte through for so long is closed.
 const IDLE: Duration = Duration::from_secs(90);
+
+/// From accept to the first bytes of a request when there is a handshake in between.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The TLS settings to use for a connection that begins now.
+pub type TlsSettings = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
 /// Serves `router` on `listener` until `shutdown` resolves and the requests under way are answered.
 ///
@@ -34,12 +45,37 @@ pub async fn serve(
         .await
 }
 
+/// The same with TLS.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: TlsSettings,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = Bounded::new(listener, MAX_CONNECTIONS, IDLE).with_tls(tls, HANDSHAKE);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
 /// A listener with a bound on connections and on their silence.
-#[derive(Debug)]
 pub struct Bounded {
     listener: TcpListener,
     slots: Arc<Semaphore>,
     idle: Duration,
+    tls: Option<(TlsSettings, Duration)>,
+}
+
+impl fmt::Debug for Bounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bounded")
+            .field("listener", &self.listener)
+            .field("tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Bounded {
@@ -50,7 +86,15 @@ impl Bounded {
             listener,
             slots: Arc::new(Semaphore::new(connections)),
             idle,
+            tls: None,
         }
+    }
+
+    /// Speaks TLS; a client has `handshake` for it and for the first bytes of a request.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsSettings, handshake: Duration) -> Self {
+        self.tls = Some((tls, handshake));
+        self
     }
 }
 
@@ -67,10 +111,14 @@ impl Listener for Bounded {
         };
         // axum's own accept rests and tries again when files run out.
         let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let (stream, patience) = match &self.tls {
+            None => (Stream::Plain(stream), self.idle),
+            Some((tls, handshake)) => (Stream::accept(stream, tls()), *handshake),
+        };
         let guarded = Guarded {
             stream,
             idle: self.idle,
-            timer: Box::pin(tokio::time::sleep(self.idle)),
+            timer: Box::pin(tokio::time::sleep(patience)),
             _slot: slot,
         };
         (guarded, peer)
@@ -84,7 +132,7 @@ impl Listener for Bounded {
 /// A connection that holds a slot and ends when it falls silent.
 #[derive(Debug)]
 pub struct Guarded {
-    stream: TcpStream,
+    stream: Stream,
     idle: Duration,
     timer: Pin<Box<Sleep>>,
     _slot: OwnedSemaphorePermit,
@@ -142,11 +190,13 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.watch(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let closed = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.watch(context, closed)
     }
 }
 
@@ -154,6 +204,7 @@ impl AsyncWrite for Guarded {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     const SOON: Duration = Duration::from_millis(50);
     const LATE: Duration = Duration::from_secs(3_600);

@@ -9,20 +9,22 @@ mod health;
 mod images;
 mod listener;
 mod metrics;
-mod request;
+pub(crate) mod request;
 mod robots;
 mod rollout_views;
 mod rollouts;
 mod spec;
 mod status;
+mod stream;
 pub mod tokens;
 mod views;
 
 pub use crate::artifacts::router as device_router;
+pub(crate) use error::internal;
 pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::NewGroup;
 pub use images::NewImage;
-pub use listener::{Bounded, serve};
+pub use listener::{Bounded, TlsSettings, serve, serve_tls};
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{
     MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,

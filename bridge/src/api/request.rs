@@ -58,7 +58,7 @@ fn authorise(parts: &Parts, context: &Context, needed: Role) -> Result<Caller, A
     Ok(caller.clone())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
@@ -207,7 +207,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Context> for OptionalJson<T> {
     }
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let found = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -224,7 +224,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-async fn read<const LIMIT: usize>(request: Request) -> Result<bytes::Bytes, ApiError> {
+pub(crate) async fn read<const LIMIT: usize>(request: Request) -> Result<bytes::Bytes, ApiError> {
     let body = Limited::new(request.into_body(), LIMIT).collect();
     let body = tokio::time::timeout(BODY_TIMEOUT, body)
         .await
@@ -251,7 +251,7 @@ async fn read<const LIMIT: usize>(request: Request) -> Result<bytes::Bytes, ApiE
 }
 
 /// Reads JSON; what is no JSON is malformed, what is JSON of another shape is invalid.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             ApiError::invalid(format!("the body is not what is expected here: {error}"))

@@ -18,8 +18,14 @@ pub struct Urls {
     pub api: String,
     /// What robots fetch.
     pub device: String,
+    /// Where robots pair: the `pairing_url` of Astarte's SDKs.
+    #[serde(default)]
+    pub pairing: String,
     /// MQTT, as `mqtt://HOST:PORT`.
     pub mqtt: String,
+    /// MQTT with TLS, as `mqtts://HOST:PORT`, if it is served.
+    #[serde(default)]
+    pub mqtts: Option<String>,
 }
 
 /// The server.

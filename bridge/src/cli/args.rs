@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+use crate::config::Switch;
 use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
 use device_sim::cli::RunArgs;
@@ -91,11 +92,15 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR")]
     pub(super) mqtt: Option<SocketAddr>,
 
+    /// Where to serve MQTT with TLS, or `off` [default: 0.0.0.0:8883].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) mqtts: Option<Switch>,
+
     /// Where to serve the admin API [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     pub(super) http: Option<SocketAddr>,
 
-    /// Where robots fetch artifacts [default: 127.0.0.1:8081].
+    /// Where robots pair and fetch artifacts [default: 127.0.0.1:8081].
     #[arg(long, value_name = "ADDR")]
     pub(super) device_http: Option<SocketAddr>,
 

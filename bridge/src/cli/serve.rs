@@ -41,6 +41,7 @@ pub(super) fn serve(args: ServeArgs, global: &Global) -> Result<ExitCode, Failur
     let flags = Overrides {
         data_dir: global.data_dir.clone(),
         mqtt: args.mqtt,
+        mqtts: args.mqtts,
         http: args.http,
         device_http: args.device_http,
         dev: args.dev,

@@ -1,6 +1,7 @@
 //! The configuration file as it is written, and the checks that turn it into a [`Config`].
 
 use super::artifacts::ArtifactsFile;
+use super::tls::{MqttsFile, TlsFile, device_tls};
 use super::{Config, DeviceHttp, Error, Http, Mqtt, Open, Overrides, Store, size};
 use rollcall_broker::{Limits, PACKET_SIZE_CEILING};
 use rollcall_proto::topic::Base;
@@ -18,9 +19,11 @@ pub(super) struct File {
     data_dir: PathBuf,
     dev: bool,
     mqtt: MqttFile,
+    mqtts: MqttsFile,
     http: HttpFile,
     device_http: DeviceHttpFile,
     artifacts: ArtifactsFile,
+    tls: TlsFile,
     store: StoreFile,
 }
 
@@ -31,9 +34,11 @@ impl Default for File {
             data_dir: PathBuf::from("rollcall-data"),
             dev: false,
             mqtt: MqttFile::default(),
+            mqtts: MqttsFile::default(),
             http: HttpFile::default(),
             device_http: DeviceHttpFile::default(),
             artifacts: ArtifactsFile::default(),
+            tls: TlsFile::default(),
             store: StoreFile::default(),
         }
     }
@@ -89,6 +94,7 @@ impl Default for HttpFile {
 #[serde(default, deny_unknown_fields)]
 struct DeviceHttpFile {
     address: String,
+    tls: Option<bool>,
     allow_remote_plain: bool,
     public_url: Option<String>,
     #[serde(deserialize_with = "size::deserialize")]
@@ -100,6 +106,7 @@ impl Default for DeviceHttpFile {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:8081".to_owned(),
+            tls: None,
             allow_remote_plain: false,
             public_url: None,
             max_artifact_size: 8 << 30,
@@ -238,16 +245,7 @@ impl Check<'_> {
         flag: Option<SocketAddr>,
         remote: bool,
     ) -> Result<SocketAddr, Error> {
-        let parsed = || {
-            text.parse().map_err(|_| {
-                self.error(
-                    key,
-                    text,
-                    "write an IP address and a port, as in \"127.0.0.1:1883\"",
-                )
-            })
-        };
-        let address: SocketAddr = flag.map_or_else(parsed, Ok)?;
+        let address = flag.map_or_else(|| self.parse_address(key, text), Ok)?;
         if !remote && !address.ip().is_loopback() {
             let check = Check {
                 origin: if flag.is_some() {
@@ -264,6 +262,11 @@ impl Check<'_> {
             ));
         }
         Ok(address)
+    }
+
+    pub(super) fn parse_address(&self, key: &'static str, text: &str) -> Result<SocketAddr, Error> {
+        let remedy = "write an IP address and a port, as in \"127.0.0.1:1883\"";
+        text.parse().map_err(|_| self.error(key, text, remedy))
     }
 
     pub(super) fn url(
@@ -340,7 +343,7 @@ impl File {
             "device_http.address",
             &device.address,
             flags.device_http,
-            device.allow_remote_plain,
+            device.allow_remote_plain || device.tls != Some(false),
         )?;
         if device.max_artifact_size == 0 {
             return Err(check.error("device_http.max_artifact_size", 0, "use at least 1"));
@@ -362,14 +365,17 @@ impl File {
                 address: http_address,
                 public_url: check.url("http.public_url", self.http.public_url)?,
             },
+            mqtts: self.mqtts.check(&check, flags.mqtts, dev)?,
             device_http: DeviceHttp {
                 address: device_address,
+                tls: device_tls(device.tls, device_address, device.allow_remote_plain),
                 public_url: check.url("device_http.public_url", self.device_http.public_url)?,
                 max_artifact_size: self.device_http.max_artifact_size,
                 max_uploads: check
                     .at_least_one("device_http.max_uploads", self.device_http.max_uploads)?,
             },
             artifacts: self.artifacts.check(&check)?,
+            tls: self.tls.check(&check)?,
             store: Store {
                 cache: check.bytes("store.cache", self.store.cache, 1 << 20, 1 << 40)?,
                 reserve: self.store.reserve,

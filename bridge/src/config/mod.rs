@@ -5,7 +5,9 @@
 mod artifacts;
 mod file;
 mod size;
+mod tls;
 
+use crate::pki::CertificateFiles;
 use rollcall_broker::Limits;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,12 +24,16 @@ pub struct Config {
     pub dev: bool,
     /// The MQTT listener.
     pub mqtt: Mqtt,
+    /// The MQTT listener with TLS.
+    pub mqtts: Mqtts,
     /// The admin API.
     pub http: Http,
     /// What robots fetch over HTTP.
     pub device_http: DeviceHttp,
     /// Where uploaded files are kept, and how robots get them. Bounds on uploads are in `device_http` and `store`.
     pub artifacts: crate::artifacts::Settings,
+    /// Certificates.
+    pub tls: Tls,
     /// The database.
     pub store: Store,
 }
@@ -41,6 +47,59 @@ pub struct Mqtt {
     pub limits: Limits,
     /// What clients that are no robots may do.
     pub open: Open,
+}
+
+/// The MQTT listener with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mqtts {
+    /// Where it is served, if it is.
+    pub address: Option<SocketAddr>,
+    /// How robots reach it, with its port; derived when not given.
+    pub public_url: Option<String>,
+}
+
+/// Certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The CA's files, if it is not the server's own.
+    pub authority: Option<CertificateFiles>,
+    /// The server's files, if it does not make its certificate itself.
+    pub server: Option<CertificateFiles>,
+    /// Names that the server's certificate carries beside those that follow from addresses and URLs.
+    pub names: Vec<String>,
+    /// How long a robot's certificate is valid.
+    pub robot_certificate_lifetime: Duration,
+}
+
+/// An address, or the word `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+impl Switch {
+    const fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::Off => None,
+        }
+    }
+}
+
+impl std::str::FromStr for Switch {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            _ => text
+                .parse()
+                .map(Self::At)
+                .map_err(|_| "write an IP address and a port, or off".to_owned()),
+        }
+    }
 }
 
 /// What clients that are no robots may do. The topics of robots are closed to them whatever is written here.
@@ -68,6 +127,8 @@ pub struct Http {
 pub struct DeviceHttp {
     /// Where it is served.
     pub address: SocketAddr,
+    /// Whether it speaks HTTPS.
+    pub tls: bool,
     /// How robots reach it, without a trailing slash; derived from the address when not given.
     pub public_url: Option<String>,
     /// Greatest size of an uploaded file, bytes.
@@ -94,6 +155,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--mqtt`
     pub mqtt: Option<SocketAddr>,
+    /// `--mqtts`
+    pub mqtts: Option<Switch>,
     /// `--http`
     pub http: Option<SocketAddr>,
     /// `--device-http`

@@ -6,7 +6,7 @@ mod fleet;
 mod process;
 mod screen;
 
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Switch};
 use crate::server::{Server, raise_open_files};
 use crate::writer::{CommandError, View};
 use anyhow::{Context, Result, bail, ensure};
@@ -145,6 +145,7 @@ fn config(data_dir: &std::path::Path, robots: u32) -> Result<Config> {
     let overrides = Overrides {
         data_dir: Some(data_dir.to_owned()),
         mqtt: free_port,
+        mqtts: Some(Switch::Off),
         http: free_port,
         device_http: free_port,
         dev: false,

@@ -16,6 +16,7 @@ mod tls;
 pub use authority::Issued;
 pub use csr::CsrError;
 pub use names::server_names;
+pub(crate) use names::{host_name, host_of, is_name};
 pub use robot::{CertificateFault, RobotCertificate, Serial};
 
 use crate::hex;

@@ -1,5 +1,6 @@
 //! Robots, cursors, groups and images.
 
+use super::credentials::{self, StoredCredentials};
 use super::{RecordError, digest, number};
 use crate::store::RowKey;
 use prost::Message;
@@ -36,6 +37,8 @@ struct StoredRobot {
     protocol: u32,
     #[prost(bool, tag = "11")]
     by_part_number: bool,
+    #[prost(message, optional, tag = "12")]
+    credentials: Option<StoredCredentials>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -134,6 +137,7 @@ pub(super) fn encode_robot(robot: &Robot) -> Vec<u8> {
         groups: robot.groups.iter().map(GroupName::to_string).collect(),
         ecus: robot.ecus.iter().map(encode_ecu).collect(),
         secret: robot.secret.to_vec(),
+        credentials: Some(credentials::encode(&robot.credentials)),
         registered: robot.registered.0,
         removed: robot.removed.map(|at| at.0),
         protocol: match robot.protocol {
@@ -193,6 +197,7 @@ pub(super) fn decode_robot(key: RowKey, bytes: &[u8]) -> Result<Robot, RecordErr
             .map(decode_ecu)
             .collect::<Result<_, _>>()?,
         secret: digest(&stored.secret, "secret")?,
+        credentials: credentials::decode(stored.credentials, Timestamp(stored.registered))?,
         registered: Timestamp(stored.registered),
         removed: stored.removed.map(Timestamp),
         protocol: match stored.protocol {

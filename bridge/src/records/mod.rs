@@ -3,6 +3,7 @@
 //! **Invariant**: decoding what was encoded gives the same value, and no field or number is ever used for something
 //! else. Derived parts of the state are not stored.
 
+mod credentials;
 mod inventory;
 mod rollout;
 mod target;
@@ -98,6 +99,11 @@ pub(crate) fn change(state: &State, chains: &Chains, row: &Row) -> Option<RowCha
                 member.map(target::encode_member),
             )
         }
+        Row::PairingToken(key) => (
+            Table::PairingTokens,
+            RowKey::from(key.0),
+            state.pairing_token(*key).map(credentials::encode_token),
+        ),
     };
     Some(RowChange { table, key, value })
 }
@@ -112,6 +118,8 @@ struct StoredCounters {
     rollouts: u32,
     #[prost(uint32, tag = "4")]
     groups: u32,
+    #[prost(uint32, tag = "5")]
+    tokens: u32,
 }
 
 pub(crate) fn encode_counters(counters: Counters) -> Vec<u8> {
@@ -120,12 +128,14 @@ pub(crate) fn encode_counters(counters: Counters) -> Vec<u8> {
         groups,
         images,
         rollouts,
+        tokens,
     } = counters;
     StoredCounters {
         robots,
         images,
         rollouts,
         groups,
+        tokens,
     }
     .encode_to_vec()
 }
@@ -142,6 +152,7 @@ pub fn load(store: &RedbStore, recovered: &Recovered) -> Result<(State, Chains),
         groups: counters.groups,
         images: counters.images,
         rollouts: counters.rollouts,
+        tokens: counters.tokens,
     };
     let mut chains = Chains::default();
     let mut robots = read(store, Table::Robots, inventory::decode_robot)?;
@@ -176,6 +187,7 @@ pub fn load(store: &RedbStore, recovered: &Recovered) -> Result<(State, Chains),
     }
     let groups = read(store, Table::Groups, inventory::decode_group)?;
     let images = read(store, Table::Images, inventory::decode_image)?;
+    let tokens = read(store, Table::PairingTokens, credentials::decode_token)?;
     let values = |(_, value)| value;
     let state = State::rebuild(
         Timestamp(recovered.at_ms),
@@ -184,7 +196,8 @@ pub fn load(store: &RedbStore, recovered: &Recovered) -> Result<(State, Chains),
         groups.into_iter().map(|(_, group)| group),
         images.into_iter().map(values),
         rollouts.into_values(),
-    );
+    )
+    .with_pairing_tokens(tokens.into_iter().map(|(_, token)| token));
     Ok((state, chains))
 }
 

@@ -46,9 +46,40 @@ fn commands() -> Vec<Command> {
         })
     };
     let group = GroupName::new("g").unwrap();
+    let token = |name| {
+        Command::AddPairingToken(PairingTokenSpec {
+            name: TokenName::new(name).unwrap(),
+            digest: [4; 32],
+            expires: Some(Timestamp(99)),
+            uses: Some(3),
+        })
+    };
     vec![
         robot("r1"),
         robot("r2"),
+        Command::IssueCertificate {
+            robot: RobotId::new("r1").unwrap(),
+            serial: [5; 16],
+            not_after: Timestamp(77),
+            secret: None,
+        },
+        Command::InhibitCredentials {
+            robot: RobotId::new("r1").unwrap(),
+        },
+        Command::RotateCredentials {
+            robot: RobotId::new("r2").unwrap(),
+            secret: [8; 32],
+        },
+        token("line-1"),
+        token("line-2"),
+        Command::PairRobot {
+            token: TokenName::new("line-2").unwrap(),
+            robot: RobotId::new("r3").unwrap(),
+            secret: [6; 32],
+        },
+        Command::RemovePairingToken {
+            name: TokenName::new("line-1").unwrap(),
+        },
         Command::AddGroup {
             name: group.clone(),
             robots: vec![RobotId::new("r2").unwrap()],
@@ -121,6 +152,10 @@ fn a_state_survives_the_way_through_the_database() {
     assert_eq!(
         loaded.images().collect::<Vec<_>>(),
         state.images().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        loaded.pairing_tokens().collect::<Vec<_>>(),
+        state.pairing_tokens().collect::<Vec<_>>()
     );
     assert_eq!(loaded.next_timer(), state.next_timer());
 }

@@ -5,12 +5,12 @@ use super::{Chains, CommandError, Control, View};
 use crate::device::{self, Message};
 use crate::history::{Entry, Record};
 use crate::records;
-use crate::registry::PROVISIONAL;
+use crate::registry::{self, PROVISIONAL, key};
 use crate::store::{Batch, HistoryEntry, Store};
 use rollcall_broker::{Event, ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
     Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, RobotKey, Row, State, Timer,
-    Timestamp,
+    Timestamp, TokenKey,
 };
 use rollcall_proto::edgehog;
 use std::collections::BTreeSet;
@@ -18,6 +18,9 @@ use std::sync::Arc;
 
 /// What is counted for a payload that cannot be read.
 const MALFORMED: &str = "malformed_payload";
+
+/// What a connection is told whose credentials are void.
+const SHUT_OUT: &str = "the robot's credentials were inhibited or replaced; ask for new ones";
 
 /// Something to do with the durable state after the commit.
 pub(super) type Answer = Box<dyn FnOnce(&View<'_>) + Send>;
@@ -33,6 +36,8 @@ pub(super) struct Pending {
     rows: BTreeSet<Row>,
     /// Robots of which connection tasks must hear.
     pub(super) robots: Vec<RobotKey>,
+    /// Pairing tokens of which they must hear.
+    pub(super) tokens: Vec<TokenKey>,
     pub(super) settlements: Vec<(Ticket, Verdict)>,
     pub(super) effects: Vec<Effect>,
     pub(super) answers: Vec<Answer>,
@@ -134,7 +139,30 @@ impl<S: Store + Retention> Writer<S> {
         if tag & PROVISIONAL != 0 {
             return self.newcomer_link(tag, event, pending);
         }
-        let robot = key(tag);
+        if self.admits(tag) {
+            return self.take_link_of(key(tag), event, pending);
+        }
+        if let LinkEvent::Connected { connection } = event {
+            let why = SHUT_OUT;
+            pending.effects.push(Effect::Disconnect { connection, why });
+        }
+    }
+
+    /// Whether a connection still is what it was let in as: the credentials may have been inhibited or replaced between
+    /// its CONNECT and now, or while its messages waited.
+    fn admits(&self, tag: u64) -> bool {
+        self.state.robot(key(tag)).is_none_or(|robot| {
+            robot.credentials.inhibited.is_none()
+                && registry::tag(robot.key, &robot.credentials) == tag
+        })
+    }
+
+    pub(super) fn take_link_of(
+        &mut self,
+        robot: RobotKey,
+        event: LinkEvent,
+        pending: &mut Pending,
+    ) {
         let outcome = self.apply(self.clock.now(), Input::Link { robot, event });
         let refused = self
             .record(Some(robot), Entry::Link(event), outcome, pending)
@@ -143,7 +171,8 @@ impl<S: Store + Retention> Writer<S> {
             && refused
         {
             // The robot was removed between its CONNECT and now.
-            pending.effects.push(Effect::Disconnect { connection });
+            let why = "the robot was removed from the fleet";
+            pending.effects.push(Effect::Disconnect { connection, why });
         }
     }
 
@@ -158,7 +187,24 @@ impl<S: Store + Retention> Writer<S> {
         if tag & PROVISIONAL != 0 {
             return self.newcomer_publish(ticket, tag, topic, payload, pending);
         }
-        let robot = key(tag);
+        if !self.admits(tag) {
+            let verdict = Verdict::Disconnect {
+                code: ReasonCode::NotAuthorized,
+                why: SHUT_OUT.into(),
+            };
+            return pending.settlements.push((ticket, verdict));
+        }
+        self.take_publish_of(key(tag), ticket, topic, payload, pending);
+    }
+
+    pub(super) fn take_publish_of(
+        &mut self,
+        robot: RobotKey,
+        ticket: Ticket,
+        topic: &str,
+        payload: &[u8],
+        pending: &mut Pending,
+    ) {
         let report = match device::decode(topic, payload) {
             Ok(Message::Report(report)) => report,
             Ok(Message::State(state)) => {
@@ -359,8 +405,10 @@ impl<S: Store + Retention> Writer<S> {
             Err(error) => tracing::error!(%error, "history record has no JSON form"),
         }
         for row in outcome.touched {
-            if let Row::Robot(key) = row {
-                pending.robots.push(key);
+            match row {
+                Row::Robot(key) => pending.robots.push(key),
+                Row::PairingToken(key) => pending.tokens.push(key),
+                _ => {}
             }
             pending.rows.insert(row);
         }
@@ -368,11 +416,6 @@ impl<S: Store + Retention> Writer<S> {
         pending.rows.extend(robot.map(Row::Cursor));
         Ok(reply)
     }
-}
-
-/// The robot behind a tag.
-pub(super) fn key(tag: u64) -> RobotKey {
-    RobotKey(u32::try_from(tag).unwrap_or(0))
 }
 
 /// Whether a subscription is to OTARequests, of either protocol.

@@ -2,9 +2,10 @@
 //!
 //! Until a robot has said what it is, its messages wait here, unacknowledged and few.
 
-use super::batch::{Pending, key};
+use super::batch::Pending;
 use super::run::{Retention, Writer};
 use crate::device::{self, Message};
+use crate::registry::key;
 use crate::store::Store;
 use rollcall_broker::{ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
@@ -51,7 +52,7 @@ impl<S: Store + Retention> Writer<S> {
             self.newcomers.registered.remove(&tag);
         }
         if let Some(key) = self.newcomers.registered.get(&tag) {
-            return self.take_link(u64::from(key.0), event, pending);
+            return self.take_link_of(*key, event, pending);
         }
         match event {
             LinkEvent::Connected { .. } => {
@@ -85,7 +86,7 @@ impl<S: Store + Retention> Writer<S> {
         pending: &mut Pending,
     ) {
         if let Some(key) = self.newcomers.registered.get(&tag) {
-            return self.take_publish(ticket, u64::from(key.0), topic, payload, pending);
+            return self.take_publish_of(*key, ticket, topic, payload, pending);
         }
         let Some(newcomer) = self.newcomers.waiting.get_mut(&tag) else {
             return;
@@ -155,10 +156,10 @@ impl<S: Store + Retention> Writer<S> {
         };
         self.newcomers.registered.insert(tag, key);
         for event in newcomer.links {
-            self.take_link(u64::from(key.0), event, pending);
+            self.take_link_of(key, event, pending);
         }
         for (ticket, topic, payload) in newcomer.messages {
-            self.take_publish(ticket, u64::from(key.0), &topic, &payload, pending);
+            self.take_publish_of(key, ticket, &topic, &payload, pending);
         }
     }
 }

@@ -149,6 +149,11 @@ impl Bridge {
         &self.status
     }
 
+    /// The same, for those that outlive a borrow.
+    pub(crate) fn shared_status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
     /// Asks the writer to commit what it has and to stop.
     pub async fn shutdown(&self) {
         // A closed channel means that it has stopped already.

@@ -61,8 +61,7 @@ impl Outbox {
                 } => {
                     acks.insert(robot, (connection, native::Ack { boot, counter }));
                 }
-                Effect::Disconnect { connection } => {
-                    let why = "the robot was removed from the fleet";
+                Effect::Disconnect { connection, why } => {
                     broker.disconnect(
                         ConnectionId(connection),
                         ReasonCode::AdministrativeAction,

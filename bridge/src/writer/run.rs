@@ -203,6 +203,10 @@ impl<S: Store + Retention> Writer<S> {
                 self.registry.update(robot);
             }
         }
+        for key in &pending.tokens {
+            self.registry
+                .update_token(*key, self.state.pairing_token(*key));
+        }
         self.outbox.settle(pending.settlements);
         self.outbox.perform(&self.state, pending.effects);
         let view = View {

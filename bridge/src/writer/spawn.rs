@@ -73,6 +73,9 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
     for robot in state.robots(None) {
         registry.update(robot);
     }
+    for token in state.pairing_tokens() {
+        registry.update_token(token.key, Some(token));
+    }
     let status = Arc::new(Status::default());
     let (control, controls) = mpsc::channel(CONTROL_QUEUE);
     let bridge = Bridge::new(control, setup.store.history(), Arc::clone(&status));

@@ -6,7 +6,7 @@
     reason = "tests fail by panicking, and each uses its own part of this"
 )]
 
-use rollcall::config::{Config, Overrides};
+use rollcall::config::{Config, Overrides, Switch};
 use rollcall::server::Server;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -89,6 +89,7 @@ impl Served {
         let flags = Overrides {
             data_dir: Some(directory.path().join("data")),
             mqtt: any,
+            mqtts: Some(Switch::Off),
             http: any,
             device_http: any,
             dev: false,

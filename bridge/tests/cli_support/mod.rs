@@ -47,6 +47,8 @@ impl Rollcall {
                 "serve",
                 "--mqtt",
                 any,
+                "--mqtts",
+                "off",
                 "--http",
                 any,
                 "--device-http",

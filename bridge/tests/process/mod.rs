@@ -52,7 +52,7 @@ impl ServerProcess {
         let config = directory.join("rollcall.toml");
         let data_dir = directory.join("data");
         let text = format!(
-            "data_dir = {data_dir:?}\n{settings}\n[mqtt]\naddress = \"{mqtt}\"\n[http]\naddress = \"{http}\"\n\
+            "data_dir = {data_dir:?}\n{settings}\n[mqtt]\naddress = \"{mqtt}\"\n[mqtts]\naddress = \"off\"\n[http]\naddress = \"{http}\"\n\
              [device_http]\naddress = \"{device_http}\"\n"
         );
         std::fs::write(&config, text).unwrap();

@@ -102,7 +102,19 @@ impl Naive {
             }
             (Command::DeleteRollout { rollout }, Ok(_)) => drop(self.rollouts.remove(rollout)),
             (Command::LaunchRollout { rollout, .. }, Ok(_)) => self.launched(state, *rollout)?,
-            (_, Err(_)) | (Command::AddRobot(_), Ok(_)) => {}
+            // Who may connect decides nothing about rollouts.
+            (
+                Command::IssueCertificate { .. }
+                | Command::InhibitCredentials { .. }
+                | Command::AllowCredentials { .. }
+                | Command::RotateCredentials { .. }
+                | Command::AddPairingToken(_)
+                | Command::RemovePairingToken { .. }
+                | Command::PairRobot { .. },
+                Ok(_),
+            )
+            | (_, Err(_))
+            | (Command::AddRobot(_), Ok(_)) => {}
         }
         Ok(())
     }

@@ -88,6 +88,8 @@ impl Rows {
                         .and_then(|rollout| rollout.members.get(&key));
                     put(&mut self.members, (id, key), member.cloned());
                 }
+                // Nobody pairs in the simulation.
+                Row::PairingToken(_) => {}
             }
         }
     }

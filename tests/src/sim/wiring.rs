@@ -334,7 +334,7 @@ impl World {
                 let payload = Ack { boot, counter }.encode();
                 self.message(connection, robot, |base| base.ack(), payload);
             }
-            Effect::Disconnect { connection } => self.hang_up(connection),
+            Effect::Disconnect { connection, .. } => self.hang_up(connection),
         }
     }
 

@@ -55,7 +55,7 @@ impl Server {
         let config = directory.path().join("rollcall.toml");
         let (mqtt, http, device_http) = (free_address()?, free_address()?, free_address()?);
         let text = format!(
-            "data_dir = {data_dir:?}\n[mqtt]\naddress = \"{mqtt}\"\n[http]\naddress = \"{http}\"\n\
+            "data_dir = {data_dir:?}\n[mqtt]\naddress = \"{mqtt}\"\n[mqtts]\naddress = \"off\"\n[http]\naddress = \"{http}\"\n\
              [device_http]\naddress = \"{device_http}\"\n"
         );
         std::fs::write(&config, text).context("the server's configuration cannot be written")?;

@@ -1,0 +1,352 @@
+//! Credentials: secrets and certificates of robots, and the tokens with which robots that nobody registered pair.
+//!
+//! ```text
+//! pending ── connects, or gets a certificate ──► confirmed ── inhibit ──► inhibited ── allow ──► as before
+//!    ▲                                               │
+//!    └────────────────────── rotate ─────────────────┘
+//! ```
+//!
+//! **Invariant**: a robot has one secret and at most one certificate, the newest; nothing older is kept, so a device that
+//! asks for a certificate at every connection costs no more than one that never does.
+
+use crate::input::RobotSpec;
+use crate::inventory::{Robot, RobotKey};
+use crate::names::{RobotId, TokenName};
+use crate::outcome::{Effect, Reply, Row};
+use crate::refusal::Refusal;
+use crate::state::{Changes, State};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Tokens at one time; each registration compares with all of them.
+pub(crate) const MAX_TOKENS: usize = 256;
+
+/// A certificate's number.
+pub type Serial = [u8; 16];
+
+/// What lets a robot in, beside its secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Credentials {
+    /// When the present secret was made.
+    pub since: Timestamp,
+    /// How many secrets the robot had before it: tells a connection that was let in under an older one.
+    pub generation: u32,
+    /// The newest certificate; every older one is revoked.
+    pub certificate: Option<Certificate>,
+    /// Since when it gets neither certificates nor connections.
+    pub inhibited: Option<Timestamp>,
+}
+
+/// A certificate that was issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its number.
+    pub serial: Serial,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// Not valid after.
+    pub not_after: Timestamp,
+}
+
+/// How far a robot's pairing has come, in Astarte's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialsStatus {
+    /// The present secret was never used.
+    Pending,
+    /// It was.
+    Confirmed,
+    /// An operator has shut the robot out.
+    Inhibited,
+}
+
+/// A pairing token's number in this database, never used twice, from 1 up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenKey(pub u32);
+
+/// A token with which robots may register themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairingToken {
+    /// Its number here.
+    pub key: TokenKey,
+    /// What people call it; unique.
+    pub name: TokenName,
+    /// SHA-256 of the token.
+    pub digest: [u8; 32],
+    /// When it was made.
+    pub created: Timestamp,
+    /// From when on it is no longer taken.
+    pub expires: Option<Timestamp>,
+    /// How many registrations it is good for.
+    pub uses: Option<u32>,
+    /// How many there were.
+    pub used: u32,
+}
+
+/// A pairing token to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairingTokenSpec {
+    /// What people call it.
+    pub name: TokenName,
+    /// SHA-256 of the token.
+    pub digest: [u8; 32],
+    /// From when on it is no longer taken.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+    /// How many registrations it is good for.
+    #[serde(default)]
+    pub uses: Option<u32>,
+}
+
+impl PairingToken {
+    /// Whether it may be used once more at `now`.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+            && self.uses.is_none_or(|uses| self.used < uses)
+    }
+}
+
+impl Robot {
+    /// How far the robot's pairing has come.
+    #[must_use]
+    pub fn credentials_status(&self) -> CredentialsStatus {
+        let connected = self.online() || self.cursor.last_seen > self.credentials.since;
+        if self.credentials.inhibited.is_some() {
+            CredentialsStatus::Inhibited
+        } else if self.credentials.certificate.is_some() || connected {
+            CredentialsStatus::Confirmed
+        } else {
+            CredentialsStatus::Pending
+        }
+    }
+
+    /// Gives the robot another secret: whatever it had before is void.
+    fn renew_secret(&mut self, secret: [u8; 32], now: Timestamp) {
+        self.secret = secret;
+        self.credentials.since = now;
+        self.credentials.generation = self.credentials.generation.wrapping_add(1);
+        self.credentials.certificate = None;
+    }
+}
+
+impl State {
+    fn known_robot(&self, id: &RobotId) -> Result<RobotKey, Refusal> {
+        self.robot_key(id.as_str())
+            .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })
+    }
+
+    /// Notes the certificate that was signed for the robot. `secret` is what it was asked for with, if it was: a
+    /// certificate for a secret that is void by now must not come into force.
+    pub(crate) fn issue_certificate(
+        &mut self,
+        id: &RobotId,
+        serial: Serial,
+        not_after: Timestamp,
+        secret: Option<[u8; 32]>,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let key = self.known_robot(id)?;
+        let now = self.now;
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return Err(Refusal::RobotGone);
+        };
+        if robot.credentials.inhibited.is_some() {
+            return Err(Refusal::CredentialsInhibited { id: id.clone() });
+        }
+        if secret.is_some_and(|secret| secret != robot.secret) {
+            return Err(Refusal::SecretReplaced { id: id.clone() });
+        }
+        robot.credentials.certificate = Some(Certificate {
+            serial,
+            issued: now,
+            not_after,
+        });
+        changes.touch(Row::Robot(key));
+        Ok(Reply::Robot(key))
+    }
+
+    pub(crate) fn inhibit_credentials(
+        &mut self,
+        id: &RobotId,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let key = self.known_robot(id)?;
+        let now = self.now;
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.credentials.inhibited = robot.credentials.inhibited.or(Some(now));
+        }
+        changes.touch(Row::Robot(key));
+        self.shut_out(key, "the robot's credentials are inhibited", changes);
+        Ok(Reply::Robot(key))
+    }
+
+    pub(crate) fn allow_credentials(
+        &mut self,
+        id: &RobotId,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let key = self.known_robot(id)?;
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.credentials.inhibited = None;
+        }
+        changes.touch(Row::Robot(key));
+        Ok(Reply::Robot(key))
+    }
+
+    pub(crate) fn rotate_credentials(
+        &mut self,
+        id: &RobotId,
+        secret: [u8; 32],
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let key = self.known_robot(id)?;
+        self.shut_out(key, "the robot's credentials were replaced", changes);
+        let now = self.now;
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.renew_secret(secret, now);
+        }
+        changes.touch(Row::Robot(key));
+        Ok(Reply::Robot(key))
+    }
+
+    /// Ends the robot's connection, whose end is taken as known.
+    fn shut_out(&mut self, key: RobotKey, why: &'static str, changes: &mut Changes) {
+        let connection = self
+            .robots
+            .get(&key)
+            .and_then(|robot| robot.link.connection);
+        if let Some(connection) = connection {
+            changes.effects.push(Effect::Disconnect { connection, why });
+            self.disconnected(key, connection, changes);
+        }
+    }
+
+    pub(crate) fn add_pairing_token(
+        &mut self,
+        spec: PairingTokenSpec,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        if self.token_named(&spec.name).is_some() {
+            return Err(Refusal::TokenExists { name: spec.name });
+        }
+        if self.tokens.len() >= MAX_TOKENS {
+            return Err(Refusal::TooMany {
+                what: "pairing tokens; remove some",
+                max: MAX_TOKENS,
+            });
+        }
+        self.counters.tokens += 1;
+        let key = TokenKey(self.counters.tokens);
+        let token = PairingToken {
+            key,
+            name: spec.name,
+            digest: spec.digest,
+            created: self.now,
+            expires: spec.expires,
+            uses: spec.uses,
+            used: 0,
+        };
+        self.tokens.insert(key, token);
+        changes.touch(Row::Counters);
+        changes.touch(Row::PairingToken(key));
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn remove_pairing_token(
+        &mut self,
+        name: &TokenName,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let key = self
+            .token_named(name)
+            .map(|token| token.key)
+            .ok_or_else(|| Refusal::UnknownToken { name: name.clone() })?;
+        self.tokens.remove(&key);
+        changes.touch(Row::PairingToken(key));
+        Ok(Reply::Done)
+    }
+
+    /// A robot registers itself with a pairing token: a new one as an Edgehog device, a known one whose secret was never
+    /// used gets another secret.
+    pub(crate) fn pair(
+        &mut self,
+        token: &TokenName,
+        id: RobotId,
+        secret: [u8; 32],
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let now = self.now;
+        let token = self
+            .token_named(token)
+            .filter(|token| token.is_good(now))
+            .map(|token| token.key)
+            .ok_or_else(|| Refusal::UnknownToken {
+                name: token.clone(),
+            })?;
+        let reply = match self.robot_key(id.as_str()) {
+            None => self.add_robot(
+                RobotSpec {
+                    id,
+                    name: None,
+                    model: None,
+                    labels: BTreeMap::new(),
+                    ecus: Vec::new(),
+                    secret,
+                },
+                changes,
+            )?,
+            Some(key) => self.pair_known(key, id, secret, changes)?,
+        };
+        if let Some(token) = self.tokens.get_mut(&token) {
+            token.used = token.used.saturating_add(1);
+            changes.touch(Row::PairingToken(token.key));
+        }
+        Ok(reply)
+    }
+
+    fn pair_known(
+        &mut self,
+        key: RobotKey,
+        id: RobotId,
+        secret: [u8; 32],
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let now = self.now;
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return Err(Refusal::RobotGone);
+        };
+        match robot.credentials_status() {
+            CredentialsStatus::Inhibited => Err(Refusal::CredentialsInhibited { id }),
+            CredentialsStatus::Confirmed => Err(Refusal::AlreadyPaired { id }),
+            CredentialsStatus::Pending => {
+                robot.renew_secret(secret, now);
+                changes.touch(Row::Robot(key));
+                Ok(Reply::Robot(key))
+            }
+        }
+    }
+
+    fn token_named(&self, name: &TokenName) -> Option<&PairingToken> {
+        self.tokens.values().find(|token| token.name == *name)
+    }
+
+    /// The pairing token with the number `key`.
+    #[must_use]
+    pub fn pairing_token(&self, key: TokenKey) -> Option<&PairingToken> {
+        self.tokens.get(&key)
+    }
+
+    /// All pairing tokens, oldest first.
+    pub fn pairing_tokens(&self) -> impl Iterator<Item = &PairingToken> {
+        self.tokens.values()
+    }
+
+    /// Puts stored pairing tokens back; part of rebuilding a state.
+    #[must_use]
+    pub fn with_pairing_tokens(mut self, tokens: impl IntoIterator<Item = PairingToken>) -> Self {
+        self.tokens = tokens.into_iter().map(|token| (token.key, token)).collect();
+        self
+    }
+}
