@@ -1,14 +1,19 @@
 //! Who may connect, publish and subscribe: a robot below its own base and nowhere else.
+//!
+//! A robot shows a certificate, or user name and secret. A certificate that comes here was verified in the handshake
+//! against the CA; whether it is the robot's newest one is known here only.
 
+use crate::api::tokens::{digest, same};
 use crate::config::Open;
-use crate::registry::{Entry, Registry};
+use crate::pki::RobotCertificate;
+use crate::registry::{self, Entry, Registry};
+use crate::writer::{Status, wall_clock};
 use rollcall_broker::{
     Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, QoS, ReasonCode,
     SessionPolicy, SubscribeAccess,
 };
 use rollcall_engine::Protocol;
 use rollcall_proto::topic::{Base, is_device_publishable};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The broker's questions, answered from the inventory.
@@ -19,60 +24,123 @@ pub(crate) struct FleetAccess {
     /// Register unknown robots by their first words, without credentials; every listener is loopback then.
     dev: bool,
     registry: Registry,
+    /// Where refusals are counted.
+    status: Arc<Status>,
+}
+
+/// Why a connection is refused: what counts it, and what its client is told.
+struct Refused {
+    counter: &'static str,
+    refusal: ConnectRefusal,
+}
+
+impl Refused {
+    fn new(counter: &'static str, code: ReasonCode, why: impl Into<rollcall_broker::Why>) -> Self {
+        Self {
+            counter,
+            refusal: ConnectRefusal {
+                code,
+                why: why.into(),
+            },
+        }
+    }
 }
 
 impl FleetAccess {
-    pub(crate) const fn new(realm: String, open: Open, dev: bool, registry: Registry) -> Self {
+    pub(crate) const fn new(
+        realm: String,
+        open: Open,
+        dev: bool,
+        registry: Registry,
+        status: Arc<Status>,
+    ) -> Self {
         Self {
             realm,
             open,
             dev,
             registry,
+            status,
         }
     }
 
-    fn robot(
-        &self,
-        base: Base<'_>,
-        connect: &ConnectRequest<'_>,
-    ) -> Result<Principal, ConnectRefusal> {
-        let principal = |tag, sessions| Principal {
-            client_id: Arc::from(connect.client_id),
-            tag,
-            sessions,
+    /// A client that has shown a certificate: its name is its client id.
+    fn certified(&self, der: &[u8], connect: &ConnectRequest<'_>) -> Result<Principal, Refused> {
+        let not_ours =
+            |why: String| Refused::new("certificate_not_a_robots", ReasonCode::NotAuthorized, why);
+        let certificate =
+            RobotCertificate::read(der).map_err(|fault| not_ours(fault.to_string()))?;
+        let base = Base::parse(&certificate.name)
+            .ok()
+            .filter(|base| base.realm == self.realm)
+            .ok_or_else(|| {
+                not_ours(format!(
+                    "the certificate is not a robot's of the realm {}; ask for one through the pairing API",
+                    self.realm
+                ))
+            })?;
+        if !connect.client_id.is_empty() && connect.client_id != certificate.name {
+            return Err(Refused::new(
+                "certificate_of_another_robot",
+                ReasonCode::NotAuthorized,
+                format!(
+                    "the certificate is that of {0}; its client id is {0}",
+                    certificate.name
+                ),
+            ));
+        }
+        let Some(entry) = self.registry.get(base.robot) else {
+            return Err(unknown(base.robot));
         };
+        check_allowed(&entry, base.robot)?;
+        let current = entry.credentials.certificate;
+        if current.is_none_or(|current| current.serial != certificate.serial) {
+            return Err(Refused::new(
+                "certificate_revoked",
+                ReasonCode::NotAuthorized,
+                "the certificate is revoked, since the robot was given another one or another secret; verify it and ask \
+                 for a new one through the pairing API",
+            ));
+        }
+        // The handshake has looked at this too, unless it went on with an older one.
+        if certificate.not_after_ms <= wall_clock().0 {
+            return Err(Refused::new(
+                "certificate_expired",
+                ReasonCode::NotAuthorized,
+                "the certificate has expired; ask for a new one through the pairing API",
+            ));
+        }
+        Ok(principal(&certificate.name, &entry))
+    }
+
+    fn robot(&self, base: Base<'_>, connect: &ConnectRequest<'_>) -> Result<Principal, Refused> {
         if let Some(entry) = self.registry.get(base.robot) {
             if !self.dev {
                 check_secret(connect, &entry)?;
             }
-            // An Edgehog device re-sends its properties only when no session is present.
-            let sessions = match entry.protocol {
-                Some(Protocol::Native) => SessionPolicy::Persistent,
-                Some(Protocol::Edgehog) | None => SessionPolicy::AlwaysClean,
-            };
-            return Ok(principal(u64::from(entry.key.0), sessions));
+            check_allowed(&entry, base.robot)?;
+            return Ok(principal(connect.client_id, &entry));
         }
         if self.dev {
             let tag = self.registry.provisional(base.robot).ok_or_else(|| {
-                refusal(
+                Refused::new(
+                    "too_many_newcomers",
                     ReasonCode::QuotaExceeded,
                     "too many robots have registered themselves; restart the server",
                 )
             })?;
-            return Ok(principal(tag, SessionPolicy::AlwaysClean));
+            return Ok(Principal {
+                client_id: Arc::from(connect.client_id),
+                tag,
+                sessions: SessionPolicy::AlwaysClean,
+            });
         }
-        Err(refusal(
-            ReasonCode::NotAuthorized,
-            format!(
-                "robot {} is not registered; add it with `rollcall robot add`",
-                base.robot
-            ),
-        ))
+        Err(unknown(base.robot))
     }
-}
 
-impl Access for FleetAccess {
-    fn authenticate(&self, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
+    fn admit(&self, connect: &ConnectRequest<'_>) -> Result<Principal, Refused> {
+        if let Some(der) = connect.certificate {
+            return self.certified(der, connect);
+        }
         match Base::parse(connect.client_id) {
             Ok(base) if base.realm == self.realm => self.robot(base, connect),
             _ if self.open.anonymous => {
@@ -82,7 +150,8 @@ impl Access for FleetAccess {
                     Some(connect.client_id)
                 };
                 let id = id.ok_or_else(|| {
-                    refusal(
+                    Refused::new(
+                        "client_id",
                         ReasonCode::ClientIdentifierNotValid,
                         "an empty client id needs a clean session",
                     )
@@ -93,11 +162,54 @@ impl Access for FleetAccess {
                     sessions: SessionPolicy::Persistent,
                 })
             }
-            _ => Err(refusal(
+            _ => Err(Refused::new(
+                "client_id",
                 ReasonCode::ClientIdentifierNotValid,
                 format!("a robot's client id is {}/<robot id>", self.realm),
             )),
         }
+    }
+}
+
+fn principal(client_id: &str, entry: &Entry) -> Principal {
+    Principal {
+        client_id: Arc::from(client_id),
+        tag: registry::tag(entry.key, &entry.credentials),
+        // An Edgehog device re-sends its properties only when no session is present.
+        sessions: match entry.protocol {
+            Some(Protocol::Native) => SessionPolicy::Persistent,
+            Some(Protocol::Edgehog) | None => SessionPolicy::AlwaysClean,
+        },
+    }
+}
+
+fn unknown(robot: &str) -> Refused {
+    Refused::new(
+        "unknown_robot",
+        ReasonCode::NotAuthorized,
+        format!("robot {robot} is not registered; add it with `rollcall robot add`"),
+    )
+}
+
+fn check_allowed(entry: &Entry, robot: &str) -> Result<(), Refused> {
+    if entry.credentials.inhibited.is_none() {
+        return Ok(());
+    }
+    Err(Refused::new(
+        "credentials_inhibited",
+        ReasonCode::NotAuthorized,
+        format!(
+            "robot {robot} is inhibited; `rollcall robot credentials allow {robot}` lets it in again"
+        ),
+    ))
+}
+
+impl Access for FleetAccess {
+    fn authenticate(&self, connect: &ConnectRequest<'_>) -> Result<Principal, ConnectRefusal> {
+        self.admit(connect).map_err(|refused| {
+            self.status.refuse(refused.counter);
+            refused.refusal
+        })
     }
 
     fn publish(&self, principal: &Principal, topic: &str, _: QoS, _: bool) -> PublishAccess {
@@ -166,33 +278,25 @@ fn below_realm(topic: &str, realm: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-fn check_secret(connect: &ConnectRequest<'_>, entry: &Entry) -> Result<(), ConnectRefusal> {
-    if connect.username != Some(connect.client_id) {
-        return Err(refusal(
+fn check_secret(connect: &ConnectRequest<'_>, entry: &Entry) -> Result<(), Refused> {
+    let refused = |counter, why: &'static str| {
+        Err(Refused::new(
+            counter,
             ReasonCode::BadUserNameOrPassword,
-            "a robot's user name is its client id",
-        ));
+            why,
+        ))
+    };
+    if connect.username != Some(connect.client_id) {
+        return refused("wrong_user_name", "a robot's user name is its client id");
     }
-    let given = Sha256::digest(connect.password.unwrap_or_default());
     // Hashes of a 256-bit secret are compared, so timing says nothing; comparing all bytes costs nothing either.
-    let differing = given
-        .iter()
-        .zip(entry.secret)
-        .fold(0, |differing, (a, b)| differing | (a ^ b));
-    if differing == 0 {
+    if same(&digest(connect.password.unwrap_or_default()), &entry.secret) {
         return Ok(());
     }
-    Err(refusal(
-        ReasonCode::BadUserNameOrPassword,
-        "the password is not the robot's credentials secret",
-    ))
-}
-
-fn refusal(code: ReasonCode, why: impl Into<rollcall_broker::Why>) -> ConnectRefusal {
-    ConnectRefusal {
-        code,
-        why: why.into(),
-    }
+    refused(
+        "wrong_secret",
+        "the password is not the robot's credentials secret; `rollcall robot credentials rotate` makes another",
+    )
 }
 
 #[cfg(test)]
@@ -207,7 +311,13 @@ mod tests {
             publish: all.clone(),
             subscribe: all,
         };
-        FleetAccess::new("fleet".into(), open, dev, Registry::default())
+        FleetAccess::new(
+            "fleet".into(),
+            open,
+            dev,
+            Registry::default(),
+            Arc::default(),
+        )
     }
 
     fn connect<'a>(id: &'a str) -> ConnectRequest<'a> {

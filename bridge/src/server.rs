@@ -1,30 +1,33 @@
 //! The server: database, writer, broker and HTTP listeners, put together and taken apart in the right order.
 
+mod sockets;
+mod tls;
+
 use crate::access::FleetAccess;
-use crate::api::{self, Urls, tokens::Tokens};
+use crate::api::{self, tokens::Tokens};
 use crate::artifacts::{self, Artifacts};
 use crate::config::Config;
+use crate::pairing;
+use crate::pki::{self, Pki};
 use crate::store::space::DiskSpace;
 use crate::store::{self, RedbStore};
 use crate::writer::{self, Bridge, Running, Settings, Setup, SpawnError, WriterError};
 use axum::Router;
 use rollcall_broker::{Broker, BrokerHandle};
+use sockets::Sockets;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Robots' doings that may wait for the writer: more than one batch holds, so that it never waits for the next.
 const EVENT_QUEUE: usize = 16_384;
-
-/// Connections that the system may have accepted before we do; a whole fleet may come at once.
-const BACKLOG: u32 = 4_096;
 
 /// How long open HTTP requests, and then connections, may take at a shutdown.
 const GRACE: Duration = Duration::from_secs(5);
@@ -69,6 +72,9 @@ pub enum StartError {
     /// Leftovers of uploads cannot be looked for.
     #[error("artifact folder cannot be swept")]
     Sweep(#[from] artifacts::SweepError),
+    /// Certificates cannot be read or made.
+    #[error(transparent)]
+    Pki(#[from] pki::Error),
     /// The tokens cannot be read or made.
     #[error(transparent)]
     Tokens(#[from] api::tokens::Error),
@@ -79,9 +85,11 @@ pub enum StartError {
 pub struct Addresses {
     /// Plain MQTT.
     pub mqtt: SocketAddr,
+    /// MQTT with TLS.
+    pub mqtts: Option<SocketAddr>,
     /// The admin API.
     pub http: SocketAddr,
-    /// Artifacts.
+    /// Pairing and artifacts.
     pub device_http: SocketAddr,
 }
 
@@ -94,89 +102,12 @@ pub struct Server {
     pub bridge: Bridge,
     /// The files that it hosts.
     pub artifacts: Arc<Artifacts>,
+    /// Its certificates.
+    pub pki: Arc<Pki>,
     broker: BrokerHandle,
     stopped: oneshot::Receiver<Result<(), WriterError>>,
     cancel: CancellationToken,
     http: Vec<JoinHandle<()>>,
-}
-
-/// The three sockets, bound before anything else is touched, so that a taken port is found early. They listen only when
-/// there is somebody to accept: a fleet that reconnects would overflow the backlog meanwhile, and wait for seconds.
-struct Sockets {
-    mqtt: Bound,
-    http: Bound,
-    device_http: Bound,
-}
-
-struct Bound {
-    socket: TcpSocket,
-    what: &'static str,
-    address: SocketAddr,
-    flag: &'static str,
-}
-
-impl Bound {
-    fn new(
-        what: &'static str,
-        address: SocketAddr,
-        flag: &'static str,
-    ) -> Result<Self, StartError> {
-        let bind = || {
-            let socket = match address {
-                SocketAddr::V4(_) => TcpSocket::new_v4(),
-                SocketAddr::V6(_) => TcpSocket::new_v6(),
-            }?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let address = socket.local_addr()?;
-            Ok((socket, address))
-        };
-        let (socket, address) = bind().map_err(|source| StartError::Bind {
-            what,
-            address,
-            flag,
-            source,
-        })?;
-        Ok(Self {
-            socket,
-            what,
-            address,
-            flag,
-        })
-    }
-
-    fn listen(self) -> Result<TcpListener, StartError> {
-        let Self {
-            socket,
-            what,
-            address,
-            flag,
-        } = self;
-        socket.listen(BACKLOG).map_err(|source| StartError::Bind {
-            what,
-            address,
-            flag,
-            source,
-        })
-    }
-}
-
-impl Sockets {
-    fn bind(config: &Config) -> Result<Self, StartError> {
-        Ok(Self {
-            mqtt: Bound::new("MQTT", config.mqtt.address, "--mqtt")?,
-            http: Bound::new("the admin API", config.http.address, "--http")?,
-            device_http: Bound::new("device HTTP", config.device_http.address, "--device-http")?,
-        })
-    }
-
-    const fn addresses(&self) -> Addresses {
-        Addresses {
-            mqtt: self.mqtt.address,
-            http: self.http.address,
-            device_http: self.device_http.address,
-        }
-    }
 }
 
 impl Server {
@@ -192,7 +123,8 @@ impl Server {
         let (store, recovered) = open_store(&config)?;
         let sockets = Sockets::bind(&config)?;
         let addresses = sockets.addresses();
-        let urls = urls(&config, addresses);
+        let urls = tls::urls(&config, addresses);
+        let pki = Arc::new(tls::open(&config, addresses)?);
         let artifacts = Arc::new(open_artifacts(&config, &urls.device)?);
         let tokens = Arc::new(Tokens::open_or_create(&config.data_dir)?);
         let broker_slot = Arc::new(OnceLock::new());
@@ -216,7 +148,8 @@ impl Server {
             config.realm.clone(),
             config.mqtt.open.clone(),
             config.dev,
-            registry,
+            registry.clone(),
+            bridge.shared_status(),
         );
         let limits = rollcall_broker::Config {
             limits: config.mqtt.limits.clone(),
@@ -225,29 +158,45 @@ impl Server {
         // The writer must have the way out before the first robot can say anything.
         let _ = broker_slot.set(broker.handle());
         broker.listen(sockets.mqtt.listen()?);
+        if let Some(mqtts) = sockets.mqtts {
+            broker.listen_tls(mqtts.listen()?, tls::of_broker(&pki));
+        }
+        let pairing = pairing::router(pairing::Context {
+            bridge: bridge.clone(),
+            registry,
+            pki: Arc::clone(&pki),
+            realm: config.realm.as_str().into(),
+            broker_url: Arc::new(tls::broker_url(&config, addresses)),
+        });
+        let device = artifacts::router(Arc::clone(&artifacts)).merge(pairing);
         let context = api::Context {
             bridge: bridge.clone(),
             tokens,
             artifacts: Arc::clone(&artifacts),
+            pki: Arc::clone(&pki),
             broker: broker.handle(),
             urls: Some(urls),
             realm: config.realm,
             started: writer::wall_clock(),
         };
         let cancel = CancellationToken::new();
+        let device_tls = config.device_http.tls.then(|| tls::of_http(&pki));
         let http = vec![
-            serve_http(sockets.http.listen()?, api::admin_router(context), &cancel),
             serve_http(
-                sockets.device_http.listen()?,
-                artifacts::router(Arc::clone(&artifacts)),
+                sockets.http.listen()?,
+                None,
+                api::admin_router(context),
                 &cancel,
             ),
+            serve_http(sockets.device_http.listen()?, device_tls, device, &cancel),
             artifacts::check(Arc::clone(&artifacts), cancel.clone()),
+            tls::renew(Arc::clone(&pki), cancel.clone()),
         ];
         Ok(Self {
             addresses,
             bridge,
             artifacts,
+            pki,
             broker: broker.handle(),
             stopped,
             cancel,
@@ -296,17 +245,6 @@ fn open_store(config: &Config) -> Result<(RedbStore, store::Recovered), StartErr
     Ok(RedbStore::open(&config.data_dir, options)?)
 }
 
-fn urls(config: &Config, addresses: Addresses) -> Urls {
-    let or_bound = |public: &Option<String>, bound| {
-        public.clone().unwrap_or_else(|| format!("http://{bound}"))
-    };
-    Urls {
-        api: or_bound(&config.http.public_url, addresses.http),
-        device: or_bound(&config.device_http.public_url, addresses.device_http),
-        mqtt: format!("mqtt://{}", addresses.mqtt),
-    }
-}
-
 fn open_artifacts(config: &Config, url: &str) -> Result<Artifacts, StartError> {
     let settings = artifacts::Settings {
         max_size: config.device_http.max_artifact_size,
@@ -325,10 +263,19 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn serve_http(listener: TcpListener, router: Router, cancel: &CancellationToken) -> JoinHandle<()> {
+fn serve_http(
+    listener: TcpListener,
+    tls: Option<api::TlsSettings>,
+    router: Router,
+    cancel: &CancellationToken,
+) -> JoinHandle<()> {
     let cancelled = cancel.clone().cancelled_owned();
     tokio::spawn(async move {
-        if let Err(error) = api::serve(listener, router, cancelled).await {
+        let served = match tls {
+            None => api::serve(listener, router, cancelled).await,
+            Some(tls) => api::serve_tls(listener, tls, router, cancelled).await,
+        };
+        if let Err(error) = served {
             tracing::error!(%error, "HTTP listener has ended");
         }
     })

@@ -92,6 +92,10 @@ impl From<Refusal> for ApiError {
         let status = match &refusal {
             Refusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
             Refusal::RobotExists { .. }
+            | Refusal::CredentialsInhibited { .. }
+            | Refusal::SecretReplaced { .. }
+            | Refusal::AlreadyPaired { .. }
+            | Refusal::TokenExists { .. }
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }
             | Refusal::NotPrepared { .. }

@@ -3,12 +3,15 @@
 //! **Invariant**: a change is answered only when it is durable ([`Bridge::command`] sees to that), and every route
 //! below `/v1` names the role that it needs.
 
+mod ca;
+mod credentials;
 mod error;
 mod groups;
 mod health;
 mod images;
 mod listener;
 mod metrics;
+mod pairing_tokens;
 pub(crate) mod request;
 mod robots;
 mod rollout_views;
@@ -20,11 +23,16 @@ pub mod tokens;
 mod views;
 
 pub use crate::artifacts::router as device_router;
+pub use ca::{CaView, Reloaded, ServerCertificateView};
+pub use credentials::{
+    CertificateRequest, CertificateView, CredentialsView, NewSecret, SignedCertificate,
+};
 pub(crate) use error::internal;
 pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::NewGroup;
 pub use images::NewImage;
 pub use listener::{Bounded, TlsSettings, serve, serve_tls};
+pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{
     MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,
@@ -43,15 +51,15 @@ pub use views::{
 };
 
 use crate::artifacts::Artifacts;
+use crate::pki::Pki;
 use crate::writer::Bridge;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use rollcall_broker::BrokerHandle;
 use rollcall_engine::Timestamp;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
@@ -62,6 +70,8 @@ pub struct Context {
     pub tokens: Arc<Tokens>,
     /// Hosted files.
     pub artifacts: Arc<Artifacts>,
+    /// Certificates.
+    pub pki: Arc<Pki>,
     /// The broker, for its counters.
     pub broker: BrokerHandle,
     /// The realm that is served.
@@ -72,36 +82,6 @@ pub struct Context {
     pub started: Timestamp,
 }
 
-impl Context {
-    /// What the handlers of a server that starts now work with.
-    #[must_use]
-    pub fn new(
-        bridge: Bridge,
-        tokens: Arc<Tokens>,
-        artifacts: Arc<Artifacts>,
-        broker: BrokerHandle,
-        realm: String,
-    ) -> Self {
-        let started = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-        Self {
-            bridge,
-            tokens,
-            artifacts,
-            broker,
-            realm,
-            urls: None,
-            started: Timestamp(u64::try_from(started).unwrap_or(u64::MAX)),
-        }
-    }
-
-    /// Shows in the status how the server is reached.
-    #[must_use]
-    pub fn with_urls(mut self, urls: Urls) -> Self {
-        self.urls = Some(urls);
-        self
-    }
-}
-
 /// The admin HTTP listener: API, health and metrics.
 pub fn admin_router(context: Context) -> Router {
     let v1 = Router::new()
@@ -110,6 +90,23 @@ pub fn admin_router(context: Context) -> Router {
         .route("/robots/{id}", get(robots::show).delete(robots::remove))
         .route("/robots/{id}/accept", post(robots::accept))
         .route("/robots/{id}/history", get(robots::history))
+        .route(
+            "/robots/{id}/credentials/certificate",
+            post(credentials::issue),
+        )
+        .route(
+            "/robots/{id}/credentials/inhibit",
+            post(credentials::inhibit),
+        )
+        .route("/robots/{id}/credentials/allow", post(credentials::allow))
+        .route("/robots/{id}/credentials/rotate", post(credentials::rotate))
+        .route(
+            "/pairing/tokens",
+            get(pairing_tokens::list).post(pairing_tokens::add),
+        )
+        .route("/pairing/tokens/{name}", delete(pairing_tokens::remove))
+        .route("/ca", get(ca::show))
+        .route("/ca/reload", post(ca::reload))
         .route("/groups", get(groups::list).post(groups::add))
         .route("/groups/{name}", get(groups::show).delete(groups::remove))
         .route("/images", get(images::list).post(images::add))

@@ -264,7 +264,7 @@ pub(super) async fn list(
 }
 
 /// Finds the registered robot that the path names.
-fn find<'a>(view: &View<'a>, id: &str) -> Result<&'a Robot, ApiError> {
+pub(super) fn find<'a>(view: &View<'a>, id: &str) -> Result<&'a Robot, ApiError> {
     let found = view
         .state
         .robot_key(id)
@@ -272,7 +272,7 @@ fn find<'a>(view: &View<'a>, id: &str) -> Result<&'a Robot, ApiError> {
     found.ok_or_else(|| unknown(id))
 }
 
-fn unknown(id: &str) -> ApiError {
+pub(super) fn unknown(id: &str) -> ApiError {
     // What is no id cannot be an unknown one either, but it is as little to be found.
     match RobotId::new(id) {
         Ok(id) => ApiError::unknown(&Refusal::UnknownRobot { id }),

@@ -1,5 +1,6 @@
 //! The inventory as the API shows it. The command line reads the same types, so the two cannot disagree.
 
+use super::credentials::CredentialsView;
 use crate::artifacts::{Artifacts, Condition, Tally};
 use crate::hex;
 use crate::writer::View;
@@ -59,6 +60,7 @@ pub struct RobotView {
     pub by_part_number: bool,
     pub registered: String,
     pub registered_ms: u64,
+    pub credentials: CredentialsView,
     pub ecus: Vec<EcuView>,
     pub operation: Option<OperationView>,
     pub telemetry: Option<TelemetryView>,
@@ -186,6 +188,7 @@ impl RobotView {
             by_part_number: robot.by_part_number,
             registered: rfc3339(robot.registered),
             registered_ms: robot.registered.0,
+            credentials: CredentialsView::new(robot),
             ecus: robot.ecus.iter().map(EcuView::new).collect(),
             operation: OperationView::of(view, robot),
             telemetry: view.telemetry.get(&robot.key).map(TelemetryView::new),

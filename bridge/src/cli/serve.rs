@@ -53,10 +53,19 @@ pub(super) fn serve(args: ServeArgs, global: &Global) -> Result<ExitCode, Failur
         // Signals are caught before anything is begun that would have to be ended.
         let stop = stop().map_err(failure)?;
         let data_dir = config.data_dir.clone();
+        let scheme = if config.device_http.tls {
+            "https"
+        } else {
+            "http"
+        };
         let server = Server::start(config).await.map_err(failure)?;
         let at = &server.addresses;
+        let mqtts = at
+            .mqtts
+            .map(|address| format!(", MQTTS on {address}"))
+            .unwrap_or_default();
         note(format_args!(
-            "MQTT on {}, API on http://{}, device HTTP on http://{}; tokens in {}",
+            "MQTT on {}{mqtts}, API on http://{}, device HTTP on {scheme}://{}; tokens in {}",
             at.mqtt,
             at.http,
             at.device_http,

@@ -9,7 +9,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn an_empty_file_is_the_defaults_and_all_of_them_are_loopback() {
+fn an_empty_file_is_the_defaults_and_what_is_not_encrypted_is_loopback() {
     let config = parse("").unwrap();
     assert_eq!(config.realm, "fleet");
     assert_eq!(config.mqtt.address, "127.0.0.1:1883".parse().unwrap());
@@ -18,6 +18,8 @@ fn an_empty_file_is_the_defaults_and_all_of_them_are_loopback() {
         config.device_http.address,
         "127.0.0.1:8081".parse().unwrap()
     );
+    assert!(!config.device_http.tls);
+    assert_eq!(config.mqtts.address, "0.0.0.0:8883".parse().ok());
     assert_eq!(config.store.reserve, 256_000_000);
     assert_eq!(config.mqtt.open, Open::default());
     assert!(!config.dev);
@@ -99,10 +101,58 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "allow_remote_plain = true",
     ),
     (
-        "[device_http]\naddress = \"10.0.0.1:1\"",
+        "[device_http]\naddress = \"10.0.0.1:1\"\ntls = false",
         "device_http.address",
         "10.0.0.1",
         "loopback",
+    ),
+    (
+        "[mqtts]\naddress = \"everywhere\"",
+        "mqtts.address",
+        "everywhere",
+        "IP address",
+    ),
+    (
+        "dev = true\n[mqtts]\naddress = \"0.0.0.0:8883\"",
+        "mqtts.address",
+        "0.0.0.0",
+        "loopback",
+    ),
+    (
+        "[mqtts]\npublic_url = \"mqtts://robots.example.org\"",
+        "mqtts.public_url",
+        "robots.example.org",
+        "8883",
+    ),
+    (
+        "[mqtts]\npublic_url = \"https://robots.example.org:8883\"",
+        "mqtts.public_url",
+        "https",
+        "mqtts://",
+    ),
+    (
+        "[tls]\nca_certificate = \"ca.pem\"",
+        "tls.ca_certificate",
+        "ca.pem",
+        "tls.ca_key",
+    ),
+    (
+        "[tls]\nkey = \"server.key\"",
+        "tls.key",
+        "server.key",
+        "tls.certificate",
+    ),
+    (
+        "[tls]\nnames = [\"https://x\"]",
+        "tls.names",
+        "https://x",
+        "host names",
+    ),
+    (
+        "[tls]\nrobot_certificate_lifetime = \"0s\"",
+        "tls.robot_certificate_lifetime",
+        "0s",
+        "1s to",
     ),
     (
         "[http]\npublic_url = \"example.org\"",
@@ -188,6 +238,38 @@ fn a_value_of_the_wrong_type_or_unit_is_refused_with_its_line() {
         let refusal = refusal(text);
         assert!(refusal.contains("line "), "{text}: {refusal}");
     }
+}
+
+#[test]
+fn device_http_speaks_tls_beyond_loopback_unless_it_is_told_not_to_in_words() {
+    for (text, tls) in [
+        ("", false),
+        ("tls = true", true),
+        ("address = \"10.0.0.1:1\"", true),
+        ("address = \"0.0.0.0:1\"", true),
+        ("address = \"10.0.0.1:1\"\nallow_remote_plain = true", false),
+        (
+            "address = \"10.0.0.1:1\"\nallow_remote_plain = true\ntls = true",
+            true,
+        ),
+    ] {
+        let config = parse(&format!("[device_http]\n{text}")).unwrap();
+        assert_eq!(config.device_http.tls, tls, "{text}");
+    }
+}
+
+#[test]
+fn mqtts_can_be_turned_off_and_stays_on_loopback_in_development_mode() {
+    let off = parse("[mqtts]\naddress = \"off\"").unwrap();
+    assert_eq!(off.mqtts.address, None);
+    let dev = parse("dev = true").unwrap();
+    assert_eq!(dev.mqtts.address, "127.0.0.1:8883".parse().ok());
+    let flags = Overrides {
+        mqtts: Some(Switch::Off),
+        ..Overrides::default()
+    };
+    let config = Config::parse("[mqtts]\naddress = \"10.0.0.1:1\"", Path::new("x"), flags);
+    assert_eq!(config.unwrap().mqtts.address, None);
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Screen {
     pub(super) fn server(&self, addresses: &Addresses) {
         let Addresses {
             mqtt,
+            mqtts: _,
             http,
             device_http,
         } = addresses;

@@ -20,6 +20,7 @@ pub(crate) use names::{host_name, host_of, is_name};
 pub use robot::{CertificateFault, RobotCertificate, Serial};
 
 use crate::hex;
+use crate::writer::wall_clock;
 use authority::Authority;
 use files::Source;
 use parking_lot::{Mutex, RwLock};
@@ -91,9 +92,9 @@ pub enum Error {
     /// The listeners cannot be set up with these certificates.
     #[error("TLS cannot be set up with these certificates")]
     Tls(#[from] rustls::Error),
-    /// Clients' certificates cannot be verified with this CA.
-    #[error("robots' certificates cannot be verified with this CA")]
-    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// The MQTTS listener cannot be set up with them.
+    #[error(transparent)]
+    Listener(#[from] rollcall_broker::TlsConfigError),
 }
 
 impl Error {
@@ -149,8 +150,8 @@ struct Material {
     https: Arc<ServerConfig>,
 }
 
-/// Is told when the settings of the MQTTS listener change.
-type Listener = Box<dyn Fn(Arc<ServerConfig>) + Send + Sync>;
+/// Is told when the certificates have changed.
+type Listener = Box<dyn Fn(&Pki) + Send + Sync>;
 
 /// The certificates in force; shared by everything that needs them.
 pub struct Pki {
@@ -202,12 +203,11 @@ impl Pki {
         let material = load(&self.directory, &self.settings, now_ms)?;
         let before = self.current();
         let changed = material.authority.der != before.authority.der
-            || material.server.key.cert != before.server.key.cert;
+            || material.server.chain != before.server.chain;
         if changed {
-            let mqtts = Arc::clone(&material.mqtts);
             *self.material.write() = Arc::new(material);
             if let Some(listener) = &*self.listener.lock() {
-                listener(mqtts);
+                listener(self);
             }
             tracing::info!("certificates have changed; new connections use the new ones");
         }
@@ -242,13 +242,28 @@ impl Pki {
         }
     }
 
-    /// The settings of the MQTTS listener now; `listener` hears of every later change.
-    pub fn mqtts(
-        &self,
-        listener: impl Fn(Arc<ServerConfig>) + Send + Sync + 'static,
-    ) -> Arc<ServerConfig> {
-        let _one = self.renewing.lock();
+    /// The same on a thread that may wait for the disk, with the time that it is.
+    ///
+    /// # Errors
+    /// See [`Pki::reload`].
+    pub async fn reload_in_background(self: &Arc<Self>) -> Result<bool, Error> {
+        let pki = Arc::clone(self);
+        let reload = move || pki.reload(wall_clock().0);
+        match tokio::task::spawn_blocking(reload).await {
+            Ok(result) => result,
+            // Only a shutdown ends such a thread early; then nothing matters any more.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// `listener` hears of every change from now on.
+    pub fn on_change(&self, listener: impl Fn(&Self) + Send + Sync + 'static) {
         *self.listener.lock() = Some(Box::new(listener));
+    }
+
+    /// The settings of the MQTTS listener now.
+    #[must_use]
+    pub fn mqtts(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current().mqtts)
     }
 

@@ -14,7 +14,6 @@ use rustls::sign::CertifiedKey;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -31,7 +30,9 @@ const RENEW_BEFORE_MS: u64 = 120 * DAY_MS;
 /// Certificate chain and key of the server.
 #[derive(Debug)]
 pub(super) struct ServerCertificate {
-    pub(super) key: Arc<CertifiedKey>,
+    /// The server's own certificate first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
     pub(super) not_after_ms: u64,
     /// What it says it is for, sorted.
     pub(super) names: BTreeSet<String>,
@@ -98,7 +99,8 @@ impl ServerCertificate {
             }
         }
         Ok(Self {
-            key: Arc::new(certified),
+            chain: certified.cert,
+            key: der,
             not_after_ms,
             names,
         })
@@ -107,7 +109,7 @@ impl ServerCertificate {
     /// Whether it can stay: signed by this authority, for these names, and not about to end.
     fn serves(&self, authority: &Authority, names: &BTreeSet<String>, now_ms: u64) -> bool {
         let signed = || {
-            let (_, own) = X509Certificate::from_der(self.key.end_entity_cert().ok()?).ok()?;
+            let (_, own) = X509Certificate::from_der(self.chain.first()?).ok()?;
             let (_, ca) = X509Certificate::from_der(&authority.der).ok()?;
             own.verify_signature(Some(ca.public_key())).ok()
         };

@@ -1,18 +1,13 @@
-//! What the listeners speak: TLS 1.2 and 1.3, a full handshake each time. Resumption would skip the look at the client's
-//! certificate, and would need memory for every robot that may come back.
+//! What the listeners speak: TLS 1.2 and 1.3, a full handshake each time.
 
 use super::Error;
 use super::authority::Authority;
 use super::server_certificate::ServerCertificate;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
+use rollcall_broker::ClientCertificates;
+use rustls::crypto::ring;
+use rustls::server::NoServerSessionStorage;
 use rustls::{RootCertStore, ServerConfig};
 use std::sync::Arc;
-
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
 
 /// For robots' MQTT: a client certificate is asked for, and must be the authority's when there is one.
 pub(super) fn mqtts(
@@ -21,29 +16,22 @@ pub(super) fn mqtts(
 ) -> Result<Arc<ServerConfig>, Error> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der.clone())?;
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .allow_unauthenticated()
-        .build()?;
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(clients)
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&server.key))));
-    never_resume(&mut config);
-    Ok(Arc::new(config))
+    Ok(rollcall_broker::server_config(
+        server.chain.clone(),
+        server.key.clone_key(),
+        ClientCertificates::Optional(roots),
+    )?)
 }
 
 /// For HTTPS: robots show bearer secrets there.
 pub(super) fn https(server: &ServerCertificate) -> Result<Arc<ServerConfig>, Error> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&server.key))));
+        .with_single_cert(server.chain.clone(), server.key.clone_key())?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    never_resume(&mut config);
-    Ok(Arc::new(config))
-}
-
-fn never_resume(config: &mut ServerConfig) {
+    // A robot asks once and goes; tickets for all of a fleet would cost memory.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
 }

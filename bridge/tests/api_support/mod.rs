@@ -184,6 +184,46 @@ impl Served {
         self.request(self.device, method, path, headers, Vec::new())
     }
 
+    /// A request to the device listener with a body.
+    pub(crate) fn device_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        self.request(self.device, method, path, headers, body)
+    }
+
+    /// A request to the pairing API; a body that is not `Null` is sent as JSON.
+    pub(crate) fn pair(
+        &self,
+        method: &str,
+        path: &str,
+        bearer: Option<&str>,
+        body: &Value,
+    ) -> Answer {
+        let bearer = bearer.map(|bearer| format!("Bearer {bearer}"));
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(
+            bearer
+                .iter()
+                .map(|bearer| ("authorization", bearer.as_str())),
+        );
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        self.device_request(method, &format!("/pairing/v1{path}"), &headers, body)
+    }
+
+    /// Where MQTT with TLS is served.
+    pub(crate) fn mqtts(&self) -> SocketAddr {
+        let server = self.server.as_ref().unwrap();
+        server.addresses.mqtts.unwrap()
+    }
+
     fn request(
         &self,
         to: SocketAddr,
