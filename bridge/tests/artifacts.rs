@@ -10,12 +10,16 @@ mod api_support;
 
 use api_support::{Answer, Served};
 use rollcall::artifacts::StartCheck;
+use rollcall_proto::native::EcuDescription;
+use rollcall_tests::lean::{Identity, Script, live};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Longest wait for anything; reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -285,6 +289,60 @@ fn downloads_are_counted_for_the_operation_that_they_name() {
         serde_json::to_value(tally).unwrap(),
         json!({ "requests": 4, "bytes": 1_020, "completed": 2, "last_status": 404 })
     );
+}
+
+#[test]
+fn why_and_the_robot_tell_what_was_downloaded_for_the_operation_under_way() {
+    let served = Served::new();
+    let image = upload(&served, "fw@1", &file(1_000));
+    let credentials = served.robot("r-1", "hw");
+    let rollout = json!({ "name": "r", "target": { "hardware": "hw" },
+        "images": [{ "hardware_id": "hw", "image": "fw@1" }] });
+    let rollout = served.post("/v1/rollouts", rollout).ok()["id"].to_string();
+    served
+        .post(&format!("/v1/rollouts/{rollout}/launch"), Value::Null)
+        .ok();
+    let ecu = EcuDescription {
+        name: "main".to_owned(),
+        hardware_id: "hw".to_owned(),
+        primary: true,
+    };
+    let robot = Identity {
+        realm: "fleet".to_owned(),
+        id: "r-1".to_owned(),
+        secret: credentials["credentials_secret"]
+            .as_str()
+            .unwrap()
+            .to_owned(),
+        ecus: vec![ecu],
+    };
+    // It takes the request and says nothing for long.
+    let script = Arc::new(Script {
+        pause: Duration::from_secs(3_600),
+        ..Script::typical()
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stop = CancellationToken::new();
+    runtime.spawn(live(
+        robot,
+        script,
+        served.mqtt(),
+        Arc::default(),
+        stop.clone(),
+    ));
+    let why = || {
+        let why = served.get(&format!("/v1/rollouts/{rollout}/robots/r-1/why"));
+        why.ok()["ecus"][0].clone()
+    };
+    let before = until(why, |why| why["operation"].is_string());
+    assert_eq!(before["downloads"], Value::Null);
+    let operation = before["operation"].as_str().unwrap();
+    served.fetch("GET", &path(&image), &[("X-Edgehog-OTA-ID", operation)]);
+    let downloads = json!({ "requests": 1, "bytes": 1_000, "completed": 1, "last_status": 200 });
+    until(why, |why| why["downloads"] == downloads);
+    let robot = served.get("/v1/robots/r-1").ok();
+    assert_eq!(robot["operation"]["downloads"], downloads);
+    stop.cancel();
 }
 
 #[test]

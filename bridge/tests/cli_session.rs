@@ -53,6 +53,42 @@ fn an_operator_adds_robots_groups_and_images() {
 }
 
 #[test]
+fn an_operator_removes_an_image_and_puts_a_lost_file_back() {
+    let rollcall = Rollcall::new();
+    let file = rollcall.file("fw.bin", b"firmware");
+    let fails = |arguments: &[&str], code, says: &str| {
+        let output = rollcall.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    };
+    let add = ["image", "add", "fw@1", "--hardware", "hw", "--file", &file];
+    let image = rollcall.json(&add);
+    assert_eq!(image["file"], "whole");
+    let restore = ["image", "restore", "fw@1", "--file", &file];
+    fails(&restore, 3, "not lost");
+    let url = image["url"].as_str().unwrap();
+    let stored = rollcall
+        .data()
+        .join(&url[url.find("artifacts/").unwrap()..]);
+    std::fs::remove_file(stored).unwrap();
+    // The first robot that asks finds out.
+    assert!(ureq::get(url).call().is_err());
+    assert!(rollcall.ok(&["image", "show", "fw@1"]).contains("MISSING"));
+    assert!(rollcall.ok(&["image", "ls"]).contains("MISSING"));
+    let other = rollcall.file("other.bin", b"other");
+    let wrong = ["image", "restore", "fw@1", "--file", &other];
+    fails(&wrong, 3, "SHA-256");
+    assert_eq!(rollcall.json(&restore)["file"], "whole");
+    let mut answer = ureq::get(url).call().unwrap();
+    assert_eq!(answer.body_mut().read_to_vec().unwrap(), b"firmware");
+    let removed = rollcall.json(&["image", "rm", "fw@1", "--yes"]);
+    assert_eq!(removed, json!({ "removed": "fw@1" }));
+    fails(&["image", "show", "fw@1"], 4, "fw@1");
+    assert!(ureq::get(url).call().is_err());
+}
+
+#[test]
 fn an_operator_gets_from_a_preview_to_a_launched_rollout_and_its_history() {
     let rollcall = Rollcall::new();
     rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw"]);

@@ -182,7 +182,7 @@ pub(super) async fn upload(
 /// `PUT /v1/images/{image}/file`: puts the file of an image back that is lost.
 pub(super) async fn restore(
     State(context): State<Context>,
-    Operator(_): Operator,
+    Operator(by): Operator,
     Path(image): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -201,7 +201,7 @@ pub(super) async fn restore(
     }
     let announced = announced(&headers);
     context.artifacts.restore(&image, body, announced).await?;
-    tracing::info!(image = %image.reference, "the file of an image is put back");
+    tracing::info!(image = %image.reference, by = by.0, "the file of an image is put back");
     Ok(axum::Json(ImageView::new(&context.artifacts, &image)))
 }
 

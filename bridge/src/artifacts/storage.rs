@@ -89,6 +89,11 @@ impl From<Error> for ReadError {
     }
 }
 
+/// Without `with_fsync` it would sync nothing.
+fn local(folder: &Path) -> Result<LocalFileSystem, Error> {
+    Ok(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true))
+}
+
 impl Storage {
     pub(super) fn open(
         data_dir: &Path,
@@ -97,16 +102,17 @@ impl Storage {
     ) -> Result<Self, super::OpenError> {
         let folder = |name: &str| {
             let path = data_dir.join(name);
+            // A file is durable only if its folder's own name is.
             std::fs::create_dir_all(&path)
+                .and_then(|()| std::fs::File::open(data_dir)?.sync_all())
                 .map(|()| path.clone())
                 .map_err(|source| super::OpenError::Folder { path, source })
         };
         match settings {
             StorageSettings::Local => {
                 let path = folder("artifacts")?;
-                let store = LocalFileSystem::new_with_prefix(&path)?.with_fsync(true);
                 Ok(Self {
-                    store: Arc::new(store),
+                    store: Arc::new(local(&path)?),
                     place: Place::Folder(path),
                     part: LOCAL_PART,
                 })
@@ -306,5 +312,18 @@ impl Drop for Writing {
 async fn take_back(mut upload: Box<dyn MultipartUpload>) {
     if let Err(error) = upload.abort().await {
         tracing::warn!(%error, "parts of an artifact that broke off may stay in the storage");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test can see a missing sync without a loss of power; `strace` shows both, of the file and of its folder.
+    #[test]
+    fn what_is_finished_in_a_folder_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("{:?}", local(folder.path()).unwrap());
+        assert!(store.contains("fsync: true"), "{store}");
     }
 }

@@ -143,3 +143,21 @@ async fn a_file_that_is_not_the_expected_one_never_gets_a_name() {
     let same = artifacts.store("fw@1", Body::from("firmware"), None, Some(expected));
     assert!(same.await.is_ok());
 }
+
+#[test]
+fn a_full_disk_is_found_wherever_the_storage_hides_it() {
+    let full = io::Error::from(io::ErrorKind::StorageFull);
+    let hidden = object_store::Error::Generic {
+        store: "LocalFileSystem",
+        source: Box::new(Hiding(full)),
+    };
+    let found = UploadError::from(hidden);
+    assert!(
+        matches!(&found, UploadError::Write(error) if error.kind() == io::ErrorKind::StorageFull),
+        "{found:?}"
+    );
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it cannot be written")]
+struct Hiding(#[source] io::Error);

@@ -203,6 +203,48 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "1s to 1h",
     ),
     (
+        "[artifacts]\nmax_downloads = 0",
+        "artifacts.max_downloads",
+        "0",
+        "at least 1",
+    ),
+    (
+        "[artifacts]\nmax_bandwidth = \"10 kB\"",
+        "artifacts.max_bandwidth",
+        "10000",
+        "64 KiB",
+    ),
+    (
+        "[artifacts]\nstall_timeout = \"10ms\"",
+        "artifacts.stall_timeout",
+        "10ms",
+        "1s to",
+    ),
+    (
+        "[artifacts]\nstorage = \"s3\"",
+        "artifacts.s3.bucket",
+        "\"\"",
+        "the bucket's name",
+    ),
+    (
+        "[artifacts.s3]\nbucket = \"updates\"",
+        "artifacts.s3.bucket",
+        "updates",
+        "storage = \"s3\"",
+    ),
+    (
+        "[artifacts]\nstorage = \"s3\"\n[artifacts.s3]\nbucket = \"updates\"\nprefix = \"../x\"",
+        "artifacts.s3.prefix",
+        "../x",
+        "another prefix",
+    ),
+    (
+        "[artifacts]\nstorage = \"s3\"\n[artifacts.s3]\nbucket = \"updates\"\nendpoint = \"http://10.0.0.1:9000\"",
+        "artifacts.s3.endpoint",
+        "10.0.0.1",
+        "allow_remote_plain = true",
+    ),
+    (
         "[store]\nretention = \"0s\"",
         "store.retention",
         "0s",
@@ -232,6 +274,9 @@ fn a_value_of_the_wrong_type_or_unit_is_refused_with_its_line() {
         "[store]\nreserve = \"99999999999 GiB\"",
         "[store]\nretention = \"soon\"",
         "[mqtt.limits]\nsend_window = 65536",
+        "[artifacts]\nstorage = \"tape\"",
+        "[artifacts]\ncheck = \"never\"",
+        "[artifacts.s3]\nsecret_access_key = \"x\"",
         "dev = \"yes\"",
         "realm = ",
     ] {

@@ -128,6 +128,10 @@ impl Served {
         &self.server.as_ref().unwrap().artifacts
     }
 
+    pub(crate) fn mqtt(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().addresses.mqtt
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
