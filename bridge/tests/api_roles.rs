@@ -12,7 +12,7 @@ use api_support::Served;
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 /// Every route with the least role that may use it; none for the two that watch the process.
-const ROUTES: [(&str, &str, Option<&str>); 27] = [
+const ROUTES: [(&str, &str, Option<&str>); 29] = [
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some("viewer")),
@@ -30,6 +30,8 @@ const ROUTES: [(&str, &str, Option<&str>); 27] = [
     ("POST", "/v1/images", Some("operator")),
     ("GET", "/v1/images/i@1", Some("viewer")),
     ("POST", "/v1/images/i@1/file?hardware=h", Some("operator")),
+    ("PUT", "/v1/images/i@1/file", Some("operator")),
+    ("DELETE", "/v1/images/i@1", Some("operator")),
     ("GET", "/v1/rollouts", Some("viewer")),
     ("POST", "/v1/rollouts", Some("operator")),
     ("POST", "/v1/rollouts/preview", Some("viewer")),
