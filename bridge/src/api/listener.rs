@@ -236,6 +236,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tls_handshake_that_stalls_is_given_up_sooner_than_a_silent_connection() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = crate::pki::Settings {
+            authority: None,
+            server: None,
+            names: crate::pki::server_names([], [], &[]),
+            robot_lifetime_ms: 1,
+        };
+        let now = crate::writer::wall_clock().0;
+        let https = crate::pki::Pki::open(data.path(), settings, now)
+            .unwrap()
+            .https();
+        let (bounded, address) = bounded(2, LATE).await;
+        let bounded = bounded.with_tls(Arc::new(move || Arc::clone(&https)), SOON);
+        let server = tokio::spawn(axum::serve(bounded, Router::new()).into_future());
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(&[0x16, 0x03, 0x01, 0x02]).await.unwrap();
+        ends(&mut silent).await;
+        ends(&mut half).await;
+        server.abort();
+    }
+
+    #[tokio::test]
     async fn no_more_connections_are_accepted_than_there_are_slots() {
         let (mut bounded, address) = bounded(1, LATE).await;
         let _first = TcpStream::connect(address).await.unwrap();

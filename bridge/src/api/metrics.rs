@@ -47,6 +47,7 @@ pub(super) async fn metrics(
     fleet_metrics(&mut out, &fleet);
     writer_metrics(&mut out, &context);
     broker_metrics(&mut out, &context);
+    certificate_metrics(&mut out, &context);
     artifact_metrics(&mut out, &context);
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
@@ -124,6 +125,22 @@ fn writer_metrics(out: &mut Exposition, context: &Context) {
     );
     for (reason, count) in &writer.refusals {
         out.sample("refusals_total", Some(("reason", reason)), count);
+    }
+}
+
+fn certificate_metrics(out: &mut Exposition, context: &Context) {
+    let summary = context.pki.summary();
+    let name = "certificate_not_after_seconds";
+    out.family(
+        name,
+        "gauge",
+        "When a certificate ends, seconds since the Unix epoch.",
+    );
+    for (word, end_ms) in [
+        ("ca", summary.authority_not_after_ms),
+        ("server", summary.server_not_after_ms),
+    ] {
+        out.sample(name, Some(("certificate", word)), end_ms / 1_000);
     }
 }
 

@@ -1,5 +1,11 @@
 //! The grammar of the command line.
 
+mod credentials;
+
+pub(super) use credentials::{
+    AddToken, CaCommand, CredentialsCommand, IssueArgs, PairingCommand, TokenCommand,
+};
+
 use crate::config::Switch;
 use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
@@ -71,6 +77,12 @@ pub(super) enum Command {
     /// Register, show and remove robots.
     #[command(subcommand)]
     Robot(RobotCommand),
+    /// How robots register themselves.
+    #[command(subcommand)]
+    Pairing(PairingCommand),
+    /// The certificate authority and the server's certificate.
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Groups of robots.
     #[command(subcommand)]
     Group(GroupCommand),
@@ -132,6 +144,9 @@ pub(super) enum RobotCommand {
         /// Which.
         id: String,
     },
+    /// A robot's secret and certificate.
+    #[command(subcommand)]
+    Credentials(CredentialsCommand),
     /// Show a robot's rollouts and everything that happened to it, newest first.
     History {
         /// Which.

@@ -4,11 +4,14 @@
 //! Exit codes are in `exit.rs`.
 
 mod args;
+mod ca;
 mod client;
+mod credentials;
 mod exit;
 mod group;
 mod image;
 mod output;
+mod pairing;
 mod progress;
 mod robot;
 mod rollout;
@@ -54,6 +57,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode, Failure> {
         Command::Demo(args) => return serve::demo(args, &global),
         Command::Fleet(args) => return serve::fleet(&args),
         Command::Robot(command) => robot::run(command, &client(&global)?, output),
+        Command::Pairing(command) => pairing::run(command, &client(&global)?, output),
+        Command::Ca(command) => ca::run(command, &client(&global)?, output),
         Command::Group(command) => group::run(command, &client(&global)?, output),
         Command::Image(command) => image::run(command, &client(&global)?, output),
         Command::Rollout(command) => return rollout::run(command, &client(&global)?, output),

@@ -4,8 +4,8 @@ use super::args::{AddRobot, HistoryArgs, RobotCommand};
 use super::client::{Client, segment};
 use super::exit::Failure;
 use super::output::{Output, confirm, note, or_dash, sheet, table};
-use crate::api::{EcuView, NewEcu, NewRobot, RegisteredRobot, RobotView};
-use rollcall_engine::Hold;
+use crate::api::{CredentialsView, EcuView, NewEcu, NewRobot, RegisteredRobot, RobotView};
+use rollcall_engine::{CredentialsStatus, Hold};
 use serde_json::Value;
 
 pub(super) fn run(
@@ -36,6 +36,7 @@ pub(super) fn run(
             }
             print_ecus(&robot.ecus, output)
         }
+        RobotCommand::Credentials(command) => super::credentials::run(command, client, output),
         RobotCommand::History { id, page } => history(&id, &page, client, output),
     }
 }
@@ -126,6 +127,7 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
     sheet.add_row(["presence", &format!("{presence}{since}")]);
     sheet.add_row(["protocol", or_dash(robot.protocol.as_deref())]);
     sheet.add_row(["registered", &robot.registered]);
+    sheet.add_row(["credentials", &credentials_text(&robot.credentials)]);
     if let Some(operation) = &robot.operation {
         let what = format!(
             "rollout {}, {}: {} (attempt {})",
@@ -157,6 +159,25 @@ fn held(hold: &Hold) -> String {
         Hold::NotDeclared => "yes, the robot does not declare it".to_owned(),
         Hold::DeclaredAs { hardware_id, .. } => format!("yes, the robot declares {hardware_id}"),
         Hold::PartNumber { found } => format!("yes, part number {found:?} is no hardware id"),
+    }
+}
+
+/// What lets a robot in, in a line.
+pub(super) fn credentials_text(credentials: &CredentialsView) -> String {
+    let status = match credentials.status {
+        CredentialsStatus::Pending => "pending".to_owned(),
+        CredentialsStatus::Confirmed => "confirmed".to_owned(),
+        CredentialsStatus::Inhibited => {
+            let since = or_dash(credentials.inhibited.as_deref());
+            format!("inhibited since {since}")
+        }
+    };
+    match &credentials.certificate {
+        None => format!("{status}, no certificate"),
+        Some(certificate) => format!(
+            "{status}, certificate {} until {}",
+            certificate.serial, certificate.not_after
+        ),
     }
 }
 

@@ -5,13 +5,16 @@ use super::exit::{Exit, Failure};
 use super::output::note;
 use crate::config::{Config, Overrides};
 use crate::demo::DemoArgs;
+use crate::pki::Pki;
 use crate::server::{Server, raise_open_files};
 use device_sim::cli::RunArgs;
 use std::future::Future;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 fn failure(error: impl Into<anyhow::Error>) -> Failure {
@@ -71,9 +74,28 @@ pub(super) fn serve(args: ServeArgs, global: &Global) -> Result<ExitCode, Failur
             at.device_http,
             data_dir.display()
         ));
-        server.run_until(stop).await.map_err(failure)?;
+        let reload = reload_at_hangup(Arc::clone(&server.pki)).map_err(failure)?;
+        let ended = server.run_until(stop).await;
+        reload.abort();
+        ended.map_err(failure)?;
         Ok(Exit::Success.into())
     })
+}
+
+/// Reads the certificates again whenever the process gets SIGHUP.
+fn reload_at_hangup(pki: Arc<Pki>) -> io::Result<JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if let Err(error) = pki.reload_in_background().await {
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "certificates stay as they were"
+                );
+            }
+        }
+    }))
 }
 
 /// Resolves at Ctrl-C and when the system asks the process to end.

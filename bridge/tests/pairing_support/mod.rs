@@ -6,6 +6,8 @@
     reason = "tests fail by panicking, and each uses its own part of this"
 )]
 
+pub mod tls;
+
 use crate::api_support::{Answer, Served};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rollcall::config::Config;
@@ -42,6 +44,34 @@ pub fn pairing_token(served: &Served, body: Value) -> String {
 pub fn register(served: &Served, token: &str, id: &str) -> Answer {
     let body = json!({"data": {"hw_id": id}});
     served.pair("POST", "/fleet/agent/devices", Some(token), &body)
+}
+
+/// The CA that robots of this server trust.
+pub fn ca(served: &Served) -> String {
+    let ca = served.get("/v1/ca").ok();
+    ca["certificate"].as_str().unwrap().to_owned()
+}
+
+/// Registers robot `id` and has a certificate signed for it, which it trusts the server with.
+pub fn certified(served: &Served, id: &str) -> (std::sync::Arc<rustls::ClientConfig>, String) {
+    served.robot(id, "hw");
+    another_certificate(served, id)
+}
+
+/// Has another certificate signed for robot `id`.
+pub fn another_certificate(
+    served: &Served,
+    id: &str,
+) -> (std::sync::Arc<rustls::ClientConfig>, String) {
+    let key = KeyPair::generate().unwrap();
+    let path = format!("/v1/robots/{id}/credentials/certificate");
+    let signed = served.post(&path, json!({"csr": csr(&key, "")})).ok();
+    let certificate = signed["client_crt"].as_str().unwrap();
+    let config = tls::client_config(
+        signed["ca_crt"].as_str().unwrap(),
+        Some((certificate, &key)),
+    );
+    (config, certificate.to_owned())
 }
 
 impl Device {

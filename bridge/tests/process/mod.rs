@@ -27,6 +27,7 @@ pub struct ServerProcess {
     config: PathBuf,
     pub mqtt: SocketAddr,
     pub api: String,
+    pub device: String,
     data_dir: PathBuf,
 }
 
@@ -61,6 +62,7 @@ impl ServerProcess {
             config,
             mqtt,
             api: format!("http://{http}"),
+            device: format!("http://{device_http}"),
             data_dir,
         };
         server.wait_until_ready();
