@@ -18,17 +18,6 @@ async fn with(change: impl FnOnce(&mut Limits)) -> Server {
     Server::with(limits, 1_024).await
 }
 
-/// Waits until the counter has this value.
-async fn counted(server: &Server, count: Count, value: u64) {
-    soon(count.name(), async {
-        while server.handle.metrics().count(count) < value {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    assert_eq!(server.handle.metrics().count(count), value);
-}
-
 #[tokio::test]
 async fn a_packet_above_the_maximum_ends_the_connection() {
     let server = with(|limits| limits.max_packet_size = 1_000).await;
@@ -40,7 +29,7 @@ async fn a_packet_above_the_maximum_ends_the_connection() {
         .publish(publish("t", &[1; 997], QoS::AtMostOnce, 0))
         .await;
     client.ends_with(Some(ReasonCode::PacketTooLarge)).await;
-    counted(&server, Count::PacketTooLarge, 1).await;
+    server.counts(Count::PacketTooLarge, 1).await;
 }
 
 #[tokio::test]
@@ -54,7 +43,7 @@ async fn one_connection_too_many_is_told_so() {
         let (_, connack) = Client::try_open(server.addr, connect(version, "b")).await;
         assert_eq!(connack.code, code);
     }
-    counted(&server, Count::ConnectionLimit, 2).await;
+    server.counts(Count::ConnectionLimit, 2).await;
 }
 
 #[tokio::test]
@@ -71,9 +60,9 @@ async fn one_silent_connection_too_many_is_closed_at_once() {
     })
     .await;
     Client::raw(server.addr, V4).await.ends_with(None).await;
-    counted(&server, Count::HandshakeLimit, 1).await;
+    server.counts(Count::HandshakeLimit, 1).await;
     drop(silent);
-    counted(&server, Count::ConnectAbandoned, 3).await;
+    server.counts(Count::ConnectAbandoned, 3).await;
     Client::v4(server.addr, "a").await;
 }
 
@@ -83,7 +72,7 @@ async fn one_session_too_many_is_told_so() {
     let _first = Client::v4(server.addr, "a").await;
     let (_, connack) = Client::try_open(server.addr, connect(V5, "b")).await;
     assert_eq!(connack.code, ReasonCode::QuotaExceeded);
-    counted(&server, Count::SessionLimit, 1).await;
+    server.counts(Count::SessionLimit, 1).await;
 }
 
 #[tokio::test]
@@ -91,7 +80,7 @@ async fn a_client_id_too_long_is_told_so() {
     let server = with(|limits| limits.max_client_id = 8).await;
     let (_, connack) = Client::try_open(server.addr, connect(V5, "123456789")).await;
     assert_eq!(connack.code, ReasonCode::ClientIdentifierNotValid);
-    counted(&server, Count::ClientIdRefused, 1).await;
+    server.counts(Count::ClientIdRefused, 1).await;
 }
 
 #[tokio::test]
@@ -102,7 +91,7 @@ async fn one_subscription_too_many_is_refused_and_the_others_stay() {
     client.subscribe("b", ANY).await;
     assert_eq!(client.subscribe("c", ANY).await, ReasonCode::QuotaExceeded);
     assert_eq!(client.subscribe("b", ANY).await, ReasonCode::GrantedQoS2);
-    counted(&server, Count::SubscriptionLimit, 1).await;
+    server.counts(Count::SubscriptionLimit, 1).await;
     assert_eq!(server.handle.metrics().subscriptions, 2);
 }
 
@@ -150,7 +139,7 @@ async fn more_unfinished_publishes_than_announced_end_the_connection() {
     client
         .ends_with(Some(ReasonCode::ReceiveMaximumExceeded))
         .await;
-    counted(&server, Count::ReceiveMaximumExceeded, 1).await;
+    server.counts(Count::ReceiveMaximumExceeded, 1).await;
 }
 
 #[tokio::test]
@@ -163,7 +152,7 @@ async fn retained_messages_stay_within_their_limits() {
             .unwrap();
     }
     assert_eq!(server.handle.metrics().retained_messages, 2);
-    counted(&server, Count::RetainedLimit, 1).await;
+    server.counts(Count::RetainedLimit, 1).await;
 }
 
 #[tokio::test]
@@ -188,7 +177,7 @@ async fn an_absent_clients_queue_is_bounded() {
             .publish("t", payload.into(), QoS::AtLeastOnce, false)
             .unwrap();
     }
-    counted(&server, Count::MessageDropped, 2).await;
+    server.counts(Count::MessageDropped, 2).await;
     let mut client = Client::open(server.addr, connect).await;
     for payload in ["1", "2", "3"] {
         assert_eq!(client.message().await.payload, payload);
@@ -224,7 +213,7 @@ async fn a_client_gets_no_more_than_its_receive_maximum_and_maximum_packet_size(
     assert_eq!(publish.payload, "1");
     modest.send(Packet::PubAck(ack(publish.packet_id))).await;
     assert_eq!(modest.message().await.payload, "3");
-    counted(&server, Count::TooLargeForClient, 1).await;
+    server.counts(Count::TooLargeForClient, 1).await;
 }
 
 #[tokio::test]
@@ -443,5 +432,5 @@ async fn a_connection_that_does_not_keep_up_with_what_is_sent_to_it_is_ended() {
     );
     assert_eq!(send(), Err(SendError::QueueFull));
     robot.ends_with(Some(ReasonCode::QuotaExceeded)).await;
-    counted(&server, Count::QueueFull, 1).await;
+    server.counts(Count::QueueFull, 1).await;
 }

@@ -7,8 +7,10 @@
 
 mod support;
 
-use rollcall_broker::Verdict;
+use rollcall_broker::{Tls, Verdict};
+use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use std::time::Duration;
+use support::pki::Ca;
 use support::{Server, soon};
 
 const COUNT: usize = 200;
@@ -26,9 +28,25 @@ fn accept(mut server: Server, expected: usize) -> tokio::task::JoinHandle<Server
 
 #[tokio::test]
 async fn rumqttc_3_1_1_publishes_and_receives_at_every_quality_of_service() {
-    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
     let server = Server::start().await;
-    let mut options = MqttOptions::new("robot/v4", "127.0.0.1", server.addr.port());
+    let options = MqttOptions::new("robot/v4", "127.0.0.1", server.addr.port());
+    exchange(server, options).await;
+}
+
+/// The client library of the Astarte SDK, in the way in which that connects (device-contract 1.1).
+#[tokio::test]
+async fn rumqttc_does_the_same_over_mutual_tls() {
+    let (server, ca) = (Server::start().await, Ca::new("ca"));
+    let addr = server.tls_listener(Tls::new(ca.strict_server())).await;
+    let mut options = MqttOptions::new("robot/v4", "127.0.0.1", addr.port());
+    let config = ca.client(Some(ca.issue("fleet/robot")));
+    let config = TlsConfiguration::Rustls(config);
+    options.set_transport(Transport::tls_with_config(config));
+    exchange(server, options).await;
+}
+
+async fn exchange(server: Server, mut options: MqttOptions) {
+    use rumqttc::{AsyncClient, Event, Packet, QoS};
     options.set_keep_alive(Duration::from_secs(5));
     let owner = accept(server, 2 * COUNT);
     let (client, mut events) = AsyncClient::new(options, 10);

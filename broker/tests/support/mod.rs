@@ -8,6 +8,7 @@
     reason = "tests fail by panicking, and each file of them uses a part of this"
 )]
 
+pub mod forger;
 pub mod pki;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,6 +22,7 @@ use rollcall_broker::{
     Ticket, Tls, Verdict,
 };
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,17 +169,17 @@ impl Server {
         addr
     }
 
-    /// Waits until a counter has this value. Counters have no event, so it looks again and again.
-    pub async fn counts(&self, count: Count, expected: u64) {
+    /// Waits until a counter has this value.
+    pub async fn counts(&self, count: Count, value: u64) {
         soon(count.name(), async {
-            while self.handle.metrics().count(count) < expected {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+            while self.handle.metrics().count(count) < value {
+                tokio::task::yield_now().await;
             }
         })
         .await;
         assert_eq!(
             self.handle.metrics().count(count),
-            expected,
+            value,
             "{}",
             count.name()
         );
@@ -260,6 +262,8 @@ pub const ANY: SubscribeOptions = SubscribeOptions {
 
 pub struct Client<S = TcpStream> {
     pub stream: S,
+    /// How reading failed, if the stream did not just end.
+    pub broken: Option<io::ErrorKind>,
     buffer: BytesMut,
     version: ProtocolVersion,
 }
@@ -295,6 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub fn over(stream: S, version: ProtocolVersion) -> Self {
         Self {
             stream,
+            broken: None,
             buffer: BytesMut::new(),
             version,
         }
@@ -337,8 +342,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     );
                 }
                 match self.stream.read_buf(&mut self.buffer).await {
-                    Ok(0) | Err(_) => return None,
+                    Ok(0) => return None,
                     Ok(_) => {}
+                    Err(error) => {
+                        self.broken = Some(error.kind());
+                        return None;
+                    }
                 }
             }
         })

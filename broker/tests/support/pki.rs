@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 fn params(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let mut params = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params
 }
