@@ -13,12 +13,14 @@ mod procfs;
 mod report;
 mod restart;
 mod server;
+mod tls;
 mod verify;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use report::{Figure, Machine, Report};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,6 +41,11 @@ struct Args {
     /// Length of the window in which events are counted.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
+    /// Serves as the TLS server of this benchmark's own, with the files in `--certificates`.
+    #[arg(long, hide = true, requires = "certificates")]
+    serve_tls: Option<SocketAddr>,
+    #[arg(long, hide = true)]
+    certificates: Option<PathBuf>,
     /// One JSON object on standard output instead of a table.
     #[arg(long)]
     json: bool,
@@ -58,6 +65,8 @@ enum What {
     Cpu,
     /// Start after a kill in the middle of a rollout.
     Restart,
+    /// TLS handshakes and memory of idle TLS connections, beside mosquitto.
+    Tls,
 }
 
 /// What every measurement needs to know.
@@ -94,6 +103,10 @@ fn main() -> ExitCode {
 
 /// Returns whether every check held.
 fn run(args: &Args) -> Result<bool> {
+    if let (Some(address), Some(certificates)) = (args.serve_tls, &args.certificates) {
+        tls::serve(address, certificates)?;
+        return Ok(true);
+    }
     let bench = Bench {
         server: server_binary(args.server.clone())?,
         robots: args.robots.map(usize::try_from).transpose()?,
@@ -102,12 +115,13 @@ fn run(args: &Args) -> Result<bool> {
     raise_open_files()?;
     let mut report = Report::new(Machine::here()?);
     type Measure = fn(&Bench) -> Result<Vec<Figure>>;
-    let all: [(What, Measure); 5] = [
+    let all: [(What, Measure); 6] = [
         (What::Events, events::measure),
         (What::Launch, launch::measure),
         (What::Idle, idle::measure),
         (What::Cpu, cpu::measure),
         (What::Restart, restart::measure),
+        (What::Tls, tls::measure),
     ];
     for (what, measure) in all {
         if args.what != What::All && args.what != what {

@@ -237,7 +237,8 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// A port of loopback that nobody uses now.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?)
 }
