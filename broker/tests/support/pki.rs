@@ -6,7 +6,7 @@
     reason = "tests fail by panicking, and each file of them uses a part of this"
 )]
 
-use super::{Client, connect};
+use super::{Client, connect, soon};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rollcall_broker::{ClientCertificates, ProtocolVersion, ReasonCode, Tls, server_config};
 use rustls::crypto::ring;
@@ -129,7 +129,7 @@ pub async fn secure(
     // Otherwise a server that acknowledges late delays every second small write.
     stream.set_nodelay(true)?;
     let connector = TlsConnector::from(Arc::clone(config));
-    connector.connect(localhost(), stream).await
+    soon("a handshake", connector.connect(localhost(), stream)).await
 }
 
 pub async fn raw(
