@@ -30,7 +30,7 @@ pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
     pub(crate) handshaking: AtomicUsize,
     pub(crate) established: AtomicUsize,
-    /// Steps of TLS handshakes that run at one time: as many as there are cores.
+    /// Steps of TLS handshakes that may run at one time: one core always remains for connections that are open.
     pub(crate) handshake_turns: Semaphore,
     pub(crate) refusals: Refusals,
     stopping: AtomicBool,
@@ -70,15 +70,14 @@ impl Hub {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let limits = Arc::new(config.limits.clamped());
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             access,
             events,
             metrics: Metrics::default(),
             handshaking: AtomicUsize::new(0),
             established: AtomicUsize::new(0),
-            handshake_turns: Semaphore::new(
-                std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            ),
+            handshake_turns: Semaphore::new(cores.saturating_sub(1).max(1)),
             refusals: Refusals::default(),
             stopping: AtomicBool::new(false),
             changed: Notify::new(),
