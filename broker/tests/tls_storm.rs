@@ -74,12 +74,12 @@ fn storm(mut streams: Vec<TcpStream>, hello: &[u8]) -> Duration {
 
 fn say(what: &str, mut took: Vec<Duration>) {
     took.sort();
-    let at = |share: f64| took[(took.len() as f64 * share) as usize];
+    let at = |percent: usize| took[took.len() * percent / 100];
     let line = format!(
         "{what}: {} round trips, median {:?}, p99 {:?}, longest {:?}\n",
         took.len(),
-        at(0.5),
-        at(0.99),
+        at(50),
+        at(99),
         took[took.len() - 1]
     );
     std::io::stderr().write_all(line.as_bytes()).unwrap();
