@@ -26,6 +26,8 @@ pub struct ServerProcess {
     child: Child,
     config: PathBuf,
     pub mqtt: SocketAddr,
+    /// Base of what devices reach over HTTP.
+    pub device_http: String,
     pub api: String,
     pub device: String,
     data_dir: PathBuf,
@@ -49,11 +51,20 @@ fn free_address() -> SocketAddr {
 impl ServerProcess {
     /// A server on fresh ports with its data in `directory`; `settings` is appended to its configuration.
     pub fn start(directory: &Path, settings: &str) -> Self {
+        Self::start_with(directory, settings, "off")
+    }
+
+    /// The same, which devices reach over TLS too.
+    pub fn start_tls(directory: &Path, settings: &str) -> Self {
+        Self::start_with(directory, settings, &free_address().to_string())
+    }
+
+    fn start_with(directory: &Path, settings: &str, mqtts: &str) -> Self {
         let (mqtt, http, device_http) = (free_address(), free_address(), free_address());
         let config = directory.join("rollcall.toml");
         let data_dir = directory.join("data");
         let text = format!(
-            "data_dir = {data_dir:?}\n{settings}\n[mqtt]\naddress = \"{mqtt}\"\n[mqtts]\naddress = \"off\"\n[http]\naddress = \"{http}\"\n\
+            "data_dir = {data_dir:?}\n{settings}\n[mqtt]\naddress = \"{mqtt}\"\n[mqtts]\naddress = \"{mqtts}\"\n[http]\naddress = \"{http}\"\n\
              [device_http]\naddress = \"{device_http}\"\n"
         );
         std::fs::write(&config, text).unwrap();
@@ -61,6 +72,7 @@ impl ServerProcess {
             child: spawn(&config),
             config,
             mqtt,
+            device_http: format!("http://localhost:{}", device_http.port()),
             api: format!("http://{http}"),
             device: format!("http://{device_http}"),
             data_dir,

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files beside the robots' connections: downloads, old connections that are still closing, standard
+/// Files beside the robots' connections to brokers and pairing: downloads, old connections that are still closing, standard
 /// streams, the runtime's own.
 const OTHERS: u64 = 256;
 
@@ -21,9 +21,9 @@ pub struct LimitError {
     pub hard: u64,
 }
 
-/// Raises the soft limit as far as the fleet needs.
-pub(super) fn raise_open_files(robots: usize) -> Result<(), LimitError> {
-    let needed = robots as u64 + OTHERS;
+/// Raises the soft limit as far as the fleet needs, of which so many robots pair at once.
+pub(super) fn raise_open_files(robots: usize, pairing: u16) -> Result<(), LimitError> {
+    let needed = robots as u64 + u64::from(pairing) + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     // `None` means unlimited.
     let (soft, hard) = (
@@ -58,8 +58,8 @@ mod tests {
             return;
         };
         let robots = usize::try_from(hard).unwrap();
-        let error = raise_open_files(robots).unwrap_err();
-        assert_eq!((error.needed, error.hard), (hard + OTHERS, hard));
+        let error = raise_open_files(robots, 7).unwrap_err();
+        assert_eq!((error.needed, error.hard), (hard + 7 + OTHERS, hard));
         assert!(error.to_string().contains("the hard limit is"));
     }
 }

@@ -190,7 +190,8 @@ fn check(options: &RunOptions) -> Result<(), RunError> {
     if let Some(server) = secured.filter(|_| options.trust.is_nobody()) {
         return Err(RunError::NoTrust(server));
     }
-    limits::raise_open_files(options.fleet.len())?;
+    let pairing = options.pairing.as_ref().map_or(0, |_| options.pace.at_once);
+    limits::raise_open_files(options.fleet.len(), pairing)?;
     Ok(())
 }
 

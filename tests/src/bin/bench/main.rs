@@ -5,6 +5,7 @@
 //! order); a missed mark is told, a failed check fails the run.
 
 mod cpu;
+mod edgehog;
 mod events;
 mod fleet;
 mod idle;
@@ -67,6 +68,10 @@ enum What {
     Restart,
     /// TLS handshakes and memory of idle TLS connections, beside mosquitto.
     Tls,
+    /// Pairing requests per second.
+    Pairing,
+    /// Edgehog devices that reconnect at once: verification, TLS, handshake, properties.
+    Storm,
 }
 
 /// What every measurement needs to know.
@@ -115,13 +120,15 @@ fn run(args: &Args) -> Result<bool> {
     raise_open_files()?;
     let mut report = Report::new(Machine::here()?);
     type Measure = fn(&Bench) -> Result<Vec<Figure>>;
-    let all: [(What, Measure); 6] = [
+    let all: [(What, Measure); 8] = [
         (What::Events, events::measure),
         (What::Launch, launch::measure),
         (What::Idle, idle::measure),
         (What::Cpu, cpu::measure),
         (What::Restart, restart::measure),
         (What::Tls, tls::measure),
+        (What::Pairing, edgehog::pairing::measure),
+        (What::Storm, edgehog::storm::measure),
     ];
     for (what, measure) in all {
         if args.what != What::All && args.what != what {

@@ -94,19 +94,24 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn of(pid: u32) -> Result<Self> {
-        let field = |file: &str, name: &str| -> Result<u64> {
-            let path = format!("/proc/{pid}/{file}");
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
-            kilobytes(&text, name)
-                .map(|found| found * 1024)
-                .with_context(|| format!("{path} has no {name}"))
-        };
         Ok(Self {
-            resident: field("status", "VmRSS:")?,
-            anonymous: field("smaps_rollup", "Anonymous:")?,
+            resident: field(pid, "status", "VmRSS:")?,
+            anonymous: field(pid, "smaps_rollup", "Anonymous:")?,
         })
     }
+}
+
+/// The most bytes that were resident since the process started.
+pub(crate) fn peak(pid: u32) -> Result<u64> {
+    field(pid, "status", "VmHWM:")
+}
+
+fn field(pid: u32, file: &str, name: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/{file}");
+    let text = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+    kilobytes(&text, name)
+        .map(|found| found * 1024)
+        .with_context(|| format!("{path} has no {name}"))
 }
 
 fn kilobytes(text: &str, name: &str) -> Option<u64> {

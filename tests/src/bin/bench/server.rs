@@ -1,6 +1,6 @@
 //! `rollcall serve` as a process on fresh ports and fresh data, and the calls of its API that the benchmark needs.
 
-use crate::procfs::{Cpu, Memory};
+use crate::procfs::{self, Cpu, Memory};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use ureq::{Agent, Body, http::Response};
@@ -50,13 +51,22 @@ pub(crate) struct Counters {
 impl Server {
     /// Starts one and waits until it is ready.
     pub(crate) fn start(program: &Path) -> Result<Self> {
+        let device_http = free_address()?;
+        Self::start_with(
+            program,
+            &format!("[mqtts]\naddress = \"off\"\n[device_http]\naddress = \"{device_http}\"\n"),
+        )
+    }
+
+    /// The same with these listeners for devices.
+    pub(crate) fn start_with(program: &Path, devices: &str) -> Result<Self> {
         let directory = tempfile::tempdir().context("no directory for the server's data")?;
         let data_dir = directory.path().join("data");
         let config = directory.path().join("rollcall.toml");
-        let (mqtt, http, device_http) = (free_address()?, free_address()?, free_address()?);
+        let (mqtt, http) = (free_address()?, free_address()?);
         let text = format!(
-            "data_dir = {data_dir:?}\n[mqtt]\naddress = \"{mqtt}\"\n[mqtts]\naddress = \"off\"\n[http]\naddress = \"{http}\"\n\
-             [device_http]\naddress = \"{device_http}\"\n"
+            "data_dir = {data_dir:?}\n[mqtt]\naddress = \"{mqtt}\"\n[http]\naddress = \"{http}\"\n\
+             {devices}"
         );
         std::fs::write(&config, text).context("the server's configuration cannot be written")?;
         let agent = Agent::config_builder()
@@ -199,6 +209,26 @@ impl Server {
         Cpu::of(&self.child.id().to_string())
     }
 
+    /// The most memory that was resident since the process started, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        procfs::peak(self.child.id())
+    }
+
+    /// How many robots may be sent requests now.
+    pub(crate) fn ready_robots(&self) -> Result<usize> {
+        let (mut ready, mut after) = (0, String::new());
+        loop {
+            let page = self.get(&format!("/v1/robots?limit=1000{after}"))?;
+            let items = page["items"].as_array().context("no robots")?;
+            let is_ready = |robot: &&Value| robot["ready"] == json!(true);
+            ready += items.iter().filter(is_ready).count();
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return Ok(ready),
+            }
+        }
+    }
+
     pub(crate) fn memory(&self) -> Result<Memory> {
         Memory::of(self.child.id())
     }
@@ -237,11 +267,23 @@ impl Drop for Server {
     }
 }
 
-/// A port of loopback that nobody uses now.
+/// A port of loopback that nobody uses now, below those of outgoing connections: while the server is down, none of
+/// thousands of robots can take it.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr()?)
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..PORTS {
+        let number = std::process::id().wrapping_mul(101) % u32::from(PORTS);
+        let number = u16::try_from(number)?.wrapping_add(NEXT.fetch_add(1, Relaxed)) % PORTS;
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + number));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no free port")
 }
+
+/// How many ports are tried, from 10,000 on.
+const PORTS: u16 = 20_000;
 
 fn log_of(config: &Path) -> PathBuf {
     config.with_file_name("server.log")
