@@ -2,9 +2,11 @@
 
 use rollcall_engine as engine;
 use rollcall_engine::{
-    BaseImageProperty, EDGEHOG_ECU, EcuName, EcuSpec, Event, EventCode, EventStatus, HardwareId,
-    NameError, Report, ReportedImage, Stamp,
+    BaseImageProperty, DeviceValue, EDGEHOG_ECU, EcuName, EcuSpec, Event, EventCode, EventStatus,
+    HardwareId, InterfaceVersion, Meaning, NameError, Report, ReportedImage, Robot, Setting, Stamp,
 };
+use rollcall_proto::edgehog::interface::{self, Interface, Kind};
+use rollcall_proto::edgehog::{Data, Value};
 use rollcall_proto::topic::{Base, TopicError, Uplink};
 use rollcall_proto::{Code, Status, edgehog, native};
 
@@ -32,7 +34,7 @@ pub enum DecodeError {
 }
 
 /// What a robot published.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     /// Something for the engine.
     Report(Report),
@@ -55,7 +57,74 @@ impl Message {
     }
 }
 
-/// Reads a publish of a robot.
+/// Why a publish is discarded, and whether its sender is disconnected for it, as Astarte does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Rejected {
+    /// A stable word for programs and counters.
+    pub code: &'static str,
+    /// Why, for people.
+    pub why: String,
+    /// Whether the connection ends with it. Its session is never kept, so that is gone with it.
+    pub disconnect: bool,
+}
+
+/// What is counted for a payload that cannot be read.
+const MALFORMED: &str = "malformed_payload";
+
+impl From<DecodeError> for Rejected {
+    fn from(error: DecodeError) -> Self {
+        let (code, disconnect) = match &error {
+            DecodeError::Topic(error) => match error {
+                TopicError::ServerOwned => ("write_on_server_owned_interface", true),
+                TopicError::UnknownControl => ("unknown_control_path", true),
+                _ => ("invalid_path", true),
+            },
+            DecodeError::Introspection(_) => ("invalid_introspection", true),
+            DecodeError::Purge(_) => ("invalid_purge_list", true),
+            // Well-formed by Astarte's rules, or a native robot's: harms nobody.
+            DecodeError::Edgehog(_) | DecodeError::Native(_) | DecodeError::Name(_) => {
+                (MALFORMED, false)
+            }
+        };
+        Self {
+            code,
+            why: error.to_string(),
+            disconnect,
+        }
+    }
+}
+
+/// Reads a publish of a robot, and holds it against the introspection of an Edgehog device.
+///
+/// # Errors
+/// Says which rule it breaks. Nothing of it may be used then.
+pub fn read(robot: Option<&Robot>, topic: &str, payload: &[u8]) -> Result<Message, Rejected> {
+    let (_, uplink) = Uplink::parse(topic).map_err(DecodeError::from)?;
+    if let Some((interface, path)) = uplink.interface() {
+        let device = robot.and_then(|robot| robot.device.as_deref());
+        let installed = device.and_then(|device| device.interfaces.get(interface));
+        let installed = installed.map(|version| edgehog::InterfaceVersion {
+            major: version.major,
+            minor: version.minor,
+        });
+        interface::check(installed, interface, path, payload).map_err(|rejection| Rejected {
+            code: rejection.code(),
+            why: format!("{interface}/{path}: {rejection}"),
+            disconnect: rejection.disconnects(),
+        })?;
+    }
+    if uplink == Uplink::Capabilities && !edgehog::is_document(payload) {
+        return Err(Rejected {
+            code: "invalid_capabilities",
+            why: "capabilities are not a bson document".to_owned(),
+            disconnect: true,
+        });
+    }
+    Ok(decode(topic, payload)?)
+}
+
+/// Reads a publish that has been accepted before, as the history keeps it.
 ///
 /// # Errors
 /// Says which part is not valid; nothing depends on the rest then.
@@ -76,20 +145,25 @@ pub fn decode(topic: &str, payload: &[u8]) -> Result<Message, DecodeError> {
         ))),
         Uplink::State => Message::State(native::State::decode(payload)?),
         Uplink::Introspection => {
-            edgehog::introspection::parse(payload)?;
-            Message::Report(Report::Introspection)
+            let interfaces = edgehog::introspection::parse(payload)?.into_iter();
+            let interface = |(name, version): (String, edgehog::InterfaceVersion)| {
+                let edgehog::InterfaceVersion { major, minor } = version;
+                (name.into_boxed_str(), InterfaceVersion { major, minor })
+            };
+            Message::Report(Report::Introspection(interfaces.map(interface).collect()))
         }
         Uplink::EmptyCache => Message::EmptyCache,
         Uplink::ProducerProperties => {
-            Message::Report(producer_properties(&edgehog::purge::decode(payload)?))
+            let listed = edgehog::purge::decode(payload)?.into_iter();
+            Message::Report(Report::ProducerProperties(listed.collect()))
         }
         Uplink::EdgehogOtaEvent => Message::Report(Report::Event(edgehog_event(
             edgehog::OtaEvent::decode(payload)?,
         )?)),
-        Uplink::EdgehogBaseImage { property } => {
-            Message::Report(base_image_property(property, payload)?)
+        Uplink::EdgehogBaseImage { .. } | Uplink::OtherInterface { .. } => {
+            let (interface, path) = uplink.interface().unwrap_or_default();
+            Message::Report(Report::Value(device_value(interface, path, payload)?))
         }
-        Uplink::OtherInterface { interface, path } => other_interface(interface, path, payload)?,
         Uplink::Capabilities => Message::Unused,
     })
 }
@@ -147,36 +221,64 @@ fn edgehog_event(event: edgehog::OtaEvent) -> Result<Event, DecodeError> {
     })
 }
 
-fn producer_properties(listed: &[String]) -> Report {
-    let version = format!("{}BaseImage/version", edgehog::INTERFACE_PREFIX);
-    Report::ProducerProperties {
-        has_base_image: listed.contains(&version),
-        empty: listed.is_empty(),
-    }
-}
-
-fn base_image_property(property: &str, payload: &[u8]) -> Result<Report, DecodeError> {
-    // BaseImage has no unset; an empty payload is treated as an empty value.
-    let value = edgehog::Property::decode_string(payload)?.unwrap_or_default();
-    let property = match property {
-        "name" => BaseImageProperty::Name,
-        "version" => BaseImageProperty::Version,
-        "buildId" => BaseImageProperty::BuildId,
-        _ => return Ok(Report::OtherProperty),
+fn device_value(interface: &str, path: &str, payload: &[u8]) -> Result<DeviceValue, DecodeError> {
+    let known = Interface::known(interface).map(|known| known.kind);
+    let data = if payload.is_empty() {
+        None
+    } else {
+        Some(Data::decode(payload)?)
     };
-    Ok(Report::BaseImageProperty { property, value })
+    let property = match (known, &data) {
+        (Some(kind), _) => kind == Kind::Properties,
+        (None, None) => true,
+        // See `interface::check`: without its definition an interface is taken by the form of what it says.
+        (None, Some((data, timestamp))) => {
+            timestamp.is_none() && matches!(data, Data::Individual(_))
+        }
+    };
+    let text = match data {
+        Some((Data::Individual(Value::String(text)), _)) => Some(text),
+        _ => None,
+    };
+    let name = interface.strip_prefix(edgehog::INTERFACE_PREFIX);
+    let meaning = match (name, path, text) {
+        (Some("BaseImage"), "name", Some(text)) => {
+            Some(Meaning::BaseImage(BaseImageProperty::Name, text))
+        }
+        (Some("BaseImage"), "version", Some(text)) => {
+            Some(Meaning::BaseImage(BaseImageProperty::Version, text))
+        }
+        (Some("BaseImage"), "buildId", Some(text)) => {
+            Some(Meaning::BaseImage(BaseImageProperty::BuildId, text))
+        }
+        (Some("SystemInfo"), "partNumber", Some(text)) => Some(Meaning::PartNumber(text)),
+        _ => None,
+    };
+    Ok(DeviceValue {
+        path: format!("{interface}/{path}"),
+        payload: (!payload.is_empty()).then(|| payload.to_vec()),
+        property,
+        meaning,
+    })
 }
 
-fn other_interface(interface: &str, path: &str, payload: &[u8]) -> Result<Message, DecodeError> {
-    if interface.strip_prefix(edgehog::INTERFACE_PREFIX) == Some("SystemInfo")
-        && path == "partNumber"
-    {
-        return Ok(match edgehog::Property::decode_string(payload)? {
-            Some(part_number) => Message::Report(Report::PartNumber(part_number)),
-            None => Message::Report(Report::OtherProperty),
-        });
-    }
-    Ok(Message::Report(Report::OtherProperty))
+/// The server's properties that are set on a device and that it can have, with their payloads.
+#[must_use]
+pub fn settings(robot: &Robot) -> Vec<(&str, Vec<u8>)> {
+    let Some(device) = robot.device.as_deref() else {
+        return Vec::new();
+    };
+    let encode = |setting: &Setting| {
+        let (name, path) = setting.path.split_once('/')?;
+        let installed = device.interfaces.get(name)?;
+        let interface = Interface::known(name).filter(|i| i.version.0 == installed.major)?;
+        let value = interface.setting(path, &setting.value).ok()?;
+        Some(edgehog::Property::Set(value).encode())
+    };
+    let settings = device.settings.iter();
+    settings
+        .filter_map(|setting| Some((&*setting.path, encode(setting)?)))
+        .collect()
 }
 
 const fn status(status: Status) -> EventStatus {
@@ -223,24 +325,36 @@ pub fn describe(topic: &str, payload: &[u8]) -> String {
         Ok(Message::Report(Report::BaseImage { ecu, image })) => {
             format!("{ecu} runs {}@{}", image.name, image.version)
         }
-        Ok(Message::Report(Report::BaseImageProperty { property, value })) => {
-            format!("{EDGEHOG_ECU} reports {property:?} {value}")
+        Ok(Message::Report(Report::Value(value))) => describe_value(&value),
+        Ok(Message::Report(Report::Introspection(interfaces))) => {
+            format!(
+                "introduced itself (Edgehog): {} interfaces",
+                interfaces.len()
+            )
         }
-        Ok(Message::Report(Report::PartNumber(text))) => format!("part number {text}"),
-        Ok(Message::Report(Report::Introspection)) => "introduced itself (Edgehog)".to_owned(),
-        Ok(Message::Report(Report::ProducerProperties { empty: true, .. })) => {
+        Ok(Message::Report(Report::ProducerProperties(listed))) if listed.is_empty() => {
             "began a new process".to_owned()
         }
-        Ok(Message::Report(Report::ProducerProperties { .. })) => {
-            "listed its properties".to_owned()
+        Ok(Message::Report(Report::ProducerProperties(listed))) => {
+            format!("listed its {} properties", listed.len())
         }
-        Ok(
-            Message::Report(Report::OtherProperty)
-            | Message::State(_)
-            | Message::EmptyCache
-            | Message::Unused,
-        ) => Base::parse(topic)
+        Ok(Message::State(_) | Message::EmptyCache | Message::Unused) => Base::parse(topic)
             .map_or_else(|_| "a report".to_owned(), |_| format!("published {topic}")),
+    }
+}
+
+fn describe_value(value: &DeviceValue) -> String {
+    match &value.meaning {
+        Some(Meaning::BaseImage(property, text)) => {
+            return format!("{EDGEHOG_ECU} reports {property:?} {text}");
+        }
+        Some(Meaning::PartNumber(text)) => return format!("part number {text}"),
+        None => {}
+    }
+    match (&value.payload, value.property) {
+        (None, _) => format!("unset {}", value.path),
+        (Some(_), true) => format!("set {}", value.path),
+        (Some(_), false) => format!("sent {}", value.path),
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Entry {
     Started {
         /// Since when it was away, as far as the database knew.
         down_since: Timestamp,
+        /// Where hosted files are fetched from since.
+        base: Option<String>,
     },
 }
 
@@ -94,6 +96,9 @@ struct Stored {
     rollouts: Vec<Link>,
     #[prost(oneof = "Kind", tags = "6, 7, 8, 9, 10")]
     kind: Option<Kind>,
+    /// With `Kind::Started`: where hosted files are fetched from since.
+    #[prost(string, optional, tag = "11")]
+    base: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -144,6 +149,10 @@ impl Record {
     /// # Errors
     /// When a command has no JSON form, which its types rule out.
     pub(crate) fn encode(self) -> Result<Vec<u8>, serde_json::Error> {
+        let base = match &self.entry {
+            Entry::Started { base, .. } => base.clone(),
+            _ => None,
+        };
         let kind = match self.entry {
             Entry::Command { by, command } => Kind::Command(StoredCommand {
                 by: by.0,
@@ -152,7 +161,7 @@ impl Record {
             Entry::Link(event) => Kind::Link(serde_json::to_string(&event)?),
             Entry::Publish { topic, payload } => Kind::Publish(StoredPublish { topic, payload }),
             Entry::Due(timer) => Kind::Due(serde_json::to_string(&timer)?),
-            Entry::Started { down_since } => Kind::Started(down_since.0),
+            Entry::Started { down_since, .. } => Kind::Started(down_since.0),
         };
         let (robot, robot_before) = self
             .robot
@@ -169,6 +178,7 @@ impl Record {
             robot_before,
             rollouts,
             kind: Some(kind),
+            base,
         };
         Ok(stored.encode_to_vec())
     }
@@ -194,6 +204,7 @@ impl Record {
             Kind::Due(timer) => Entry::Due(serde_json::from_str(&timer).map_err(json)?),
             Kind::Started(down_since) => Entry::Started {
                 down_since: Timestamp(down_since),
+                base: stored.base,
             },
         };
         Ok(Self {
@@ -225,7 +236,7 @@ impl Record {
                 report: device::decode(&topic, &payload).ok()?.report()?,
             },
             Entry::Due(timer) => Input::Due(timer),
-            Entry::Started { down_since } => Input::Started { down_since },
+            Entry::Started { down_since, base } => Input::Started { down_since, base },
         })
     }
 
@@ -288,6 +299,19 @@ fn describe_command(command: &Command) -> String {
     match command {
         Command::AddRobot(spec) => format!("add robot {}", spec.id),
         Command::RemoveRobot { robot } => format!("remove robot {robot}"),
+        Command::CancelOperation { robot, all: false } => {
+            format!("cancel the operation on robot {robot}")
+        }
+        Command::CancelOperation { robot, all: true } => {
+            format!("cancel everything open on robot {robot}")
+        }
+        Command::SetProperty { robot, change } => {
+            let path = format!("{}/{}", change.interface, change.path);
+            match &change.value {
+                Some(value) => format!("set property {path} of robot {robot} to {value}"),
+                None => format!("unset property {path} of robot {robot}"),
+            }
+        }
         Command::AcceptDeclared { robot } => format!("accept what robot {robot} declares"),
         Command::IssueCertificate {
             robot,

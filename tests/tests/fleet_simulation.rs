@@ -83,6 +83,7 @@ fn meets_what_it_is_for(tally: &Tally) {
         ("starts after a death", tally.starts),
         ("installations", tally.installed),
         ("cancels", tally.cancels),
+        ("properties told to devices", tally.properties),
         ("excess", tally.excess),
     ] {
         assert!(count > 0, "no {what} in a whole shard");

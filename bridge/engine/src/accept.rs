@@ -64,5 +64,9 @@ fn acceptable(ecu: &Ecu) -> Result<Option<&HardwareId>, &'static str> {
         Some(Hold::DeclaredAs { .. }) => Err("the robot gives it another rank"),
         Some(Hold::NotDeclared) => Err("the robot does not declare it"),
         Some(Hold::PartNumber { .. }) => Err("its part number cannot be a hardware id"),
+        // These are of the device, not of an ECU.
+        Some(Hold::OtaDisabled | Hold::InterfaceVersion { .. }) => {
+            Err("the device cannot be updated")
+        }
     }
 }

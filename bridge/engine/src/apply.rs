@@ -20,7 +20,8 @@ impl State {
             Input::Report { robot, report } => self.report(robot, report, &mut changes),
             Input::Due(Timer::Robot(robot)) => Ok(self.robot_due(robot, &mut changes)),
             Input::Due(Timer::Rollout(rollout)) => Ok(self.rollout_due(rollout, &mut changes)),
-            Input::Started { down_since } => {
+            Input::Started { down_since, base } => {
+                self.base = base.as_deref().map(|base| self.shared.text(base));
                 Ok(self.started(self.now.since(down_since), &mut changes))
             }
         };
@@ -66,16 +67,11 @@ impl State {
             } => self.manifest(robot, boot, wants_ack, &ecus, changes),
             Report::BaseImage { ecu, image } => self.base_image(robot, &ecu, image, changes),
             Report::Event(event) => self.event(robot, &event, changes),
-            Report::Introspection => Ok(self.introspection(robot, changes)),
-            Report::ProducerProperties {
-                has_base_image,
-                empty,
-            } => Ok(self.producer_properties(robot, has_base_image, empty, changes)),
-            Report::BaseImageProperty { property, value } => {
-                Ok(self.base_image_property(robot, property, value, changes))
+            Report::Introspection(interfaces) => Ok(self.introspection(robot, interfaces, changes)),
+            Report::ProducerProperties(listed) => {
+                Ok(self.producer_properties(robot, &listed, changes))
             }
-            Report::PartNumber(text) => self.part_number(robot, &text, changes),
-            Report::OtherProperty => Ok(self.other_property(robot)),
+            Report::Value(value) => self.device_value(robot, value, changes),
         }
     }
 

@@ -29,6 +29,10 @@ impl State {
         match command {
             Command::AddRobot(spec) => self.add_robot(spec, changes),
             Command::RemoveRobot { robot } => self.remove_robot(&robot, changes),
+            Command::CancelOperation { robot, all } => {
+                self.cancel_operation(by, &robot, all, changes)
+            }
+            Command::SetProperty { robot, change } => self.set_property(&robot, &change, changes),
             Command::AcceptDeclared { robot } => self.accept_declared(&robot, changes),
             Command::IssueCertificate {
                 robot,
@@ -97,6 +101,8 @@ impl State {
             removed: None,
             protocol: by_part_number.then_some(Protocol::Edgehog),
             by_part_number,
+            device: None,
+            owed: BTreeSet::new(),
             cursor: Cursor::default(),
             link: Link::offline(self.now),
             memberships: Vec::new(),
@@ -125,12 +131,14 @@ impl State {
         robot.link = Link::offline(now);
         let groups = std::mem::take(&mut robot.groups);
         let open = robot.open.clone();
+        robot.owed.clear();
         for group in groups {
             if let Some(group) = self.group_mut(&group) {
                 group.robots.remove(&key);
             }
         }
         changes.touch(Row::Robot(key));
+        self.drop_device(key, changes);
         if let Some(connection) = connection {
             let why = "the robot was removed from the fleet";
             changes.effects.push(Effect::Disconnect { connection, why });

@@ -2,10 +2,13 @@
 
 use crate::input::Timer;
 use crate::inventory::RobotKey;
-use crate::outcome::{Reply, RequestKind};
+use crate::outcome::Reply;
 use crate::rollout::{RolloutId, RolloutStatus};
 use crate::state::{Changes, State};
-use crate::target::{FailureReason, TargetState};
+use crate::target::{CancelReason, FailureReason, TargetState};
+
+/// From here on a robot writes.
+const INSTALLING: u16 = (TargetState::Installing { progress: 0 }).rank();
 
 impl State {
     pub(crate) fn robot_due(&mut self, key: RobotKey, changes: &mut Changes) -> Reply {
@@ -40,6 +43,7 @@ impl State {
             return false;
         }
         let before = robot.active;
+        self.finish_purge(key, changes);
         self.judge_active(key, changes);
         self.settled(key, before, changes);
         true
@@ -61,8 +65,16 @@ impl State {
         let resends = rollout.mechanism.request_resends;
         let timeout = rollout.mechanism.request_timeout;
         let suspicion_holds = target.suspect_until.is_some_and(|until| until <= self.now);
+        let cancelling = target.cancelling.is_some();
         let reason = match target.state {
-            TargetState::Requested if target.resends < resends => {
+            // The robot has said nothing since, and was not seen to write anything.
+            state if cancelling && state.rank() < INSTALLING => {
+                let reason = CancelReason::ByOperator;
+                self.cancel_or_owe((id, key, index), changes);
+                self.finish(id, key, index, TargetState::Cancelled { reason }, changes);
+                return true;
+            }
+            TargetState::Requested if target.resends < resends && !cancelling => {
                 let deadline = self.now.after(timeout);
                 if let Some(target) = self.target_mut(id, key, index) {
                     target.resends += 1;
@@ -73,10 +85,7 @@ impl State {
                 return true;
             }
             TargetState::Requested => FailureReason::RequestTimeout,
-            state
-                if suspicion_holds
-                    && state.rank() >= (TargetState::Installing { progress: 0 }).rank() =>
-            {
+            state if suspicion_holds && state.rank() >= INSTALLING => {
                 self.finish(id, key, index, TargetState::RolledBack, changes);
                 return true;
             }
@@ -85,7 +94,7 @@ impl State {
             _ => FailureReason::InProgressTimeout,
         };
         // The robot may still have the request; what it has not begun it shall not begin.
-        self.send(id, key, index, RequestKind::Cancel, changes);
+        self.cancel_or_owe((id, key, index), changes);
         self.finish(id, key, index, TargetState::Failed { reason }, changes);
         true
     }
@@ -129,7 +138,7 @@ impl State {
                 continue;
             }
             if state.is_active() {
-                self.send(id, key, index, RequestKind::Cancel, changes);
+                self.cancel_or_owe((id, key, index), changes);
             }
             self.set_target(id, key, index, TargetState::Expired, changes);
         }

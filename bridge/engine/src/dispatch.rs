@@ -127,7 +127,7 @@ impl State {
         }
         let ecu = robot.ecus.get(usize::from(target.ecu))?;
         let image = self.images.get(&target.image)?;
-        if ecu.hold.is_some() {
+        if robot.hold(target.ecu.into()).is_some() {
             return Some(Verdict::Hold);
         }
         if !fits(rollout, image, ecu) {
@@ -158,9 +158,14 @@ impl State {
             return;
         };
         let deadline = self.now.after(timeout);
+        let hosted = |target: &Target| self.images.get(&target.image).is_some_and(|i| i.hosted);
+        let base = self.target(id, key, index).filter(|target| hosted(target));
+        let base = base.and(self.base.clone());
         let Some(target) = self.target_mut(id, key, index) else {
             return;
         };
+        target.base = base;
+        target.cancelling = None;
         target.attempt += 1;
         target.resends = 0;
         target.boot = boot;
@@ -194,6 +199,7 @@ impl State {
                 operation: operation_id(id, key, &ecu.name, target.attempt),
                 attempt: target.attempt,
                 image: target.image,
+                base: target.base.clone(),
                 expected: ecu
                     .reported
                     .as_ref()
@@ -217,7 +223,8 @@ impl State {
             Some(
                 target.state == TargetState::Requested
                     && operation == request.operation
-                    && ecu.hold.is_none()
+                    && target.cancelling.is_none()
+                    && robot.hold(target.ecu.into()).is_none()
                     && fits(rollout, image, ecu),
             )
         };
@@ -233,8 +240,9 @@ impl State {
             return;
         };
         let requested = self.active_target(robot).is_some_and(|(_, target)| {
-            let ecu = robot.ecus.get(usize::from(target.ecu));
-            target.state == TargetState::Requested && ecu.is_some_and(|ecu| ecu.hold.is_none())
+            target.state == TargetState::Requested
+                && target.cancelling.is_none()
+                && robot.hold(target.ecu.into()).is_none()
         });
         if requested {
             self.send(id, key, index, RequestKind::Update, changes);
@@ -350,12 +358,7 @@ fn fits(rollout: &Rollout, image: &Image, ecu: &Ecu) -> bool {
 }
 
 fn has_sendable(rollout: &Rollout, robot: &Robot) -> bool {
-    let held = |target: &Target| {
-        robot
-            .ecus
-            .get(usize::from(target.ecu))
-            .is_none_or(|ecu| ecu.hold.is_some())
-    };
+    let held = |target: &Target| robot.hold(target.ecu.into()).is_some();
     rollout.members.get(&robot.key).is_some_and(|member| {
         member
             .targets

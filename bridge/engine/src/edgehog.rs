@@ -1,16 +1,21 @@
 //! What Edgehog devices say. They publish property by property, so nothing is judged before a device has been quiet
 //! for a while: its property window.
 
-use crate::input::BaseImageProperty;
+use crate::device::Interfaces;
+use crate::input::{BaseImageProperty, DeviceValue, Meaning};
 use crate::inventory::{Ecu, Hold, PROPERTY_WINDOW, Protocol, Robot, RobotKey};
 use crate::names::{EcuName, HardwareId, Model};
 use crate::outcome::{Reply, Row};
 use crate::refusal::Refusal;
 use crate::state::{Changes, State};
 use crate::time::Millis;
+use std::collections::BTreeSet;
 
 /// The only ECU of an Edgehog device.
 pub const EDGEHOG_ECU: &str = "main";
+
+/// The property without which a device is not known to run anything.
+const BASE_IMAGE_VERSION: &str = "io.edgehog.devicemanager.BaseImage/version";
 
 /// How long after connecting a device's publishes may keep its property window open, in milliseconds.
 const LONGEST_WINDOW: Millis = 60_000;
@@ -19,7 +24,13 @@ const LONGEST_WINDOW: Millis = 60_000;
 const PART_NUMBER_SHOWN: usize = 80;
 
 impl State {
-    pub(crate) fn introspection(&mut self, key: RobotKey, changes: &mut Changes) -> Reply {
+    pub(crate) fn introspection(
+        &mut self,
+        key: RobotKey,
+        interfaces: Interfaces,
+        changes: &mut Changes,
+    ) -> Reply {
+        self.set_interfaces(key, interfaces, changes);
         if let Some(robot) = self.robots.get_mut(&key) {
             robot.link.introduced = true;
             if robot.protocol.replace(Protocol::Edgehog) != Some(Protocol::Edgehog) {
@@ -54,7 +65,7 @@ impl State {
     }
 
     /// Any other publish keeps an open window open, for a while: telemetry never ends.
-    pub(crate) fn other_property(&mut self, key: RobotKey) -> Reply {
+    pub(crate) fn stay_open(&mut self, key: RobotKey) -> Reply {
         let settled_at = self.now.after(PROPERTY_WINDOW);
         if let Some(robot) = self.robots.get_mut(&key)
             && let Some(open) = &mut robot.link.settled_at
@@ -69,20 +80,49 @@ impl State {
         Reply::Stale
     }
 
+    /// A value of the device: kept, and looked at if it means something for updates.
+    pub(crate) fn device_value(
+        &mut self,
+        key: RobotKey,
+        value: DeviceValue,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let DeviceValue {
+            path,
+            payload,
+            property,
+            meaning,
+        } = value;
+        let room = self.check_room(key, &path, payload.as_deref());
+        let reply = match meaning {
+            None => {
+                room?;
+                return Ok(self.other_value(key, (&path, payload), property, changes));
+            }
+            Some(Meaning::BaseImage(part, text)) => {
+                self.base_image_property(key, part, text, changes)
+            }
+            Some(Meaning::PartNumber(text)) => self.part_number(key, &text, changes)?,
+        };
+        // What updates depend on counts, even when there is no room to show it.
+        let kept = room.is_ok() && self.keep(key, (&path, payload), property, changes);
+        Ok(if kept { Reply::Done } else { reply })
+    }
+
     pub(crate) fn producer_properties(
         &mut self,
         key: RobotKey,
-        has_base_image: bool,
-        empty: bool,
+        listed: &BTreeSet<String>,
         changes: &mut Changes,
     ) -> Reply {
+        self.purge(key, listed, changes);
         if let Some(robot) = self.robots.get_mut(&key) {
-            if empty {
+            if listed.is_empty() {
                 // Every process starts with an empty list, so this is a new one.
                 robot.cursor.start_boot(robot.cursor.boot.saturating_add(1));
                 changes.touch(Row::Cursor(key));
             }
-            if !has_base_image {
+            if !listed.contains(BASE_IMAGE_VERSION) {
                 robot.link.early = None;
                 if let Some(ecu) = robot.ecus.first_mut() {
                     ecu.reported = None;
@@ -159,10 +199,10 @@ impl State {
             changed = true;
         }
         if !changed {
-            return Ok(self.other_property(key));
+            return Ok(self.stay_open(key));
         }
         changes.touch(Row::Robot(key));
-        self.other_property(key);
+        self.stay_open(key);
         self.became_ready(key, changes);
         Ok(Reply::Done)
     }

@@ -1,12 +1,13 @@
 //! Everything that can happen to the engine, as values that can be stored and replayed.
 
 use crate::credentials::{PairingTokenSpec, Serial};
+use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
 use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, TokenName};
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// One thing that happened.
@@ -39,6 +40,8 @@ pub enum Input {
     Started {
         /// The last time of which the database knew: how long the server was away follows from it.
         down_since: Timestamp,
+        /// Where hosted files are fetched from now on; operations that were requested before keep their URL.
+        base: Option<String>,
     },
 }
 
@@ -149,6 +152,32 @@ pub enum Command {
         #[serde(default)]
         accept_drift: bool,
     },
+    /// Cancels the operation under way on a robot. What the robot then does decides.
+    CancelOperation {
+        /// On which.
+        robot: RobotId,
+        /// And everything that the robot still waits for in running rollouts.
+        #[serde(default)]
+        all: bool,
+    },
+    /// Sets or removes a property that the server owns on an Edgehog device.
+    SetProperty {
+        /// On which.
+        robot: RobotId,
+        /// What; its value has been checked against the interface.
+        change: PropertyChange,
+    },
+}
+
+/// A property that the server owns, and its new value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PropertyChange {
+    /// The interface.
+    pub interface: String,
+    /// The path, without a leading `/`.
+    pub path: String,
+    /// The value as text; `None` removes the property.
+    pub value: Option<String>,
 }
 
 /// A robot to register.
@@ -259,26 +288,34 @@ pub enum Report {
     },
     /// An operation goes on.
     Event(Event),
-    /// An Edgehog device introduces itself; its property window begins.
-    Introspection,
-    /// An Edgehog device says which properties it still has; none means a new process.
-    ProducerProperties {
-        /// It has a BaseImage version.
-        has_base_image: bool,
-        /// It has none at all.
-        empty: bool,
-    },
-    /// An Edgehog device sets a BaseImage property.
-    BaseImageProperty {
-        /// Which.
-        property: BaseImageProperty,
-        /// Its value.
-        value: String,
-    },
-    /// An Edgehog device says its part number (SystemInfo), which is the robot's model.
+    /// An Edgehog device introduces itself with its interfaces; its property window begins.
+    Introspection(Interfaces),
+    /// An Edgehog device says which properties it still has, as `interface/path`; none means a new process.
+    ProducerProperties(BTreeSet<String>),
+    /// An Edgehog device publishes a value.
+    Value(DeviceValue),
+}
+
+/// A value of an Edgehog device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceValue {
+    /// Interface and path, joined by `/`.
+    pub path: String,
+    /// The payload as it came; `None` removes the property.
+    pub payload: Option<Vec<u8>>,
+    /// It is a property; otherwise a value of a moment.
+    pub property: bool,
+    /// What it means for updates, if anything.
+    pub meaning: Option<Meaning>,
+}
+
+/// What a property of an Edgehog device means for updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    /// A part of what it runs.
+    BaseImage(BaseImageProperty, String),
+    /// Its part number (SystemInfo), which is the robot's model.
     PartNumber(String),
-    /// Another property of an Edgehog device: it keeps the property window open.
-    OtherProperty,
 }
 
 /// The properties of Edgehog's BaseImage interface that matter here.

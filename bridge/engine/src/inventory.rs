@@ -1,12 +1,14 @@
 //! What exists: robots with their ECUs, groups and images.
 
 use crate::credentials::Credentials;
+use crate::device::{Device, InterfaceVersion};
 use crate::names::{EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, RobotId};
 use crate::rollout::{Rollout, RolloutId};
 use crate::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A robot's number in this database, never used twice, from 1 up.
@@ -83,6 +85,15 @@ pub enum Hold {
     PartNumber {
         /// Its beginning.
         found: String,
+    },
+    /// An Edgehog device's introspection does not list OTARequest: its runtime cannot be updated. Not stored.
+    OtaDisabled,
+    /// An Edgehog device has another major version of one of the interfaces of an update. Not stored.
+    InterfaceVersion {
+        /// Which interface.
+        interface: String,
+        /// Its version on the device.
+        found: InterfaceVersion,
     },
 }
 
@@ -215,6 +226,10 @@ pub struct Link {
     pub wants_ack: bool,
     /// What an Edgehog device says it runs before its part number has made its ECU.
     pub early: Option<Box<ReportedImage>>,
+    /// Properties that an Edgehog device's list leaves out, and that are gone unless it says them again in its window.
+    pub purge: Vec<Arc<str>>,
+    /// The target that an operator's Cancel was sent for on this connection.
+    pub told_cancel: Option<(RolloutId, usize)>,
 }
 
 impl Link {
@@ -257,6 +272,8 @@ pub struct Robot {
     pub removed: Option<Timestamp>,
     /// What it speaks, once it has spoken.
     pub protocol: Option<Protocol>,
+    /// What an Edgehog device says of itself.
+    pub device: Option<Box<Device>>,
     /// Where it is in its event numbering.
     pub cursor: Cursor,
     /// Its connection (not stored).
@@ -268,6 +285,8 @@ pub struct Robot {
     pub open: Vec<RolloutId>,
     /// The operation under way: rollout and index of the target (derived).
     pub active: Option<(RolloutId, usize)>,
+    /// Targets that were given up while it could not hear, and of which it gets a Cancel when it returns (derived).
+    pub owed: BTreeSet<(RolloutId, usize)>,
     /// When its timer is set (derived).
     pub timer: Option<Timestamp>,
 }

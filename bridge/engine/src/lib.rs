@@ -29,9 +29,11 @@
 
 mod accept;
 mod apply;
+mod cancel;
 mod commands;
 mod credentials;
 mod deadlines;
+mod device;
 mod dispatch;
 mod edgehog;
 mod images;
@@ -47,6 +49,7 @@ mod projection;
 mod refusal;
 mod reports;
 mod rollout;
+mod settings;
 mod state;
 mod target;
 mod time;
@@ -55,10 +58,13 @@ mod why;
 pub use credentials::{
     Certificate, Credentials, CredentialsStatus, PairingToken, PairingTokenSpec, Serial, TokenKey,
 };
+pub use device::{
+    Device, InterfaceVersion, Interfaces, MAX_DEVICE_BYTES, MAX_DEVICE_PATHS, Published, Setting,
+};
 pub use edgehog::EDGEHOG_ECU;
 pub use input::{
-    Actor, BaseImageProperty, Command, Event, EventCode, EventStatus, ImageSpec, Input, LinkEvent,
-    Report, RobotSpec, RolloutEdit, Stamp, Timer,
+    Actor, BaseImageProperty, Command, DeviceValue, Event, EventCode, EventStatus, ImageSpec,
+    Input, LinkEvent, Meaning, PropertyChange, Report, RobotSpec, RolloutEdit, Stamp, Timer,
 };
 pub use inventory::{
     Counters, Cursor, Ecu, EcuSpec, Group, GroupKey, Hold, Image, ImageKey, ImageRef, Link,
@@ -79,11 +85,14 @@ pub use rollout::{
     Completion, Counts, Defaults, Mechanism, Member, OnFailure, RobotProgress, Rollout, RolloutId,
     RolloutSpec, RolloutStatus, TargetSelection,
 };
+pub use settings::{MAX_SETTING_PATHS, MAX_SETTINGS};
 pub use state::State;
-pub use target::{CancelReason, FailureReason, SkipReason, SuccessKind, Target, TargetState};
+pub use target::{
+    CancelReason, Cancelling, FailureReason, SkipReason, SuccessKind, Target, TargetState,
+};
 pub use time::{Millis, Timestamp};
 pub use why::{WaitReason, Why};
 
 /// The version of the rules. It grows with every change that makes the same inputs lead to another state; the history
 /// records it beside each input.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

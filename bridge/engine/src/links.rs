@@ -72,6 +72,8 @@ impl State {
     /// To be called when something that readiness depends on has changed. A repeated subscription counts: it may be the
     /// one that the request under way needs.
     pub(crate) fn became_ready(&mut self, key: RobotKey, changes: &mut Changes) {
+        self.send_owed(key, changes);
+        self.send_due_cancel(key, changes);
         self.resend_unanswered(key, changes);
         self.refresh_ready(key);
         self.offer(key, changes);

@@ -6,6 +6,7 @@ use crate::names::EcuName;
 use crate::refusal::Refusal;
 use crate::rollout::RolloutId;
 use crate::time::Timestamp;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The result of [`crate::State::apply`].
@@ -41,6 +42,8 @@ pub enum Row {
     Member(RolloutId, RobotKey),
     /// A pairing token; absent when it was revoked.
     PairingToken(TokenKey),
+    /// What an Edgehog device says of itself, and the properties set on it; absent when there is nothing.
+    Device(RobotKey),
 }
 
 /// What to do once the rows are durable.
@@ -58,6 +61,15 @@ pub enum Effect {
         boot: u64,
         /// Everything up to this counter.
         counter: u64,
+    },
+    /// Tell an Edgehog device a property that the server owns, as the state has it then.
+    Property {
+        /// Which robot.
+        robot: RobotKey,
+        /// On which connection.
+        connection: u64,
+        /// Interface and path, joined by `/`.
+        path: String,
     },
     /// Close the robot's connection.
     Disconnect {
@@ -83,8 +95,11 @@ pub struct Request {
     pub operation: Uuid,
     /// Its attempt, from 1.
     pub attempt: u16,
-    /// The image; the URL follows from it and stays the same for the life of the operation.
+    /// The image.
     pub image: ImageKey,
+    /// Where hosted files were fetched from when the operation was requested first. With the image it gives the URL,
+    /// which stays the same for the life of the operation. `None`: where they are fetched from now.
+    pub base: Option<Arc<str>>,
     /// The version that the ECU runs now, as far as known.
     pub expected: Option<String>,
     /// When the server gives up on it.

@@ -1,5 +1,6 @@
 //! Why an input was refused. Every refusal says what to do next, and has changed nothing.
 
+use crate::device::{MAX_DEVICE_BYTES, MAX_DEVICE_PATHS};
 use crate::inventory::ImageRef;
 use crate::names::{EcuName, GroupName, HardwareId, RobotId, TokenName};
 use crate::rollout::RolloutId;
@@ -67,6 +68,22 @@ pub enum Refusal {
         "robot {id} works on an operation of rollout {}; accept when it is done, or cancel it first", .rollout.0
     )]
     OperationUnderWay { id: RobotId, rollout: RolloutId },
+    #[error(
+        "nothing is under way on robot {id}; `rollcall robot cancel {id} --all` cancels what it waits for too"
+    )]
+    NothingToCancel { id: RobotId },
+    #[error(
+        "the operation on robot {id} is being cancelled already, by {by}; what the robot does decides"
+    )]
+    AlreadyCancelling { id: RobotId, by: String },
+    #[error(
+        "robot {id} does not have the interface {interface}; `rollcall robot show {id}` lists those in its introspection"
+    )]
+    InterfaceNotInstalled { id: RobotId, interface: String },
+    #[error(
+        "property {path} is not set on robot {id}; `rollcall robot property ls {id}` lists those that are"
+    )]
+    PropertyNotSet { id: RobotId, path: String },
     #[error(
         "ECU {ecu} of robot {id} cannot be taken as declared ({why}); only a hardware id can change: remove the robot \
          and add it as it is now"
@@ -159,6 +176,11 @@ pub enum Refusal {
          device (EDGEHOG_SYSTEM_PART_NUMBER), or remove the robot and add it with --ecu main=HARDWARE_ID"
     )]
     BadPartNumber { found: String },
+    #[error(
+        "the device has values on {MAX_DEVICE_PATHS} paths or of {MAX_DEVICE_BYTES} bytes, which is all that is kept; \
+         this one is dropped: let it unset some"
+    )]
+    DeviceFull,
 }
 
 fn list(ids: &[HardwareId]) -> String {
@@ -194,6 +216,10 @@ impl Refusal {
             Self::BadUrl { .. } => "bad_url",
             Self::NothingDeclared { .. } => "nothing_declared",
             Self::OperationUnderWay { .. } => "operation_under_way",
+            Self::NothingToCancel { .. } => "nothing_to_cancel",
+            Self::AlreadyCancelling { .. } => "already_cancelling",
+            Self::InterfaceNotInstalled { .. } => "interface_not_installed",
+            Self::PropertyNotSet { .. } => "property_not_set",
             Self::NotAcceptable { .. } => "not_acceptable",
             Self::UnknownRollout { .. } => "unknown_rollout",
             Self::NoImages => "no_images",
@@ -216,6 +242,7 @@ impl Refusal {
             Self::NotIntroduced => "not_introduced",
             Self::RegisteredAsEdgehog => "registered_as_edgehog",
             Self::BadPartNumber { .. } => "bad_part_number",
+            Self::DeviceFull => "device_full",
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::outcome::{Effect, Reply, Row};
 use crate::refusal::Refusal;
 use crate::rollout::RolloutId;
 use crate::state::{Changes, State};
-use crate::target::{CancelReason, FailureReason, SuccessKind, TargetState};
+use crate::target::{CancelReason, FailureReason, SuccessKind, Target, TargetState};
 use uuid::Uuid;
 
 /// How many of a robot's newest rollouts are searched for the operation of a late event.
@@ -109,6 +109,8 @@ impl State {
         before: Option<(RolloutId, usize)>,
         changes: &mut Changes,
     ) {
+        self.send_owed(key, changes);
+        self.send_due_cancel(key, changes);
         let robot = self.robots.get(&key);
         if robot.is_some_and(|robot| robot.active == before) {
             self.resend_unanswered(key, changes);
@@ -301,7 +303,7 @@ impl State {
             return Reply::Stale;
         };
         let old = target.state;
-        let Some(new) = next_state(event, old, edgehog) else {
+        let Some(new) = next_state(event, target, edgehog) else {
             return Reply::Late;
         };
         let reached = |state: TargetState, goal: TargetState| state.rank() >= goal.rank();
@@ -373,7 +375,9 @@ fn is_new(robot: &Robot, Stamp { boot, counter }: Stamp) -> Result<bool, Refusal
 }
 
 /// Where the event takes a target that is at `old`; `None` when it says nothing about the operation.
-fn next_state(event: &Event, old: TargetState, edgehog: bool) -> Option<TargetState> {
+fn next_state(event: &Event, target: &Target, edgehog: bool) -> Option<TargetState> {
+    let old = target.state;
+    let cancels = target.cancelling.as_ref().map_or(0, |c| c.sent);
     Some(match event.status {
         EventStatus::Acknowledged => TargetState::Acknowledged,
         EventStatus::Downloading if event.progress == 100 => TargetState::Downloaded,
@@ -395,6 +399,18 @@ fn next_state(event: &Event, old: TargetState, edgehog: bool) -> Option<TargetSt
                 && old != TargetState::Requested;
             if echo {
                 return None;
+            }
+            let by_operator = TargetState::Cancelled {
+                reason: CancelReason::ByOperator,
+            };
+            // It answers a Cancel for which it is too late like that, and goes on with the operation. Only to the first
+            // Cancel of a request of which it has said nothing does it mean that it never began: a Cancel follows its
+            // request, and whoever begins says so before.
+            if edgehog && code == Some(EventCode::InternalError) && cancels > 0 {
+                return (old == TargetState::Requested && cancels == 1).then_some(by_operator);
+            }
+            if code == Some(EventCode::Cancelled) && target.cancelling.is_some() {
+                return Some(by_operator);
             }
             failure(code)
         }

@@ -4,6 +4,7 @@
 //! start: look-up tables, counts, slots, ready sets, timers. Never stored: connections.
 
 use crate::credentials::{PairingToken, TokenKey};
+use crate::device::Shared;
 use crate::input::Timer;
 use crate::inventory::{
     Counters, Group, GroupKey, Image, ImageKey, ImageRef, Link, Robot, RobotKey, RobotStatus,
@@ -14,6 +15,7 @@ use crate::rollout::{Counts, Member, Rollout, RolloutId, RolloutStatus};
 use crate::target::{Target, TargetState};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Everything that Rollcall knows about a fleet.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +31,10 @@ pub struct State {
     pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,
     pub(crate) tokens: BTreeMap<TokenKey, PairingToken>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
+    /// Texts that are kept once (derived).
+    pub(crate) shared: Shared,
+    /// Where hosted files are fetched from, as the shell said at its start.
+    pub(crate) base: Option<Arc<str>>,
 }
 
 /// The rows and effects that the current input has led to so far.
@@ -102,16 +108,27 @@ impl State {
         }
         for rollout in state.rollouts.values_mut() {
             rollout.counts = count(&rollout.members);
-            for (key, member) in &rollout.members {
+            let running = rollout.is_running();
+            for (key, member) in &mut rollout.members {
+                for base in member.targets.iter_mut().filter_map(|t| t.base.as_mut()) {
+                    *base = state.shared.text(base);
+                }
                 let Some(robot) = state.robots.get_mut(key) else {
                     continue;
                 };
                 robot.memberships.push(rollout.id);
-                if rollout.is_running() {
+                if running {
                     robot.open.push(rollout.id);
                 }
                 if let Some(index) = member.active() {
                     robot.active = Some((rollout.id, index));
+                }
+                if robot.removed.is_none() {
+                    let owed = member.targets.iter().enumerate();
+                    let owed = owed.filter(|(_, target)| target.owes_cancel);
+                    robot
+                        .owed
+                        .extend(owed.map(|(index, _)| (rollout.id, index)));
                 }
             }
             if let RolloutStatus::Running { deadline, .. } = rollout.status {
@@ -312,6 +329,15 @@ impl State {
         if let Some(robot) = self.robots.get_mut(&key) {
             robot.active = active;
         }
+    }
+
+    pub(crate) fn target(&self, id: RolloutId, key: RobotKey, index: usize) -> Option<&Target> {
+        self.rollouts
+            .get(&id)?
+            .members
+            .get(&key)?
+            .targets
+            .get(index)
     }
 
     pub(crate) fn target_mut(

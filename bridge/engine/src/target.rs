@@ -13,6 +13,7 @@ use crate::inventory::ImageKey;
 use crate::rollout::RolloutId;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Where a target is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +104,8 @@ pub enum CancelReason {
     EarlierEcuFailed,
     /// The robot says that it was cancelled there.
     ByRobot,
+    /// An operator cancelled it, and the robot did not go on with it as far as is known.
+    ByOperator,
 }
 
 /// Why a target failed.
@@ -224,6 +227,23 @@ pub struct Target {
     pub deadline: Option<Timestamp>,
     /// What the robot said with its last error or failure.
     pub detail: Option<Box<str>>,
+    /// Where hosted files were fetched from when the current operation was requested first.
+    pub base: Option<Arc<str>>,
+    /// An operator wants the operation cancelled.
+    pub cancelling: Option<Box<Cancelling>>,
+    /// The operation was given up while the robot could not hear: it gets a Cancel when it returns.
+    pub owes_cancel: bool,
+}
+
+/// An operator's wish that an operation ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cancelling {
+    /// Who.
+    pub by: Box<str>,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often a Cancel went out.
+    pub sent: u8,
 }
 
 impl Target {
@@ -239,6 +259,9 @@ impl Target {
             suspect_until: None,
             deadline: None,
             detail: None,
+            base: None,
+            cancelling: None,
+            owes_cancel: false,
         }
     }
 

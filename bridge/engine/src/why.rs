@@ -1,11 +1,12 @@
 //! The answer to "why is this robot not done?", as a value.
 
+use crate::device::InterfaceVersion;
 use crate::inventory::{Hold, Robot, RobotKey};
 use crate::names::EcuName;
 use crate::refusal::Refusal;
 use crate::rollout::{RolloutId, RolloutStatus};
 use crate::state::State;
-use crate::target::{SkipReason, Target, TargetState};
+use crate::target::{Cancelling, SkipReason, Target, TargetState};
 use crate::time::Timestamp;
 use serde::Serialize;
 use std::fmt;
@@ -62,6 +63,8 @@ pub struct Why {
     pub remedy: &'static str,
     /// The robot's own words.
     pub detail: Option<String>,
+    /// An operator wants it cancelled.
+    pub cancelling: Option<Cancelling>,
 }
 
 impl State {
@@ -112,6 +115,7 @@ impl State {
             then: "nothing is sent before the launch",
             remedy: "launch the rollout",
             detail: None,
+            cancelling: None,
         };
         Some(planned.ecus.iter().map(waiting).collect())
     }
@@ -127,9 +131,12 @@ impl State {
                 RolloutStatus::Running { deadline, .. } => Some(deadline),
                 RolloutStatus::Prepared | RolloutStatus::Completed { .. } => None,
             });
-        let (then, remedy) = waits_for
-            .as_ref()
-            .map_or_else(|| prospects(&target.state), WaitReason::prospects);
+        let cancelling = target.cancelling.is_some() && target.state.is_active();
+        let (then, remedy) = match &waits_for {
+            Some(reason) => reason.prospects(),
+            None if cancelling => CANCELLING,
+            None => prospects(&target.state),
+        };
         Why {
             ecu: robot
                 .ecus
@@ -144,6 +151,7 @@ impl State {
             then,
             remedy,
             detail: target.detail.as_deref().map(str::to_owned),
+            cancelling: target.cancelling.as_deref().cloned(),
         }
     }
 
@@ -153,7 +161,7 @@ impl State {
         let rollout = self.rollouts.get(&id)?;
         let targets = &rollout.members.get(&robot.key)?.targets;
         let ecu_of = |target: &Target| robot.ecus.get(usize::from(target.ecu));
-        if let Some(hold) = ecu_of(targets.get(index)?)?.hold.clone() {
+        if let Some(hold) = robot.hold(targets.get(index)?.ecu.into()) {
             return Some(WaitReason::Hold(hold));
         }
         if !robot.online() {
@@ -168,9 +176,10 @@ impl State {
         if let Some((other, _)) = robot.active.filter(|(other, _)| *other != id) {
             return Some(WaitReason::Busy { rollout: other });
         }
-        let first = targets.iter().take(index).find(|target| {
-            !target.state.is_final() && ecu_of(target).is_some_and(|ecu| ecu.hold.is_none())
-        });
+        let first = targets
+            .iter()
+            .take(index)
+            .find(|target| !target.state.is_final() && robot.hold(target.ecu.into()).is_none());
         if let Some(ecu) = first
             .or_else(|| targets.iter().find(|t| t.state.is_active()))
             .and_then(ecu_of)
@@ -189,6 +198,13 @@ impl State {
         })
     }
 }
+
+/// What comes next for an operation that is being cancelled.
+const CANCELLING: (&str, &str) = (
+    "what the robot does decides: it stops, or it is beyond that and goes on; if it says nothing it counts as cancelled, \
+     or as failed once it has begun to write",
+    "wait; an offline robot is told when it returns",
+);
 
 fn skipped(reason: SkipReason, since: Timestamp) -> Why {
     let remedy = match reason {
@@ -210,6 +226,7 @@ fn skipped(reason: SkipReason, since: Timestamp) -> Why {
         then: "the robot gets nothing from this rollout",
         remedy,
         detail: None,
+        cancelling: None,
     }
 }
 
@@ -238,6 +255,14 @@ impl WaitReason {
             Self::Slot { .. } => (
                 "starts when a robot that is under way is done",
                 "wait, or use a greater cap",
+            ),
+            Self::Hold(Hold::OtaDisabled) => (
+                "expires with the rollout's deadline",
+                "enable OTA in the configuration of the device's runtime ([ota] enabled = true)",
+            ),
+            Self::Hold(Hold::InterfaceVersion { .. }) => (
+                "expires with the rollout's deadline",
+                "update the server to a release that knows the interface, or the device by other means",
             ),
             Self::Hold(_) => (
                 "expires with the rollout's deadline",
@@ -300,6 +325,16 @@ impl fmt::Display for WaitReason {
             }) => {
                 let rank = if *primary { "primary" } else { "secondary" };
                 write!(f, "hold, the robot declares {hardware_id}, {rank}")
+            }
+            Self::Hold(Hold::OtaDisabled) => {
+                f.write_str("hold, the device's runtime has OTA disabled")
+            }
+            Self::Hold(Hold::InterfaceVersion { interface, found }) => {
+                let InterfaceVersion { major, minor } = found;
+                write!(
+                    f,
+                    "hold, the device has {interface} {major}.{minor}, which is not known here"
+                )
             }
             Self::Hold(Hold::PartNumber { found }) => {
                 write!(

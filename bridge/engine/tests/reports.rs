@@ -224,7 +224,12 @@ fn a_downtime_of_the_server_extends_running_deadlines() {
     fleet.base_image(robot, "main", reported("1")).unwrap();
     let down_since = Timestamp(fleet.now);
     fleet.now += 3 * 60 * MINUTE;
-    fleet.apply(Input::Started { down_since }).unwrap();
+    fleet
+        .apply(Input::Started {
+            down_since,
+            base: None,
+        })
+        .unwrap();
     assert!(
         !fleet.state.robot(robot).unwrap().online(),
         "at start everybody is offline"
@@ -473,21 +478,10 @@ fn an_edgehog_device_is_judged_after_its_property_window_only() {
     let mut fleet = Fleet::default();
     let robot = fleet.robots(1)[0];
     let id = fleet.rollout(1);
-    let property = |version: &str| Report::BaseImageProperty {
-        property: BaseImageProperty::Version,
-        value: version.to_owned(),
-    };
+    let property = |version: &str| base_image_property(BaseImageProperty::Version, version);
     fleet.connect(robot);
-    fleet.report(robot, Report::Introspection).unwrap();
-    fleet
-        .report(
-            robot,
-            Report::ProducerProperties {
-                has_base_image: false,
-                empty: true,
-            },
-        )
-        .unwrap();
+    fleet.report(robot, introspection()).unwrap();
+    fleet.report(robot, no_properties()).unwrap();
     fleet.report(robot, property("1")).unwrap();
     assert_eq!(fleet.requests(), [], "its properties may not be complete");
     fleet.pass(10 * SECOND);
@@ -506,16 +500,8 @@ fn an_edgehog_device_is_judged_after_its_property_window_only() {
     fleet.report(robot, event(EventStatus::Rebooting)).unwrap();
     fleet.disconnect(robot);
     fleet.connect(robot);
-    fleet.report(robot, Report::Introspection).unwrap();
-    fleet
-        .report(
-            robot,
-            Report::ProducerProperties {
-                has_base_image: false,
-                empty: true,
-            },
-        )
-        .unwrap();
+    fleet.report(robot, introspection()).unwrap();
+    fleet.report(robot, no_properties()).unwrap();
     assert_eq!(fleet.target_state(id, robot), TargetState::Verifying);
     fleet.report(robot, property("2")).unwrap();
     assert_eq!(fleet.target_state(id, robot), TargetState::Verifying);
@@ -530,20 +516,9 @@ fn an_edgehog_device_with_the_old_version_after_a_new_process_is_rolled_back() {
     let id = fleet.rollout(1);
     let hello = |fleet: &mut Fleet| {
         fleet.connect(robot);
-        fleet.report(robot, Report::Introspection).unwrap();
-        fleet
-            .report(
-                robot,
-                Report::ProducerProperties {
-                    has_base_image: false,
-                    empty: true,
-                },
-            )
-            .unwrap();
-        let version = Report::BaseImageProperty {
-            property: BaseImageProperty::Version,
-            value: "1".to_owned(),
-        };
+        fleet.report(robot, introspection()).unwrap();
+        fleet.report(robot, no_properties()).unwrap();
+        let version = base_image_property(BaseImageProperty::Version, "1");
         fleet.report(robot, version).unwrap();
         fleet.pass(10 * SECOND);
     };

@@ -116,16 +116,13 @@ fn each_subscription_can_be_the_one_that_a_request_needs() {
 /// An Edgehog device that has connected and said that it is a new process with `version`.
 fn edgehog(fleet: &mut Fleet, robot: RobotKey, version: &str) {
     fleet.connect(robot);
-    fleet.report(robot, Report::Introspection).unwrap();
-    let properties = Report::ProducerProperties {
-        has_base_image: false,
-        empty: true,
-    };
+    fleet.report(robot, introspection()).unwrap();
+    let properties = no_properties();
     fleet.report(robot, properties).unwrap();
     let property = BaseImageProperty::Version;
     let value = version.to_owned();
     fleet
-        .report(robot, Report::BaseImageProperty { property, value })
+        .report(robot, base_image_property(property, &value))
         .unwrap();
 }
 
@@ -137,7 +134,9 @@ fn telemetry_does_not_keep_a_device_from_being_told() {
     edgehog(&mut fleet, robot, "1");
     for _ in 0..20 {
         fleet.pass(5 * SECOND);
-        fleet.report(robot, Report::OtherProperty).unwrap();
+        fleet
+            .report(robot, property("OSInfo/osName", "Linux"))
+            .unwrap();
     }
     assert_eq!(
         fleet.requests().len(),
@@ -145,7 +144,7 @@ fn telemetry_does_not_keep_a_device_from_being_told() {
         "told once, and not asked again by each reading"
     );
     assert_eq!(
-        fleet.report(robot, Report::OtherProperty),
+        fleet.report(robot, property("OSInfo/osName", "Linux")),
         Ok(Reply::Stale),
         "nothing to record"
     );
@@ -155,7 +154,7 @@ fn telemetry_does_not_keep_a_device_from_being_told() {
 fn a_device_that_comes_back_as_another_product_is_held() {
     let mut fleet = Fleet::default();
     let robot = fleet.robots(1)[0];
-    let part = |model: &str| Report::PartNumber(model.to_owned());
+    let part = |model: &str| part_number(model);
     edgehog(&mut fleet, robot, "1");
     fleet.report(robot, part("a")).unwrap();
     fleet.pass(MINUTE);
@@ -221,10 +220,7 @@ fn the_highest_boot_number_is_no_trap() {
     let robot = fleet.robots(1)[0];
     fleet.connect(robot);
     fleet.manifest(robot, u64::MAX).unwrap();
-    let properties = Report::ProducerProperties {
-        has_base_image: false,
-        empty: true,
-    };
+    let properties = no_properties();
     fleet.report(robot, properties).unwrap();
     assert_eq!(fleet.state.robot(robot).unwrap().cursor.boot, u64::MAX);
 }

@@ -103,6 +103,10 @@ impl From<Refusal> for ApiError {
             | Refusal::NothingDeclared { .. }
             | Refusal::OperationUnderWay { .. }
             | Refusal::NotAcceptable { .. }
+            | Refusal::NothingToCancel { .. }
+            | Refusal::AlreadyCancelling { .. }
+            | Refusal::InterfaceNotInstalled { .. }
+            | Refusal::PropertyNotSet { .. }
             | Refusal::OtherRevision { .. }
             | Refusal::Drifted { .. } => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,

@@ -5,6 +5,8 @@
 
 mod ca;
 mod credentials;
+mod device_views;
+mod devices;
 mod error;
 mod groups;
 mod health;
@@ -27,6 +29,8 @@ pub use ca::{CaView, Reloaded, ServerCertificateView};
 pub use credentials::{
     CertificateRequest, CertificateView, CredentialsView, NewSecret, SignedCertificate,
 };
+pub use device_views::{DeviceView, SettingView, ValueView};
+pub use devices::{CancelWhat, NewProperty, ServerProperties};
 pub(crate) use error::internal;
 pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::NewGroup;
@@ -46,8 +50,8 @@ pub use spec::{ChangedRollout, MappedImage, NewRollout};
 pub use status::{BrokerView, FleetView, RolloutsView, StatusView, Urls};
 pub use tokens::Tokens;
 pub use views::{
-    EcuView, GroupDetail, GroupView, ImageView, OperationView, Page, RefusalView, ReportedView,
-    RobotView, TelemetryView, rfc3339,
+    CancellingView, EcuView, GroupDetail, GroupView, ImageView, OperationView, Page, RefusalView,
+    ReportedView, RobotView, TelemetryView, rfc3339,
 };
 
 use crate::artifacts::Artifacts;
@@ -88,7 +92,12 @@ pub fn admin_router(context: Context) -> Router {
         .route("/status", get(status::status))
         .route("/robots", get(robots::list).post(robots::register))
         .route("/robots/{id}", get(robots::show).delete(robots::remove))
-        .route("/robots/{id}/accept", post(robots::accept))
+        .route("/robots/{id}/accept", post(devices::accept))
+        .route("/robots/{id}/cancel", post(devices::cancel))
+        .route(
+            "/robots/{id}/properties",
+            get(devices::properties).put(devices::set_property),
+        )
         .route("/robots/{id}/history", get(robots::history))
         .route(
             "/robots/{id}/credentials/certificate",

@@ -1,10 +1,11 @@
 //! Robots: registration (which makes their credentials), list, detail, removal, history.
 
 use super::Context;
+use super::device_views::DeviceView;
 use super::error::{ApiError, ErrorView, unexpected_reply};
 use super::request::{
-    Admin, HistoryQuery, MAX_PAGE, Operator, PageQuery, Path, Query, REGISTRATION_LIMIT, RawJson,
-    Viewer, parse,
+    Admin, HistoryQuery, MAX_PAGE, PageQuery, Path, Query, REGISTRATION_LIMIT, RawJson, Viewer,
+    parse,
 };
 use super::tokens;
 use super::views::{Page, RobotView, rfc3339};
@@ -291,9 +292,21 @@ pub(super) async fn show(
     _: Viewer,
     Path(id): Path<String>,
 ) -> Result<axum::Json<RobotView>, ApiError> {
-    let robot = context
-        .bridge
-        .query(move |view| find(view, &id).map(|robot| RobotView::new(view, robot)));
+    shown(&context, id).await
+}
+
+/// A robot with everything that is known of it.
+pub(super) async fn shown(
+    context: &Context,
+    id: String,
+) -> Result<axum::Json<RobotView>, ApiError> {
+    let robot = context.bridge.query(move |view| {
+        let robot = find(view, &id)?;
+        Ok::<_, ApiError>(RobotView {
+            device: DeviceView::of(view, robot),
+            ..RobotView::new(view, robot)
+        })
+    });
     let mut robot = robot.await??;
     if let Some(operation) = &mut robot.operation {
         let number = operation.operation.parse().ok();
@@ -316,25 +329,6 @@ pub(super) async fn remove(
     removed
         .map_err(|error| ApiError::command(error, |r| matches!(r, Refusal::UnknownRobot { .. })))?;
     Ok(axum::Json(serde_json::json!({ "removed": id })))
-}
-
-/// `POST /v1/robots/{id}/accept`: what the robot declares becomes its registration.
-pub(super) async fn accept(
-    State(context): State<Context>,
-    Operator(by): Operator,
-    Path(id): Path<String>,
-) -> Result<axum::Json<RobotView>, ApiError> {
-    let robot = RobotId::new(&id).map_err(|_| unknown(&id))?;
-    let accepted = context
-        .bridge
-        .command(by, Command::AcceptDeclared { robot })
-        .await;
-    accepted
-        .map_err(|error| ApiError::command(error, |r| matches!(r, Refusal::UnknownRobot { .. })))?;
-    let robot = context
-        .bridge
-        .query(move |view| find(view, &id).map(|robot| RobotView::new(view, robot)));
-    Ok(axum::Json(robot.await??))
 }
 
 /// `GET /v1/robots/{id}/history`: A30, and every record.

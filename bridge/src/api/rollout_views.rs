@@ -1,6 +1,6 @@
 //! Rollouts as the API shows them: status, counts, each robot's part, and the words of other systems.
 
-use super::views::{rfc3339, word};
+use super::views::{CancellingView, rfc3339, word};
 use crate::artifacts::Tally;
 use rollcall_engine::{
     Completion, Conflict, Counts, Mechanism, Member, PlannedRobot, Preview, Robot, RobotProgress,
@@ -151,6 +151,9 @@ pub struct WhyView {
     pub operation: Option<String>,
     /// What was downloaded for the operation since the server started.
     pub downloads: Option<Tally>,
+    /// An operator wants it cancelled.
+    #[serde(default)]
+    pub cancelling: Option<CancellingView>,
 }
 
 impl RolloutView {
@@ -393,6 +396,7 @@ impl From<Why> for WhyView {
             detail: why.detail,
             operation: None,
             downloads: None,
+            cancelling: why.cancelling.as_ref().map(CancellingView::from),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The inventory as the API shows it. The command line reads the same types, so the two cannot disagree.
 
 use super::credentials::CredentialsView;
+use super::device_views::DeviceView;
 use crate::artifacts::{Artifacts, Condition, Tally};
 use crate::hex;
 use crate::writer::View;
-use rollcall_engine::{Ecu, Group, Hold, Image, Robot, RobotStatus, TargetState, Timestamp};
+use rollcall_engine::{Cancelling, Group, Hold, Image, Robot, RobotStatus, TargetState, Timestamp};
 use rollcall_proto::native;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,9 @@ pub struct RobotView {
     pub operation: Option<OperationView>,
     pub telemetry: Option<TelemetryView>,
     pub last_refusal: Option<RefusalView>,
+    /// Of an Edgehog device; `null` in lists.
+    #[serde(default)]
+    pub device: Option<DeviceView>,
 }
 
 /// One of a robot's ECUs.
@@ -101,6 +105,31 @@ pub struct OperationView {
     pub state: TargetState,
     /// What was downloaded for it since the server started; only where one robot is shown.
     pub downloads: Option<Tally>,
+    /// An operator wants it cancelled.
+    #[serde(default)]
+    pub cancelling: Option<CancellingView>,
+}
+
+/// An operator's wish that an operation ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct CancellingView {
+    pub by: String,
+    pub since: String,
+    pub since_ms: u64,
+    /// How often a Cancel went out.
+    pub sent: u8,
+}
+
+impl From<&Cancelling> for CancellingView {
+    fn from(cancelling: &Cancelling) -> Self {
+        Self {
+            by: cancelling.by.to_string(),
+            since: rfc3339(cancelling.since),
+            since_ms: cancelling.since.0,
+            sent: cancelling.sent,
+        }
+    }
 }
 
 /// What a robot last said of itself.
@@ -189,7 +218,9 @@ impl RobotView {
             registered: rfc3339(robot.registered),
             registered_ms: robot.registered.0,
             credentials: CredentialsView::new(robot),
-            ecus: robot.ecus.iter().map(EcuView::new).collect(),
+            ecus: (0..robot.ecus.len())
+                .filter_map(|index| EcuView::of(robot, index))
+                .collect(),
             operation: OperationView::of(view, robot),
             telemetry: view.telemetry.get(&robot.key).map(TelemetryView::new),
             last_refusal: view.refusals.get(&robot.key).map(|refusal| RefusalView {
@@ -198,6 +229,7 @@ impl RobotView {
                 at: rfc3339(refusal.at),
                 at_ms: refusal.at.0,
             }),
+            device: None,
         }
     }
 }
@@ -214,13 +246,15 @@ impl OperationView {
             attempt: target.attempt,
             state: target.state,
             downloads: None,
+            cancelling: target.cancelling.as_deref().map(CancellingView::from),
         })
     }
 }
 
 impl EcuView {
-    fn new(ecu: &Ecu) -> Self {
-        Self {
+    fn of(robot: &Robot, index: usize) -> Option<Self> {
+        let ecu = robot.ecus.get(index)?;
+        Some(Self {
             name: ecu.name.to_string(),
             hardware_id: ecu.hardware_id.to_string(),
             primary: ecu.primary,
@@ -231,8 +265,8 @@ impl EcuView {
                 sha256: reported.digest.as_ref().map(|digest| hex::encode(digest)),
                 operation: reported.operation.map(|operation| operation.to_string()),
             }),
-            hold: ecu.hold.clone(),
-        }
+            hold: robot.hold(index),
+        })
     }
 }
 

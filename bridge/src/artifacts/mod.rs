@@ -183,11 +183,24 @@ impl Artifacts {
     /// Where robots fetch the image: absolute, and the same for the image's whole life.
     #[must_use]
     pub fn url(&self, image: &Image) -> String {
+        self.url_at(None, image)
+    }
+
+    /// The same below `base`, which an operation was first requested with: its URL stays, wherever the server is now.
+    #[must_use]
+    pub fn url_at(&self, base: Option<&str>, image: &Image) -> String {
         if image.hosted {
-            format!("{}/artifacts/{}", self.public_url, image.url)
+            let base = base.unwrap_or(&self.public_url);
+            format!("{base}/artifacts/{}", image.url)
         } else {
             image.url.clone()
         }
+    }
+
+    /// What the URLs of hosted files begin with.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        &self.public_url
     }
 
     /// Takes in the images that the database knows, and removes every file that none of them names; returns how many

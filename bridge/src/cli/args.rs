@@ -139,6 +139,17 @@ pub(super) enum RobotCommand {
         #[command(flatten)]
         confirm: Confirm,
     },
+    /// Cancel the operation under way on a robot. What the robot then does decides.
+    Cancel {
+        /// Which.
+        id: String,
+        /// Everything that it waits for too, in every running rollout.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Properties that the server sets on an Edgehog device.
+    #[command(subcommand)]
+    Property(PropertyCommand),
     /// Take what a robot declares of its ECUs for its registration; ends a hold.
     Accept {
         /// Which.
@@ -153,6 +164,36 @@ pub(super) enum RobotCommand {
         id: String,
         #[command(flatten)]
         page: HistoryArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PropertyCommand {
+    /// Set one; the device is told now, or when it returns.
+    Set {
+        /// On which robot.
+        id: String,
+        /// The interface, such as io.edgehog.devicemanager.config.Telemetry.
+        interface: String,
+        /// The path, such as /request/io.edgehog.devicemanager.SystemStatus/periodSeconds.
+        path: String,
+        /// Its value.
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+    },
+    /// Remove one.
+    Unset {
+        /// On which robot.
+        id: String,
+        /// The interface.
+        interface: String,
+        /// The path.
+        path: String,
+    },
+    /// List those that are set.
+    Ls {
+        /// On which robot.
+        id: String,
     },
 }
 

@@ -69,6 +69,14 @@ impl Client {
         self.with_json("PATCH", path, body)
     }
 
+    pub(super) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.with_json("PUT", path, body)
+    }
+
     fn without_body<T: DeserializeOwned>(&self, method: &str, path: &str) -> Result<T, Failure> {
         let request = self.request(method, path).body(());
         self.send(request.map_err(|error| bad_request(&error))?)

@@ -7,6 +7,7 @@ mod args;
 mod ca;
 mod client;
 mod credentials;
+mod device;
 mod exit;
 mod group;
 mod image;

@@ -2,6 +2,7 @@
 
 use super::args::{AddRobot, HistoryArgs, RobotCommand};
 use super::client::{Client, segment};
+use super::device;
 use super::exit::Failure;
 use super::output::{Output, confirm, note, or_dash, sheet, table};
 use crate::api::{CredentialsView, EcuView, NewEcu, NewRobot, RegisteredRobot, RobotView};
@@ -28,6 +29,8 @@ pub(super) fn run(
             }
             Ok(output.line(format_args!("removed robot {id}"))?)
         }
+        RobotCommand::Cancel { id, all } => device::cancel(&id, all, client, output),
+        RobotCommand::Property(command) => device::property(command, client, output),
         RobotCommand::Accept { id } => {
             let path = format!("/robots/{}/accept", segment(&id));
             let robot: RobotView = client.post(&path, &serde_json::json!({}))?;
@@ -141,6 +144,9 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
             let downloads = super::rollout_tables::downloads_text(downloads);
             sheet.add_row(["downloaded", &downloads]);
         }
+        if let Some(cancelling) = &operation.cancelling {
+            sheet.add_row(["being cancelled", &device::cancelling(cancelling)]);
+        }
     }
     if let Some(refusal) = &robot.last_refusal {
         sheet.add_row([
@@ -150,7 +156,11 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
     }
     output.table(sheet)?;
     output.line("")?;
-    print_ecus(&robot.ecus, output)
+    print_ecus(&robot.ecus, output)?;
+    match &robot.device {
+        Some(device) => device::print(device, output),
+        None => Ok(()),
+    }
 }
 
 /// Why an ECU gets nothing.
@@ -158,6 +168,10 @@ fn held(hold: &Hold) -> String {
     match hold {
         Hold::NotDeclared => "yes, the robot does not declare it".to_owned(),
         Hold::DeclaredAs { hardware_id, .. } => format!("yes, the robot declares {hardware_id}"),
+        Hold::OtaDisabled => "yes, the device's runtime has OTA disabled".to_owned(),
+        Hold::InterfaceVersion { interface, found } => {
+            format!("yes, it has {interface} {}.{}", found.major, found.minor)
+        }
         Hold::PartNumber { found } => format!("yes, part number {found:?} is no hardware id"),
     }
 }

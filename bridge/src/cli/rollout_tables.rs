@@ -306,6 +306,9 @@ pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> 
         if let Some(waits_for) = &why.waits_for_text {
             sheet.add_row(["waits for", waits_for]);
         }
+        if let Some(cancelling) = &why.cancelling {
+            sheet.add_row(["being cancelled", &super::device::cancelling(cancelling)]);
+        }
         let until = why
             .until
             .as_ref()

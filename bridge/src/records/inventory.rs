@@ -174,6 +174,8 @@ fn encode_ecu(ecu: &Ecu) -> StoredEcu {
                 primary: *primary,
                 part_number: None,
             },
+            // These follow from the introspection and are never an ECU's own.
+            Hold::OtaDisabled | Hold::InterfaceVersion { .. } => StoredHold::default(),
             Hold::PartNumber { found } => StoredHold {
                 part_number: Some(found.clone()),
                 ..StoredHold::default()
@@ -207,6 +209,8 @@ pub(super) fn decode_robot(key: RowKey, bytes: &[u8]) -> Result<Robot, RecordErr
             _ => return Err(RecordError::Invalid("protocol")),
         },
         by_part_number: stored.by_part_number,
+        device: None,
+        owed: BTreeSet::new(),
         cursor: Cursor::default(),
         link: Link::default(),
         memberships: Vec::new(),

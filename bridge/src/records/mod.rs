@@ -4,6 +4,7 @@
 //! else. Derived parts of the state are not stored.
 
 mod credentials;
+mod device;
 mod inventory;
 mod rollout;
 mod target;
@@ -59,6 +60,14 @@ pub(crate) fn change(state: &State, chains: &Chains, row: &Row) -> Option<RowCha
                 Table::Cursors,
                 RowKey::from(key.0),
                 state.robot(*key).map(encode),
+            )
+        }
+        Row::Device(key) => {
+            let device = state.robot(*key).and_then(|robot| robot.device.as_deref());
+            (
+                Table::Devices,
+                RowKey::from(key.0),
+                device.map(device::encode),
             )
         }
         Row::Group(key) => (
@@ -189,7 +198,7 @@ pub fn load(store: &RedbStore, recovered: &Recovered) -> Result<(State, Chains),
     let images = read(store, Table::Images, inventory::decode_image)?;
     let tokens = read(store, Table::PairingTokens, credentials::decode_token)?;
     let values = |(_, value)| value;
-    let state = State::rebuild(
+    let mut state = State::rebuild(
         Timestamp(recovered.at_ms),
         counters,
         robots.into_iter().map(|(_, robot)| robot),
@@ -198,6 +207,18 @@ pub fn load(store: &RedbStore, recovered: &Recovered) -> Result<(State, Chains),
         rollouts.into_values(),
     )
     .with_pairing_tokens(tokens.into_iter().map(|(_, token)| token));
+    // One by one, so that what devices have in common is there once at any time.
+    for row in store.rows(Table::Devices)? {
+        let row = row?;
+        let damaged = |error: RecordError| LoadError::Damaged {
+            table: Table::Devices,
+            key: row.key,
+            why: error.to_string(),
+        };
+        let key = number(row.key).map_err(damaged)?;
+        let device = device::decode(row.value()).map_err(damaged)?;
+        state.restore_device(RobotKey(key), device);
+    }
     Ok((state, chains))
 }
 

@@ -3,8 +3,8 @@
 use super::RecordError;
 use prost::Message;
 use rollcall_engine::{
-    CancelReason, FailureReason, ImageKey, Member, RolloutId, SkipReason, SuccessKind, Target,
-    TargetState, Timestamp,
+    CancelReason, Cancelling, FailureReason, ImageKey, Member, RolloutId, SkipReason, SuccessKind,
+    Target, TargetState, Timestamp,
 };
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -41,6 +41,22 @@ struct StoredTarget {
     deadline: Option<u64>,
     #[prost(string, optional, tag = "11")]
     detail: Option<String>,
+    #[prost(string, optional, tag = "12")]
+    base: Option<String>,
+    #[prost(message, optional, tag = "13")]
+    cancelling: Option<StoredCancelling>,
+    #[prost(bool, tag = "14")]
+    owes_cancel: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredCancelling {
+    #[prost(string, tag = "1")]
+    by: String,
+    #[prost(uint64, tag = "2")]
+    since: u64,
+    #[prost(uint32, tag = "3")]
+    sent: u32,
 }
 
 pub(super) fn encode_member(member: &Member) -> Vec<u8> {
@@ -82,11 +98,28 @@ fn encode_target(target: &Target) -> StoredTarget {
         suspect_until: target.suspect_until.map(|at| at.0),
         deadline: target.deadline.map(|at| at.0),
         detail: target.detail.as_deref().map(str::to_owned),
+        base: target.base.as_deref().map(str::to_owned),
+        cancelling: target
+            .cancelling
+            .as_ref()
+            .map(|cancelling| StoredCancelling {
+                by: cancelling.by.to_string(),
+                since: cancelling.since.0,
+                sent: cancelling.sent.into(),
+            }),
+        owes_cancel: target.owes_cancel,
     }
 }
 
 fn decode_target(stored: StoredTarget) -> Result<Target, RecordError> {
     let small = |number: u32, what| u8::try_from(number).map_err(|_| RecordError::Invalid(what));
+    let cancelling = stored.cancelling.map(|cancelling| {
+        Ok::<_, RecordError>(Box::new(Cancelling {
+            by: cancelling.by.into(),
+            since: Timestamp(cancelling.since),
+            sent: small(cancelling.sent, "number of Cancels")?,
+        }))
+    });
     Ok(Target {
         ecu: small(stored.ecu, "ECU")?,
         image: ImageKey(stored.image),
@@ -98,6 +131,9 @@ fn decode_target(stored: StoredTarget) -> Result<Target, RecordError> {
         suspect_until: stored.suspect_until.map(Timestamp),
         deadline: stored.deadline.map(Timestamp),
         detail: stored.detail.map(String::into_boxed_str),
+        base: stored.base.map(Into::into),
+        cancelling: cancelling.transpose()?,
+        owes_cancel: stored.owes_cancel,
     })
 }
 
@@ -188,6 +224,7 @@ numbered!(CancelReason, "cancel reason", cancel_number, cancel_reason, {
     RobotRemoved = 1,
     EarlierEcuFailed = 2,
     ByRobot = 3,
+    ByOperator = 4,
 });
 numbered!(FailureReason, "failure reason", failure_number, failure_reason, {
     RequestTimeout = 1,

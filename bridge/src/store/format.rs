@@ -63,6 +63,7 @@ pub(super) fn definition(table: Table) -> RowTable {
         Table::Previews => "previews",
         Table::Artifacts => "artifacts",
         Table::PairingTokens => "pairing_tokens",
+        Table::Devices => "devices",
     })
 }
 

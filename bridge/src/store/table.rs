@@ -29,11 +29,13 @@ pub enum Table {
     Artifacts = 8,
     /// One row per pairing token.
     PairingTokens = 9,
+    /// One row per Edgehog device: what it says of itself, and what is set on it.
+    Devices = 10,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Robots,
         Self::Cursors,
         Self::Members,
@@ -43,6 +45,7 @@ impl Table {
         Self::Previews,
         Self::Artifacts,
         Self::PairingTokens,
+        Self::Devices,
     ];
 
     /// The number that stands for this table on disk.
@@ -252,7 +255,7 @@ mod tests {
     #[test]
     fn table_numbers_are_frozen() {
         let numbers = Table::ALL.map(Table::number);
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         for table in Table::ALL {
             assert_eq!(Table::from_number(table.number()), Some(table));
         }

@@ -2,22 +2,19 @@
 
 use super::run::{Retention, Writer};
 use super::{Chains, CommandError, Control, View};
-use crate::device::{self, Message};
+use crate::device::{self, Message, Rejected};
 use crate::history::{Entry, Record};
 use crate::records;
 use crate::registry::{self, PROVISIONAL, key};
 use crate::store::{Batch, HistoryEntry, Store};
-use rollcall_broker::{Event, ReasonCode, Ticket, Verdict};
+use rollcall_broker::{Event, QoS, ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
-    Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, RobotKey, Row, State, Timer,
-    Timestamp, TokenKey,
+    Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, Report, RobotKey, Row,
+    State, Timer, Timestamp, TokenKey,
 };
 use rollcall_proto::edgehog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// What is counted for a payload that cannot be read.
-const MALFORMED: &str = "malformed_payload";
 
 /// What a connection is told whose credentials are void.
 const SHUT_OUT: &str = "the robot's credentials were inhibited or replaced; ask for new ones";
@@ -128,9 +125,11 @@ impl<S: Store + Retention> Writer<S> {
                 tag,
                 topic,
                 payload,
+                qos,
                 ..
             } => {
-                self.take_publish(ticket, tag, &topic, &payload, pending);
+                let durable = qos != QoS::AtMostOnce;
+                self.take_publish(ticket, tag, (&topic, &payload, durable), pending);
             }
         }
     }
@@ -180,12 +179,11 @@ impl<S: Store + Retention> Writer<S> {
         &mut self,
         ticket: Ticket,
         tag: u64,
-        topic: &str,
-        payload: &[u8],
+        (topic, payload, durable): (&str, &[u8], bool),
         pending: &mut Pending,
     ) {
         if tag & PROVISIONAL != 0 {
-            return self.newcomer_publish(ticket, tag, topic, payload, pending);
+            return self.newcomer_publish(ticket, tag, (topic, payload, durable), pending);
         }
         if !self.admits(tag) {
             let verdict = Verdict::Disconnect {
@@ -194,18 +192,32 @@ impl<S: Store + Retention> Writer<S> {
             };
             return pending.settlements.push((ticket, verdict));
         }
-        self.take_publish_of(key(tag), ticket, topic, payload, pending);
+        self.take_publish_of(key(tag), ticket, (topic, payload, durable), pending);
     }
 
     pub(super) fn take_publish_of(
         &mut self,
         robot: RobotKey,
         ticket: Ticket,
-        topic: &str,
-        payload: &[u8],
+        (topic, payload, durable): (&str, &[u8], bool),
         pending: &mut Pending,
     ) {
-        let report = match device::decode(topic, payload) {
+        let at = self.clock.now();
+        let report = match device::read(self.state.robot(robot), topic, payload) {
+            // Nothing depends on telemetry, so it costs neither history nor disk.
+            Ok(Message::Report(Report::Value(value))) if !durable && !value.property => {
+                let sent = value.payload.as_deref().unwrap_or_default();
+                if self.streams.keep(robot, at, (&value.path, sent)) {
+                    return pending.settlements.push((ticket, Verdict::Accepted));
+                }
+                let refusal = Refusal::DeviceFull;
+                let rejected = Rejected {
+                    code: refusal.code(),
+                    why: refusal.to_string(),
+                    disconnect: false,
+                };
+                return self.refuse(robot, ticket, topic, rejected, pending);
+            }
             Ok(Message::Report(report)) => report,
             Ok(Message::State(state)) => {
                 self.telemetry.insert(robot, state);
@@ -218,12 +230,10 @@ impl<S: Store + Retention> Writer<S> {
                 return pending.settlements.push((ticket, Verdict::Accepted));
             }
             Ok(Message::Unused) => return pending.settlements.push((ticket, Verdict::Accepted)),
-            Err(error) => {
-                return self.refuse(robot, ticket, topic, MALFORMED, &error.to_string(), pending);
-            }
+            Err(rejected) => return self.refuse(robot, ticket, topic, rejected, pending),
         };
-        let is_event = matches!(report, rollcall_engine::Report::Event(_));
-        let outcome = self.apply(self.clock.now(), Input::Report { robot, report });
+        let is_event = matches!(report, Report::Event(_));
+        let outcome = self.apply(at, Input::Report { robot, report });
         let entry = Entry::Publish {
             topic: topic.to_owned(),
             payload: payload.to_vec().into(),
@@ -242,25 +252,29 @@ impl<S: Store + Retention> Writer<S> {
                 }
                 pending.settlements.push((ticket, Verdict::Accepted));
             }
-            Err(refusal) => self.refuse(
-                robot,
-                ticket,
-                topic,
-                refusal.code(),
-                &refusal.to_string(),
-                pending,
-            ),
+            Err(refusal) => {
+                // What can be read, and is of no use, harms nobody.
+                let rejected = Rejected {
+                    code: refusal.code(),
+                    why: refusal.to_string(),
+                    disconnect: false,
+                };
+                self.refuse(robot, ticket, topic, rejected, pending);
+            }
         }
     }
 
-    /// Answers a publish that says nothing usable: an Edgehog device is disconnected, as Astarte does.
+    /// Answers a publish that says nothing usable.
     fn refuse(
         &mut self,
         robot: RobotKey,
         ticket: Ticket,
         topic: &str,
-        code: &'static str,
-        why: &str,
+        Rejected {
+            code,
+            why,
+            disconnect,
+        }: Rejected,
         pending: &mut Pending,
     ) {
         tracing::debug!(robot = robot.0, topic, code, why, "refused a publish");
@@ -270,13 +284,10 @@ impl<S: Store + Retention> Writer<S> {
             super::LastRefusal {
                 at: self.clock.now(),
                 code,
-                why: why.to_owned(),
+                why: why.clone(),
             },
         );
         let why: Arc<str> = why.into();
-        // As Astarte does with what it cannot read. What can be read, and is of no use, harms nobody.
-        let edgehog = topic.contains(edgehog::INTERFACE_PREFIX) || topic.contains("/control/");
-        let disconnect = code == MALFORMED && edgehog;
         let verdict = if disconnect {
             Verdict::Disconnect {
                 code: ReasonCode::PayloadFormatInvalid,
@@ -341,6 +352,7 @@ impl<S: Store + Retention> Writer<S> {
             (Err(refusal), _) => self.status.refuse(refusal.code()),
             (Ok(_), Some(robot)) => {
                 self.telemetry.remove(robot);
+                self.streams.forget(*robot);
                 self.refusals.remove(robot);
             }
             (Ok(_), None) => {}

@@ -9,7 +9,8 @@ use crate::registry::key;
 use crate::store::Store;
 use rollcall_broker::{ReasonCode, Ticket, Verdict};
 use rollcall_engine::{
-    Actor, Command, EcuSpec, LinkEvent, Reply, Report, RobotId, RobotKey, RobotSpec,
+    Actor, Command, DeviceValue, EcuSpec, LinkEvent, Meaning, Reply, Report, RobotId, RobotKey,
+    RobotSpec,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,7 +28,8 @@ pub(crate) struct Newcomers {
 #[derive(Debug, Default)]
 struct Newcomer {
     links: Vec<LinkEvent>,
-    messages: Vec<(Ticket, String, Vec<u8>)>,
+    /// Topic, payload, and whether the QoS was above 0.
+    messages: Vec<(Ticket, String, Vec<u8>, bool)>,
 }
 
 impl Newcomers {
@@ -81,12 +83,12 @@ impl<S: Store + Retention> Writer<S> {
         &mut self,
         ticket: Ticket,
         tag: u64,
-        topic: &str,
-        payload: &[u8],
+        (topic, payload, durable): (&str, &[u8], bool),
         pending: &mut Pending,
     ) {
         if let Some(key) = self.newcomers.registered.get(&tag) {
-            return self.take_publish_of(*key, ticket, topic, payload, pending);
+            let publish = (topic, payload, durable);
+            return self.take_publish_of(*key, ticket, publish, pending);
         }
         let Some(newcomer) = self.newcomers.waiting.get_mut(&tag) else {
             return;
@@ -104,7 +106,7 @@ impl<S: Store + Retention> Writer<S> {
         }
         newcomer
             .messages
-            .push((ticket, topic.to_owned(), payload.to_vec()));
+            .push((ticket, topic.to_owned(), payload.to_vec(), durable));
         let Some(ecus) = introduction(topic, payload) else {
             return;
         };
@@ -158,8 +160,9 @@ impl<S: Store + Retention> Writer<S> {
         for event in newcomer.links {
             self.take_link_of(key, event, pending);
         }
-        for (ticket, topic, payload) in newcomer.messages {
-            self.take_publish_of(key, ticket, &topic, &payload, pending);
+        for (ticket, topic, payload, durable) in newcomer.messages {
+            let publish = (topic.as_str(), payload.as_slice(), durable);
+            self.take_publish_of(key, ticket, publish, pending);
         }
     }
 }
@@ -169,7 +172,10 @@ fn introduction(topic: &str, payload: &[u8]) -> Option<Vec<EcuSpec>> {
     match device::decode(topic, payload).ok()? {
         Message::Report(Report::Manifest { ecus, .. }) => Some(ecus),
         // The part number, which is said again below, makes the ECU.
-        Message::Report(Report::PartNumber(_)) => Some(Vec::new()),
+        Message::Report(Report::Value(DeviceValue {
+            meaning: Some(Meaning::PartNumber(_)),
+            ..
+        })) => Some(Vec::new()),
         Message::Report(_) | Message::State(_) | Message::EmptyCache | Message::Unused => None,
     }
 }

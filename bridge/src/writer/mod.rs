@@ -8,6 +8,7 @@ mod outbox;
 mod run;
 mod spawn;
 mod status;
+mod streams;
 
 pub(crate) use clock::wall_clock;
 pub(crate) use handle::Control;
@@ -15,6 +16,7 @@ pub use handle::{Bridge, CommandError};
 pub use run::WriterError;
 pub use spawn::{Running, Setup, SpawnError, spawn};
 pub use status::{Status, StatusSnapshot};
+pub use streams::Streams;
 
 use rollcall_engine::{RobotKey, RolloutId, State, Timestamp};
 use std::collections::BTreeMap;
@@ -94,6 +96,8 @@ pub struct View<'a> {
     pub chains: &'a Chains,
     /// The newest `rollcall.v1.State` of each robot that is connected.
     pub telemetry: &'a BTreeMap<RobotKey, rollcall_proto::native::State>,
+    /// The newest value of each datastream that Edgehog devices sent with QoS 0 since the server's start.
+    pub streams: &'a Streams,
     /// The last refused publish of each robot since the server's start.
     pub refusals: &'a BTreeMap<RobotKey, LastRefusal>,
 }

@@ -33,6 +33,11 @@ impl Outbox {
         }
     }
 
+    /// Where hosted files are fetched from.
+    pub(super) fn base_url(&self) -> &str {
+        self.artifacts.public_url()
+    }
+
     pub(super) fn settle(&self, settlements: Vec<(Ticket, Verdict)>) {
         let Some(broker) = self.broker.get() else {
             return;
@@ -60,6 +65,15 @@ impl Outbox {
                     counter,
                 } => {
                     acks.insert(robot, (connection, native::Ack { boot, counter }));
+                }
+                Effect::Property {
+                    robot,
+                    connection,
+                    path,
+                } => {
+                    if let Some(robot) = state.robot(robot) {
+                        self.property(broker, robot, connection, &path);
+                    }
                 }
                 Effect::Disconnect { connection, why } => {
                     broker.disconnect(
@@ -97,18 +111,12 @@ impl Outbox {
         let Some(image) = state.image(request.image) else {
             return;
         };
-        let url = self.artifacts.url(image);
+        let url = self.artifacts.url_at(request.base.as_deref(), image);
         let base = self.base(robot);
         if robot.protocol == Some(Protocol::Edgehog) {
             let payload = device::edgehog_request(request, url);
-            // QoS 2: a duplicate of a Cancel or of a finished Update would do harm.
-            return self.send(
-                broker,
-                request.connection,
-                &base.edgehog_ota_request(),
-                payload,
-                QoS::ExactlyOnce,
-            );
+            let topic = base.edgehog_ota_request();
+            return self.send_to_device(broker, request.connection, &topic, payload);
         }
         let Some(ecu) = robot.ecus.iter().find(|ecu| ecu.name == request.ecu) else {
             return;
@@ -123,7 +131,7 @@ impl Outbox {
         );
     }
 
-    /// The answer to an Edgehog device's emptyCache: there are no server-owned properties.
+    /// The answer to an Edgehog device's emptyCache: the list of the properties that the server sets on it, then each.
     pub(super) fn consumer_properties(&self, robot: RobotKey, connection: ConnectionId) -> Answer {
         let outbox = self.clone();
         Box::new(move |view| {
@@ -133,10 +141,57 @@ impl Outbox {
             let Some(robot) = view.state.robot(robot) else {
                 return;
             };
-            let payload = edgehog::purge::encode::<&str>(&[]);
-            let topic = outbox.base(robot).consumer_properties();
-            outbox.send(broker, connection.0, &topic, payload, QoS::ExactlyOnce);
+            let settings = device::settings(robot);
+            let paths: Vec<_> = settings.iter().map(|(path, _)| path).collect();
+            let payload = edgehog::purge::encode(&paths);
+            let base = outbox.base(robot);
+            let topic = base.consumer_properties();
+            outbox.send_to_device(broker, connection.0, &topic, payload);
+            for (path, payload) in settings {
+                let topic = base.property(path);
+                outbox.send_to_device(broker, connection.0, &topic, payload);
+            }
         })
+    }
+
+    /// Tells a device a property as it is set now.
+    fn property(&self, broker: &BrokerHandle, robot: &Robot, connection: u64, path: &str) {
+        let set = robot
+            .device
+            .as_ref()
+            .is_some_and(|device| device.settings.iter().any(|setting| &*setting.path == path));
+        let settings = device::settings(robot);
+        let payload = match settings.into_iter().find(|(known, _)| *known == path) {
+            Some((_, payload)) => payload,
+            // A property that this device cannot have.
+            None if set => return,
+            None => edgehog::Property::Unset.encode(),
+        };
+        let topic = self.base(robot).property(path);
+        self.send_to_device(broker, connection, &topic, payload);
+    }
+
+    /// A message to an Edgehog device, which disconnects on a long one. The bounds of what is sent make this impossible;
+    /// should it happen all the same, one message is missing instead of the device.
+    fn send_to_device(
+        &self,
+        broker: &BrokerHandle,
+        connection: u64,
+        topic: &str,
+        payload: Vec<u8>,
+    ) {
+        // The topic's length and the packet identifier take two bytes each.
+        let bytes = topic.len() + payload.len() + 4;
+        if bytes > edgehog::PACKET_MAX {
+            tracing::error!(
+                topic,
+                bytes,
+                "message is too long for an Edgehog device, not sent"
+            );
+            return;
+        }
+        // QoS 2: a duplicate of a Cancel or of a finished Update would do harm.
+        self.send(broker, connection, topic, payload, QoS::ExactlyOnce);
     }
 
     /// A message that cannot be sent is not lost: the engine tells the robot again when it returns.

@@ -4,7 +4,7 @@ use super::batch::Pending;
 use super::clock::Clock;
 use super::dev::Newcomers;
 use super::outbox::Outbox;
-use super::{Chains, Control, LastRefusal, Settings, Status, View};
+use super::{Chains, Control, LastRefusal, Settings, Status, Streams, View};
 use crate::records;
 use crate::registry::Registry;
 use crate::store::space::Space;
@@ -55,6 +55,7 @@ pub(crate) struct Writer<S> {
     pub(super) state: State,
     pub(super) chains: Chains,
     pub(super) telemetry: BTreeMap<RobotKey, native::State>,
+    pub(super) streams: Streams,
     pub(super) refusals: BTreeMap<RobotKey, LastRefusal>,
     pub(super) next_history: u64,
     pub(super) registry: Registry,
@@ -213,6 +214,7 @@ impl<S: Store + Retention> Writer<S> {
             state: &self.state,
             chains: &self.chains,
             telemetry: &self.telemetry,
+            streams: &self.streams,
             refusals: &self.refusals,
         };
         for answer in pending.answers {

@@ -84,6 +84,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
         state,
         chains,
         telemetry: BTreeMap::new(),
+        streams: super::Streams::default(),
         refusals: BTreeMap::new(),
         next_history: setup.recovered.next_history,
         registry: registry.clone(),
@@ -113,9 +114,19 @@ impl<S: Store + Retention> Writer<S> {
     fn started(&mut self) -> Result<(), WriterError> {
         let mut pending = Pending::default();
         let down_since = self.state.now();
-        let outcome = self.apply(self.clock.now(), Input::Started { down_since });
+        let base = Some(self.outbox.base_url().to_owned());
+        let input = Input::Started {
+            down_since,
+            base: base.clone(),
+        };
+        let outcome = self.apply(self.clock.now(), input);
         // A start is never refused.
-        let _ = self.record(None, Entry::Started { down_since }, outcome, &mut pending);
+        let _ = self.record(
+            None,
+            Entry::Started { down_since, base },
+            outcome,
+            &mut pending,
+        );
         // Even with intake stopped: the reserve is there for this.
         self.commit(&mut pending)
     }

@@ -32,6 +32,12 @@ pub(super) fn open(payload: &[u8]) -> Result<Envelope<'_>, DecodeError> {
     })
 }
 
+/// Whether every element can be read.
+pub(super) fn is_valid(payload: &[u8]) -> bool {
+    RawDocument::from_bytes(payload)
+        .is_ok_and(|document| document.iter().all(|element| element.is_ok()))
+}
+
 pub(super) fn for_each<'a>(
     document: &'a RawDocument,
     mut visit: impl FnMut(&'a str, RawBsonRef<'a>) -> Result<(), DecodeError>,
@@ -48,7 +54,7 @@ pub(super) fn for_each<'a>(
 pub(super) fn once<T>(key: &str, slot: &mut Option<T>, value: T) -> Result<(), DecodeError> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(DecodeError::RepeatedKey(shorten(key))),
+        Some(_) => Err(repeated(key)),
     }
 }
 
@@ -67,6 +73,10 @@ pub(super) fn text<'a>(
 
 pub(super) fn malformed(error: bson::error::Error) -> DecodeError {
     DecodeError::Malformed(error.to_string())
+}
+
+pub(super) fn repeated(key: &str) -> DecodeError {
+    DecodeError::RepeatedKey(shorten(key))
 }
 
 pub(super) fn unknown(key: &str) -> DecodeError {

@@ -2,6 +2,7 @@
 
 use bson::raw::{RawArray, RawArrayBuf, RawBinaryRef, RawBsonRef};
 use bson::spec::BinarySubtype;
+use std::collections::BTreeMap;
 
 use super::DecodeError;
 use super::document;
@@ -36,6 +37,46 @@ pub enum Property {
     Unset,
 }
 
+/// What a data payload carries: one value, or an object of one level.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// A property, or an individual datastream.
+    Individual(Value),
+    /// An object datastream.
+    Object(BTreeMap<String, Value>),
+}
+
+impl Data {
+    /// Reads a payload that is not empty, and its time in milliseconds since 1970 of the device's clock if it has one.
+    ///
+    /// # Errors
+    /// The payload is not `{v: value, t?}` with a value of one of Astarte's types or an object of such.
+    ///
+    /// ```
+    /// use rollcall_proto::edgehog::{Data, Property, Value};
+    ///
+    /// let payload = Property::Set(Value::Integer(7)).encode();
+    /// assert_eq!(Data::decode(&payload)?, (Data::Individual(Value::Integer(7)), None));
+    /// # Ok::<(), rollcall_proto::edgehog::DecodeError>(())
+    /// ```
+    pub fn decode(payload: &[u8]) -> Result<(Self, Option<i64>), DecodeError> {
+        let envelope = document::open(payload)?;
+        let Some(object) = envelope.value.as_document() else {
+            let value = Value::from_raw(envelope.value)?;
+            return Ok((Self::Individual(value), envelope.timestamp_unix_ms));
+        };
+        let mut values = BTreeMap::new();
+        document::for_each(object, |key, field| {
+            let value = Value::from_raw(field)?;
+            match values.insert(key.to_owned(), value) {
+                None => Ok(()),
+                Some(_) => Err(document::repeated(key)),
+            }
+        })?;
+        Ok((Self::Object(values), envelope.timestamp_unix_ms))
+    }
+}
+
 impl Property {
     /// The payload.
     #[must_use]
@@ -54,11 +95,8 @@ impl Property {
         if payload.is_empty() {
             return Ok(Self::Unset);
         }
-        let envelope = document::open(payload)?;
-        if envelope.timestamp_unix_ms.is_some() {
-            return Err(DecodeError::UnknownKey("t".to_owned()));
-        }
-        Value::from_raw(envelope.value).map(Self::Set)
+        // A property has no time; one that comes all the same is ignored, as in Astarte.
+        Value::from_raw(document::open(payload)?.value).map(Self::Set)
     }
 
     /// Reads a payload of a mapping of type string, such as every one of `BaseImage`.

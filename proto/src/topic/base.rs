@@ -150,6 +150,12 @@ impl<'a> Base<'a> {
         self.of_ecu("io.edgehog.devicemanager.BaseImage", property)
     }
 
+    /// Either way: a property named as in purge lists, interface and path joined by `/`.
+    #[must_use]
+    pub fn property(&self, property: &str) -> String {
+        self.below(property)
+    }
+
     /// Either way: a path of any Astarte interface.
     #[must_use]
     pub fn interface(&self, interface: &str, path: &str) -> String {

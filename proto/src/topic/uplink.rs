@@ -2,33 +2,11 @@
 
 use super::{Base, is_interface_name};
 use crate::edgehog::INTERFACE_PREFIX;
+use crate::edgehog::interface::{Interface, Owner};
 use crate::ident;
 
 /// Longest topic in bytes that a robot may publish on.
 pub const TOPIC_MAX: usize = 1024;
-
-/// Interfaces of Edgehog on which only the server publishes.
-const EDGEHOG_SERVER_OWNED: [&str; 19] = [
-    "OTARequest",
-    "Commands",
-    "ForwarderSessionRequest",
-    "LedBehavior",
-    "config.Telemetry",
-    "fileTransfer.DeviceToServer",
-    "fileTransfer.ServerToDevice",
-    "storage.DeleteFile",
-    "apps.CreateContainerRequest",
-    "apps.CreateDeploymentRequest",
-    "apps.CreateDeviceMappingRequest",
-    "apps.CreateDeviceRequest",
-    "apps.CreateEnvFileRequest",
-    "apps.CreateFileBindRequest",
-    "apps.CreateImageRequest",
-    "apps.CreateNetworkRequest",
-    "apps.CreateVolumeRequest",
-    "apps.DeploymentCommand",
-    "apps.DeploymentUpdate",
-];
 
 /// What a publish of a robot is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,13 +89,33 @@ impl<'a> Uplink<'a> {
         let uplink = match rest {
             None => Self::Introspection,
             Some(rest) => match rest.split_once('/') {
-                None => Self::interface(rest, "")?,
+                None => Self::of_interface(rest, "")?,
                 Some(("control", path)) => Self::control(path)?,
                 Some((_, "")) => return Err(TopicError::BadPath),
-                Some((interface, path)) => Self::interface(interface, path)?,
+                Some((interface, path)) => Self::of_interface(interface, path)?,
             },
         };
         Ok((base, uplink))
+    }
+
+    /// The interface and the path (without a leading `/`) of a publish on one of Astarte's.
+    #[must_use]
+    pub const fn interface(&self) -> Option<(&'a str, &'a str)> {
+        match *self {
+            Self::EdgehogOtaEvent => Some(("io.edgehog.devicemanager.OTAEvent", "event")),
+            Self::EdgehogBaseImage { property } => {
+                Some(("io.edgehog.devicemanager.BaseImage", property))
+            }
+            Self::OtherInterface { interface, path } => Some((interface, path)),
+            Self::Manifest
+            | Self::BaseImage { .. }
+            | Self::OtaEvent { .. }
+            | Self::State
+            | Self::Introspection
+            | Self::EmptyCache
+            | Self::ProducerProperties
+            | Self::Capabilities => None,
+        }
     }
 
     fn control(path: &str) -> Result<Self, TopicError> {
@@ -129,7 +127,7 @@ impl<'a> Uplink<'a> {
         }
     }
 
-    fn interface(interface: &'a str, path: &'a str) -> Result<Self, TopicError> {
+    fn of_interface(interface: &'a str, path: &'a str) -> Result<Self, TopicError> {
         if let Some(name) = interface.strip_prefix("rollcall.") {
             return Self::rollcall(name, path);
         }
@@ -177,8 +175,9 @@ impl<'a> Uplink<'a> {
             ("BaseImage", "name" | "version" | "buildId" | "fingerprint") => {
                 Ok(Self::EdgehogBaseImage { property: path })
             }
-            ("OTAEvent" | "BaseImage", _) => Err(TopicError::BadPath),
-            _ if EDGEHOG_SERVER_OWNED.contains(&name) => Err(TopicError::ServerOwned),
+            _ if Interface::known(interface).is_some_and(|known| known.owner == Owner::Server) => {
+                Err(TopicError::ServerOwned)
+            }
             _ => Self::other(interface, path),
         }
     }
@@ -193,8 +192,17 @@ impl<'a> Uplink<'a> {
     }
 }
 
-/// Whether a robot may publish on a topic: one of its own, and of a kind that robots publish.
+/// Whether what a robot publishes on a topic is looked at: one of its own, and either one on which robots publish, or one
+/// of Astarte's, where a mistake is answered as Astarte does.
 #[must_use]
 pub fn is_device_publishable(robot: &Base<'_>, topic: &str) -> bool {
-    Uplink::parse(topic).is_ok_and(|(base, _)| base == *robot)
+    match Uplink::parse(topic) {
+        Ok((base, _)) => base == *robot,
+        Err(
+            TopicError::TooLong(_) | TopicError::BadBase | TopicError::UnknownRollcallInterface,
+        ) => false,
+        Err(_) => Base::split(topic).is_ok_and(|(base, rest)| {
+            base == *robot && rest.is_some_and(|rest| !rest.starts_with("rollcall."))
+        }),
+    }
 }

@@ -7,5 +7,6 @@
 )]
 
 mod edgehog;
+mod interface;
 mod native;
 mod topic;

@@ -70,7 +70,9 @@ fn what_belongs_to_the_server_is_not_publishable() {
             Err(TopicError::ServerOwned),
             "{topic}"
         );
-        assert!(!is_device_publishable(&BASE, &topic));
+        // Astarte answers a write on its own interfaces by a disconnect, with a reason; so it is looked at.
+        let native = topic.contains("/rollcall.");
+        assert_eq!(is_device_publishable(&BASE, &topic), !native, "{topic}");
     }
 }
 
@@ -113,14 +115,6 @@ fn malformed_topics_are_refused_with_the_reason() {
             TopicError::UnknownRollcallInterface,
         ),
         ("fleet/r1/rollcall.", TopicError::UnknownRollcallInterface),
-        (
-            "fleet/r1/io.edgehog.devicemanager.OTAEvent/request",
-            TopicError::BadPath,
-        ),
-        (
-            "fleet/r1/io.edgehog.devicemanager.BaseImage/colour",
-            TopicError::BadPath,
-        ),
         ("fleet/r1/a..b/c", TopicError::BadInterface),
         ("fleet/r1/-a/c", TopicError::BadInterface),
         ("fleet/r1/a.B", TopicError::BadPath),

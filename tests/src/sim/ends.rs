@@ -24,6 +24,9 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
         world.watch.tally.installed += actor.robot.truth().totals().installed;
         only_what_was_asked_for(world, actor)?;
     }
+    for actor in &world.actors {
+        world.watch.tally.properties += properties_agree(&state, actor)?;
+    }
     for rollout in World::launched(&state) {
         judged_as_a_whole(rollout)?;
         for (key, member) in &rollout.members {
@@ -69,6 +72,31 @@ fn only_what_was_asked_for(world: &World, actor: &Actor) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// Device-contract 1.7: a device that is connected, and has asked, has the server's properties, and no others. Returns
+/// how many.
+fn properties_agree(state: &State, actor: &Actor) -> Result<u64, Broken> {
+    let robot = state
+        .robot_key(actor.robot.id())
+        .and_then(|key| state.robot(key))
+        .filter(|robot| robot.ready() && actor.robot.is_connected());
+    let Some(device) = robot.and_then(|robot| robot.device.as_ref()) else {
+        return Ok(0);
+    };
+    let set: Vec<_> = device.settings.iter().map(|s| s.path.as_ref()).collect();
+    let known: Vec<_> = actor
+        .robot
+        .consumer_properties()
+        .map(|(path, _)| path)
+        .collect();
+    if set == known {
+        return Ok(set.len() as u64);
+    }
+    Err(Broken(format!(
+        "1.7: {} has the properties {known:?} instead of {set:?}",
+        actor.robot.id()
+    )))
 }
 
 /// A24 and requirements 6.1: the rollout is completed, and its outcome follows from its robots'.
@@ -163,6 +191,13 @@ impl Verdict<'_> {
             } => ensure(
                 has(&truth, |outcome| outcome == RealOutcome::Canceled),
                 "the robot never cancelled",
+            ),
+            // By the device's word, or by its silence, which says nothing about the truth; or nothing was ever sent.
+            TargetState::Cancelled {
+                reason: CancelReason::ByOperator,
+            } => ensure(
+                self.target.attempt > 0 || truth.is_empty(),
+                "it was asked for after all",
             ),
             TargetState::Cancelled {
                 reason: CancelReason::RobotRemoved,

@@ -110,7 +110,9 @@ impl Naive {
                 | Command::RotateCredentials { .. }
                 | Command::AddPairingToken(_)
                 | Command::RemovePairingToken { .. }
-                | Command::PairRobot { .. },
+                | Command::PairRobot { .. }
+                | Command::CancelOperation { .. }
+                | Command::SetProperty { .. },
                 Ok(_),
             )
             | (_, Err(_))

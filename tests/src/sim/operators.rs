@@ -3,8 +3,9 @@
 use super::dice::Dice;
 use super::scenario::{HARDWARE, MINUTE, RobotPlan, SECOND, Scenario, hardware};
 use rollcall_engine::{
-    Command, GroupName, HardwareId, ImageRef, ImageSpec, Mechanism, OnFailure, RobotId,
-    RolloutEdit, RolloutId, RolloutName, RolloutSpec, RolloutStatus, State, TargetSelection,
+    Command, GroupName, HardwareId, ImageRef, ImageSpec, Mechanism, OnFailure, PropertyChange,
+    RobotId, RolloutEdit, RolloutId, RolloutName, RolloutSpec, RolloutStatus, State,
+    TargetSelection,
 };
 
 const GROUPS: [&str; 3] = ["day", "night", "yard"];
@@ -82,10 +83,11 @@ impl Operators {
                     robot: self.dice.pick(&ids).clone(),
                 }]
             }
-            76..=77 => vec![Command::RemoveGroup {
+            76 => vec![Command::RemoveGroup {
                 name: group(self.dice.word(&GROUPS)),
             }],
-            78..=84 => {
+            77..=80 => self.interfere(state).into_iter().collect(),
+            81..=84 => {
                 let ids = self.ids(state);
                 if ids.is_empty() {
                     return Vec::new();
@@ -105,6 +107,35 @@ impl Operators {
             }
             _ => vec![self.nonsense(state)],
         }
+    }
+
+    /// Cancels what a robot is at, or sets a property on it.
+    fn interfere(&mut self, state: &State) -> Option<Command> {
+        let busy: Vec<_> = state.robots(None).filter(|r| r.active.is_some()).collect();
+        let ids = self.ids(state);
+        let robot = if !busy.is_empty() && self.dice.chance(80) {
+            self.dice.pick(&busy).id.clone()
+        } else if ids.is_empty() {
+            return None;
+        } else {
+            self.dice.pick(&ids).clone()
+        };
+        if self.dice.chance(60) {
+            let all = self.dice.chance(30);
+            return Some(Command::CancelOperation { robot, all });
+        }
+        let about = self.dice.word(&["SystemStatus", "StorageUsage"]);
+        let (key, value) = *self.dice.pick(&[
+            ("enable", Some("true")),
+            ("periodSeconds", Some("60")),
+            ("enable", None),
+        ]);
+        let change = PropertyChange {
+            interface: "io.edgehog.devicemanager.config.Telemetry".to_owned(),
+            path: format!("request/io.edgehog.devicemanager.{about}/{key}"),
+            value: value.map(str::to_owned),
+        };
+        Some(Command::SetProperty { robot, change })
     }
 
     fn ids(&self, state: &State) -> Vec<RobotId> {

@@ -5,8 +5,8 @@
 
 use super::Broken;
 use rollcall_engine::{
-    Counters, Counts, Cursor, Group, GroupKey, Image, ImageKey, Link, Member, Robot, RobotKey,
-    Rollout, RolloutId, Row, State, Timestamp,
+    Counters, Counts, Cursor, Device, Group, GroupKey, Image, ImageKey, Link, Member, Robot,
+    RobotKey, Rollout, RolloutId, Row, State, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,7 @@ pub(super) struct Rows {
     rollouts: BTreeMap<RolloutId, Rollout>,
     previews: BTreeMap<RolloutId, BTreeMap<RobotKey, u64>>,
     members: BTreeMap<(RolloutId, RobotKey), Member>,
+    devices: BTreeMap<RobotKey, Device>,
 }
 
 fn put<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
@@ -40,6 +41,8 @@ fn bare_robot(robot: &Robot) -> Robot {
         open: Vec::new(),
         active: None,
         timer: None,
+        device: None,
+        owed: BTreeSet::new(),
         ..robot.clone()
     }
 }
@@ -69,6 +72,10 @@ impl Rows {
                     key,
                     state.robot(key).map(|robot| robot.cursor),
                 ),
+                Row::Device(key) => {
+                    let device = state.robot(key).and_then(|robot| robot.device.as_deref());
+                    put(&mut self.devices, key, device.cloned());
+                }
                 Row::Group(key) => put(&mut self.groups, key, state.group_by_key(key).cloned()),
                 Row::Image(key) => put(&mut self.images, key, state.image(key).cloned()),
                 Row::Rollout(id) => {
@@ -118,7 +125,11 @@ impl Rows {
         });
         let images = self.images.values().cloned();
         let rollouts: Vec<_> = rollouts.collect();
-        State::rebuild(self.at, self.counters, robots, groups, images, rollouts)
+        let mut state = State::rebuild(self.at, self.counters, robots, groups, images, rollouts);
+        for (key, device) in &self.devices {
+            state.restore_device(*key, device.clone());
+        }
+        state
     }
 
     /// Design 2: recovery gives what was committed, derived parts included.

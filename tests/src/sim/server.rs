@@ -194,12 +194,17 @@ impl Server {
         watch: &mut Watch,
     ) -> Result<(), Broken> {
         let settled = ticket.map(|ticket| Leaving::Settled { connection, ticket });
-        let message = device::decode(&publish.0, &publish.1)
+        let robot = self.state.as_ref().and_then(|state| state.robot(key));
+        let message = device::read(robot, &publish.0, &publish.1)
             .map_err(|error| Broken(format!("{} cannot be read: {error}", publish.0)))?;
         if message == device::Message::EmptyCache {
             batch.leaving.push(Leaving::Properties { connection, key });
         }
-        let Some(report) = message.report() else {
+        // Telemetry of QoS 0 stays in the writer's memory.
+        let Some(report) = message.report().filter(|report| {
+            let telemetry = matches!(report, Report::Value(value) if !value.property);
+            ticket.is_some() || !telemetry
+        }) else {
             batch.leaving.extend(settled);
             return Ok(());
         };
@@ -327,7 +332,15 @@ impl Server {
         self.state = Some(state);
         let mut batch = Batch::default();
         let down_since = self.rows.at;
-        let reply = self.apply(now, Input::Started { down_since }, &mut batch, watch)?;
+        let reply = self.apply(
+            now,
+            Input::Started {
+                down_since,
+                base: None,
+            },
+            &mut batch,
+            watch,
+        )?;
         reply.map_err(|refusal| Broken(format!("a start was refused: {refusal}")))?;
         self.write(batch, watch)?;
         Ok(())

@@ -140,9 +140,7 @@ fn no_slot_is_free_while_somebody_is_ready(state: &State, rollout: &Rollout) -> 
             .robot(**key)
             .filter(|r| r.ready() && r.active.is_none() && r.removed.is_none());
         let free = |t: &Target| {
-            robot.is_some_and(|r| {
-                t.state == TargetState::Pending && r.ecus[usize::from(t.ecu)].hold.is_none()
-            })
+            robot.is_some_and(|r| t.state == TargetState::Pending && r.hold(t.ecu.into()).is_none())
         };
         member.targets.iter().any(free)
     });
@@ -303,11 +301,11 @@ fn is_so(
     target: &Target,
     all: &[Why],
 ) -> bool {
-    let held = robot.ecus[usize::from(target.ecu)].hold.as_ref();
+    let held = robot.hold(target.ecu.into());
     let online = robot.link.connection.is_some();
     match reason {
         WaitReason::Launch => rollout.status == RolloutStatus::Prepared,
-        WaitReason::Hold(hold) => held == Some(hold),
+        WaitReason::Hold(hold) => held.as_ref() == Some(hold),
         WaitReason::Offline => !online && held.is_none(),
         WaitReason::NotSubscribed => online && !robot.link.subscribed && held.is_none(),
         WaitReason::Introduction => {

@@ -12,6 +12,8 @@ pub struct Tally {
     pub requests: u64,
     /// Cancels that the engine wanted sent.
     pub cancels: u64,
+    /// Properties that devices were seen to have as the server sets them.
+    pub properties: u64,
     /// Starts of the server after a death.
     pub starts: u64,
     /// Operations that robots really installed.
@@ -52,6 +54,7 @@ impl Tally {
         self.inputs += other.inputs;
         self.requests += other.requests;
         self.cancels += other.cancels;
+        self.properties += other.properties;
         self.starts += other.starts;
         self.installed += other.installed;
         self.excess = self.excess.max(other.excess);

@@ -345,6 +345,9 @@ impl Watch {
         {
             return broken("design 4: request to a robot that cannot hear it");
         }
+        if target.cancelling.is_some() {
+            return broken("5.1: an Update whose Cancel is wanted");
+        }
         if !is_its_turn(rollout, robot, target) {
             return broken("5.1: secondaries by name, the primary last");
         }
@@ -355,7 +358,10 @@ impl Watch {
             return broken("request for another image than the target's");
         };
         let mapped = rollout.images.get(&ecu.hardware_id) == Some(&image.key);
-        if !mapped || !image.hardware_ids.contains(&ecu.hardware_id) || ecu.hold.is_some() {
+        if !mapped
+            || !image.hardware_ids.contains(&ecu.hardware_id)
+            || robot.hold(target.ecu.into()).is_some()
+        {
             return broken("A10: incompatible dispatch");
         }
         if !self.asked.contains_key(&request.operation) {
@@ -397,7 +403,7 @@ fn all_members(state: &State) -> BTreeMap<(RolloutId, RobotKey), Member> {
 fn is_its_turn(rollout: &Rollout, robot: &Robot, target: &Target) -> bool {
     let before = rollout.members[&robot.key].targets.iter();
     let mut before = before.take_while(|other| other.ecu != target.ecu);
-    let held = |other: &Target| robot.ecus[usize::from(other.ecu)].hold.is_some();
+    let held = |other: &Target| robot.hold(other.ecu.into()).is_some();
     before.all(|other| other.ecu < target.ecu && (other.state.is_final() || held(other)))
 }
 
@@ -413,7 +419,8 @@ pub(super) const fn is_given_up(state: &TargetState) -> bool {
                 | FailureReason::Interrupted
         ),
         TargetState::Cancelled { reason } => {
-            matches!(reason, rollcall_engine::CancelReason::RobotRemoved)
+            use rollcall_engine::CancelReason::{ByOperator, RobotRemoved};
+            matches!(reason, RobotRemoved | ByOperator)
         }
         TargetState::Succeeded {
             how: SuccessKind::Installed | SuccessKind::AlreadyCurrent,

@@ -334,6 +334,11 @@ impl World {
                 let payload = Ack { boot, counter }.encode();
                 self.message(connection, robot, |base| base.ack(), payload);
             }
+            Effect::Property {
+                robot,
+                connection,
+                path,
+            } => self.property(robot, connection, &path),
             Effect::Disconnect { connection, .. } => self.hang_up(connection),
         }
     }
@@ -374,8 +379,30 @@ impl World {
     }
 
     pub(super) fn send_properties(&mut self, connection: u64, key: RobotKey) {
-        let payload = purge::encode::<&str>(&[]);
+        let settings = self.settings(key);
+        let paths: Vec<_> = settings.iter().map(|(path, _)| path).collect();
+        let payload = purge::encode(&paths);
         self.message(connection, key, |base| base.consumer_properties(), payload);
+        for (path, payload) in settings {
+            self.message(connection, key, |base| base.property(&path), payload);
+        }
+    }
+
+    fn settings(&self, key: RobotKey) -> Vec<(String, Vec<u8>)> {
+        let state = self.server.state.as_ref();
+        let robot = state.and_then(|state| state.robot(key));
+        let settings = robot.map(device::settings).unwrap_or_default();
+        let settings = settings.into_iter();
+        settings
+            .map(|(path, payload)| (path.to_owned(), payload))
+            .collect()
+    }
+
+    fn property(&mut self, key: RobotKey, connection: u64, path: &str) {
+        let mut settings = self.settings(key).into_iter();
+        let set = settings.find(|(known, _)| known == path);
+        let payload = set.map(|(_, payload)| payload).unwrap_or_default();
+        self.message(connection, key, |base| base.property(path), payload);
     }
 
     fn message(

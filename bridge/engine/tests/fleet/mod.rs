@@ -38,6 +38,56 @@ pub fn reported(version: &str) -> ReportedImage {
     }
 }
 
+/// What an Edgehog device with the default runtime says first.
+pub fn introspection() -> Report {
+    let version = |major, minor| InterfaceVersion { major, minor };
+    let interface = |name: &str| format!("io.edgehog.devicemanager.{name}").into_boxed_str();
+    Report::Introspection(
+        [
+            (interface("BaseImage"), version(0, 1)),
+            (interface("OTAEvent"), version(0, 1)),
+            (interface("OTARequest"), version(1, 0)),
+            (interface("SystemInfo"), version(0, 1)),
+            (interface("OSInfo"), version(0, 1)),
+            (interface("config.Telemetry"), version(0, 1)),
+        ]
+        .into(),
+    )
+}
+
+/// The list of a process that has just started.
+pub fn no_properties() -> Report {
+    Report::ProducerProperties(Default::default())
+}
+
+fn device_value(path: &str, value: &str, meaning: Option<Meaning>) -> Report {
+    Report::Value(DeviceValue {
+        path: format!("io.edgehog.devicemanager.{path}"),
+        payload: Some(value.as_bytes().to_vec()),
+        property: true,
+        meaning,
+    })
+}
+
+pub fn base_image_property(property: BaseImageProperty, value: &str) -> Report {
+    let path = match property {
+        BaseImageProperty::Name => "BaseImage/name",
+        BaseImageProperty::Version => "BaseImage/version",
+        BaseImageProperty::BuildId => "BaseImage/buildId",
+    };
+    let meaning = Meaning::BaseImage(property, value.to_owned());
+    device_value(path, value, Some(meaning))
+}
+
+pub fn part_number(value: &str) -> Report {
+    let meaning = Meaning::PartNumber(value.to_owned());
+    device_value("SystemInfo/partNumber", value, Some(meaning))
+}
+
+pub fn property(path: &str, value: &str) -> Report {
+    device_value(path, value, None)
+}
+
 /// One robot with an operation that has been requested.
 pub fn requested() -> (Fleet, RobotKey, RolloutId, uuid::Uuid) {
     let mut fleet = Fleet::default();

@@ -1,0 +1,393 @@
+//! What an Edgehog device says of itself through its interfaces, and the properties that the server sets on it.
+//!
+//! Values stay as the payloads that they came in: the engine compares and keeps them, and reads none. Texts that many
+//! robots have in common (paths, lists of interfaces) are kept once.
+
+use crate::inventory::{Hold, Robot, RobotKey};
+use crate::outcome::{Reply, Row};
+use crate::refusal::Refusal;
+use crate::state::{Changes, State};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+/// Paths on which a device may have a value; Edgehog's runtime has about 40.
+pub const MAX_DEVICE_PATHS: usize = 512;
+/// Bytes of all paths and values of a device.
+pub const MAX_DEVICE_BYTES: usize = 65_536;
+
+/// The interfaces of an update, with the major versions whose messages are understood.
+const OTA_INTERFACES: [(&str, u32); 3] = [
+    ("io.edgehog.devicemanager.OTARequest", 1),
+    ("io.edgehog.devicemanager.OTAEvent", 0),
+    ("io.edgehog.devicemanager.BaseImage", 0),
+];
+
+/// The version of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InterfaceVersion {
+    /// Changes that break.
+    pub major: u32,
+    /// Changes that do not.
+    pub minor: u32,
+}
+
+/// The interfaces of a device, by name.
+pub type Interfaces = BTreeMap<Box<str>, InterfaceVersion>;
+
+/// What is known of an Edgehog device.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Device {
+    /// Its introspection.
+    pub interfaces: Arc<Interfaces>,
+    /// Its properties, by path.
+    pub properties: Vec<Published>,
+    /// The newest value of each of its datastreams that came with QoS 1 or 2, by path.
+    pub streams: Vec<Published>,
+    /// The properties that the server sets on it, by path.
+    pub settings: Vec<Setting>,
+}
+
+/// A value that a device has published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Interface and path, joined by `/`.
+    pub path: Arc<str>,
+    /// Since when it has this value.
+    pub since: Timestamp,
+    /// As it came.
+    pub payload: Box<[u8]>,
+}
+
+/// A property that the server owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Interface and path, joined by `/`.
+    pub path: Arc<str>,
+    /// Since when it has this value.
+    pub since: Timestamp,
+    /// The value as the operator wrote it.
+    pub value: Box<str>,
+}
+
+/// Texts that robots have in common.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared {
+    texts: HashSet<Arc<str>>,
+    interfaces: HashSet<Arc<Interfaces>>,
+}
+
+impl Shared {
+    pub(crate) fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&new));
+        new
+    }
+
+    fn interfaces(&mut self, interfaces: Interfaces) -> Arc<Interfaces> {
+        if let Some(known) = self.interfaces.get(&interfaces) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(interfaces);
+        self.interfaces.insert(Arc::clone(&new));
+        new
+    }
+
+    /// Forgets a text of which a robot has let go, if no other has it.
+    fn release(&mut self, text: Arc<str>) {
+        // The caller's and the set's own.
+        if Arc::strong_count(&text) <= 2 {
+            self.texts.remove(&text);
+        }
+    }
+
+    fn release_interfaces(&mut self, interfaces: Arc<Interfaces>) {
+        if Arc::strong_count(&interfaces) <= 2 {
+            self.interfaces.remove(&interfaces);
+        }
+    }
+}
+
+impl Device {
+    /// Bytes of all paths and values, and their number.
+    fn size(&self) -> (usize, usize) {
+        let published = self.properties.iter().chain(&self.streams);
+        published.fold((0, 0), |(bytes, paths), value| {
+            (bytes + value.path.len() + value.payload.len(), paths + 1)
+        })
+    }
+
+    fn find(values: &[Published], path: &str) -> Result<usize, usize> {
+        values.binary_search_by(|value| value.path.as_ref().cmp(path))
+    }
+
+    /// The value of the property at `path` (interface and path, joined by `/`).
+    #[must_use]
+    pub fn property(&self, path: &str) -> Option<&Published> {
+        let index = Self::find(&self.properties, path).ok()?;
+        self.properties.get(index)
+    }
+
+    /// Whether a value at `path` would exceed what is kept of a device.
+    fn has_room_for(&self, path: &str, payload: &[u8]) -> bool {
+        let (bytes, paths) = self.size();
+        let old = [&self.properties, &self.streams]
+            .into_iter()
+            .find_map(|values| Some(&values[Self::find(values, path).ok()?]));
+        let freed = old.map_or(0, |old| path.len() + old.payload.len());
+        bytes - freed + path.len() + payload.len() <= MAX_DEVICE_BYTES
+            && (old.is_some() || paths < MAX_DEVICE_PATHS)
+    }
+}
+
+impl Robot {
+    /// Why nothing is sent to one of its ECUs, if so.
+    #[must_use]
+    pub fn hold(&self, ecu: usize) -> Option<Hold> {
+        let hold = self.ecus.get(ecu)?.hold.clone();
+        hold.or_else(|| self.device.as_deref()?.obstacle())
+    }
+}
+
+impl Device {
+    /// Why a device with this introspection cannot be updated.
+    fn obstacle(&self) -> Option<Hold> {
+        for (name, known) in OTA_INTERFACES {
+            match self.interfaces.get(name) {
+                Some(version) if version.major != known => {
+                    return Some(Hold::InterfaceVersion {
+                        interface: name.to_owned(),
+                        found: *version,
+                    });
+                }
+                Some(_) => {}
+                None if name == OTA_INTERFACES[0].0 => return Some(Hold::OtaDisabled),
+                // It is judged by its version, which it may yet say, or by nothing.
+                None => {}
+            }
+        }
+        None
+    }
+}
+
+impl State {
+    /// Takes over what the database holds of a device.
+    pub fn restore_device(&mut self, key: RobotKey, device: Device) {
+        let shared = &mut self.shared;
+        let mut keep = |values: Vec<Published>| -> Vec<Published> {
+            let keep = |value: Published| Published {
+                path: shared.text(&value.path),
+                ..value
+            };
+            values.into_iter().map(keep).collect()
+        };
+        let device = Device {
+            properties: keep(device.properties),
+            streams: keep(device.streams),
+            settings: device.settings,
+            interfaces: shared.interfaces(Arc::unwrap_or_clone(device.interfaces)),
+        };
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.device = Some(Box::new(device));
+        }
+    }
+
+    /// A new introspection replaces the old one. What the device said through interfaces that it no longer has, or has
+    /// in another major version, is gone with them.
+    pub(crate) fn set_interfaces(
+        &mut self,
+        key: RobotKey,
+        interfaces: Interfaces,
+        changes: &mut Changes,
+    ) {
+        let shared = &mut self.shared;
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return;
+        };
+        let device = robot.device.get_or_insert_default();
+        if *device.interfaces == interfaces && !interfaces.is_empty() {
+            return;
+        }
+        let new = shared.interfaces(interfaces);
+        let old = std::mem::replace(&mut device.interfaces, Arc::clone(&new));
+        let kept = |path: &str| {
+            let name = path.split('/').next().unwrap_or_default();
+            let major = |list: &Interfaces| list.get(name).map(|version| version.major);
+            major(&new).is_some() && major(&new) == major(&old)
+        };
+        for values in [&mut device.properties, &mut device.streams] {
+            for gone in values.extract_if(.., |value| !kept(&value.path)) {
+                shared.release(gone.path);
+            }
+        }
+        shared.release_interfaces(old);
+        changes.touch(Row::Device(key));
+    }
+
+    /// Whether the value may be kept.
+    pub(crate) fn check_room(
+        &self,
+        key: RobotKey,
+        path: &str,
+        payload: Option<&[u8]>,
+    ) -> Result<(), Refusal> {
+        let device = self
+            .robots
+            .get(&key)
+            .and_then(|robot| robot.device.as_ref());
+        let fits = match (device, payload) {
+            (Some(device), Some(payload)) => device.has_room_for(path, payload),
+            (None, Some(payload)) => path.len() + payload.len() <= MAX_DEVICE_BYTES,
+            (_, None) => true,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(Refusal::DeviceFull)
+        }
+    }
+
+    /// Keeps what a device has published, and says whether that was news. The caller has asked [`State::check_room`].
+    pub(crate) fn keep(
+        &mut self,
+        key: RobotKey,
+        (path, payload): (&str, Option<Vec<u8>>),
+        property: bool,
+        changes: &mut Changes,
+    ) -> bool {
+        let (now, shared) = (self.now, &mut self.shared);
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return false;
+        };
+        // It is said again, so the purge of this window does not mean it.
+        let purged = robot.link.purge.len();
+        robot.link.purge.retain(|purged| purged.as_ref() != path);
+        let said_again = robot.link.purge.len() != purged;
+        let device = robot.device.get_or_insert_default();
+        // Without its definition an interface may seem to change its kind; a path has one value all the same.
+        let (values, others) = if property {
+            (&mut device.properties, &mut device.streams)
+        } else {
+            (&mut device.streams, &mut device.properties)
+        };
+        let other = Device::find(others, path).ok().map(|at| others.remove(at));
+        let mut changed = other.is_some();
+        match (Device::find(values, path), payload) {
+            (Ok(at), Some(payload)) => {
+                let value = &mut values[at];
+                if !property || *value.payload != *payload {
+                    value.payload = payload.into();
+                    value.since = now;
+                    changed = true;
+                }
+            }
+            (Err(at), Some(payload)) => {
+                let path = shared.text(path);
+                let payload = payload.into();
+                values.insert(
+                    at,
+                    Published {
+                        path,
+                        since: now,
+                        payload,
+                    },
+                );
+                changed = true;
+            }
+            (Ok(at), None) => {
+                shared.release(values.remove(at).path);
+                changed = true;
+            }
+            (Err(_), None) => {}
+        }
+        if let Some(other) = other {
+            shared.release(other.path);
+        }
+        if changed {
+            changes.touch(Row::Device(key));
+        }
+        changed || said_again
+    }
+
+    /// The device has only the listed properties. An empty list is that of a new process, which says all of them again
+    /// at once; what it has not said when its property window ends is gone.
+    pub(crate) fn purge(
+        &mut self,
+        key: RobotKey,
+        listed: &BTreeSet<String>,
+        changes: &mut Changes,
+    ) {
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return;
+        };
+        let Some(device) = &robot.device else {
+            return;
+        };
+        let unlisted = device.properties.iter().map(|value| &value.path);
+        robot.link.purge = unlisted
+            .filter(|path| !listed.contains(path.as_ref()))
+            .cloned()
+            .collect();
+        if !listed.is_empty() {
+            self.finish_purge(key, changes);
+        }
+    }
+
+    pub(crate) fn finish_purge(&mut self, key: RobotKey, changes: &mut Changes) {
+        let shared = &mut self.shared;
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return;
+        };
+        let purged = std::mem::take(&mut robot.link.purge);
+        let Some(device) = robot.device.as_mut().filter(|_| !purged.is_empty()) else {
+            return;
+        };
+        let gone: BTreeSet<&str> = purged.iter().map(AsRef::as_ref).collect();
+        let before = device.properties.len();
+        device
+            .properties
+            .retain(|value| !gone.contains(value.path.as_ref()));
+        if device.properties.len() != before {
+            changes.touch(Row::Device(key));
+        }
+        for path in purged {
+            shared.release(path);
+        }
+    }
+
+    /// Forgets what a removed robot said.
+    pub(crate) fn drop_device(&mut self, key: RobotKey, changes: &mut Changes) {
+        let shared = &mut self.shared;
+        let device = self
+            .robots
+            .get_mut(&key)
+            .and_then(|robot| robot.device.take());
+        let Some(device) = device else {
+            return;
+        };
+        for value in device.properties.into_iter().chain(device.streams) {
+            shared.release(value.path);
+        }
+        shared.release_interfaces(device.interfaces);
+        changes.touch(Row::Device(key));
+    }
+
+    /// What a device has published that means nothing more than itself.
+    pub(crate) fn other_value(
+        &mut self,
+        key: RobotKey,
+        (path, payload): (&str, Option<Vec<u8>>),
+        property: bool,
+        changes: &mut Changes,
+    ) -> Reply {
+        let kept = self.keep(key, (path, payload), property, changes);
+        match self.stay_open(key) {
+            _ if kept => Reply::Done,
+            reply => reply,
+        }
+    }
+}
