@@ -148,8 +148,9 @@ mod tests {
             "previews",
             "artifacts",
             "pairing_tokens",
+            "devices",
         ];
         assert_eq!(names.collect::<Vec<_>>(), frozen);
-        assert!(row_table(10).is_none());
+        assert!(row_table(11).is_none());
     }
 }

@@ -260,7 +260,7 @@ mod tests {
             assert_eq!(Table::from_number(table.number()), Some(table));
         }
         assert_eq!(Table::from_number(COUNTERS_NUMBER), None);
-        assert_eq!(Table::from_number(10), None);
+        assert_eq!(Table::from_number(11), None);
     }
 
     #[test]
