@@ -23,6 +23,8 @@ const KEY_FILE: &str = "ca.key";
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 /// Robots cannot easily be given another anchor, so it outlives them.
 const LIFETIME_MS: u64 = 20 * 365 * DAY_MS;
+/// Its certificate is made anew this long before its end. It may also have been made when the clock was not set yet.
+const RENEW_BEFORE_MS: u64 = 2 * 365 * DAY_MS;
 /// Clocks of robots are behind more often than ahead.
 pub(super) const BACKDATED_MS: u64 = DAY_MS;
 
@@ -61,7 +63,16 @@ impl Authority {
         let found = (files::read(&certificate)?, files::read(&key)?);
         match found {
             (Some(pem), Some(key_pem)) => {
-                Self::load(Source::new(&certificate, &pem), Source::new(&key, &key_pem))
+                let key = Source::new(&key, &key_pem);
+                let found = Self::load(Source::new(&certificate, &pem), key)?;
+                if found.not_after_ms.saturating_sub(now_ms) > RENEW_BEFORE_MS {
+                    return Ok(found);
+                }
+                tracing::warn!(
+                    "the CA's certificate ends soon and was made anew, with the same key; give it to robots whose TLS \
+                     library looks at the end of what it trusts (`rollcall ca export`)"
+                );
+                Self::certify(&certificate, key_pair(key)?, now_ms)
             }
             (Some(_), None) => Err(Error::damaged(
                 &key,

@@ -229,6 +229,22 @@ fn a_first_start_that_was_interrupted_goes_on_with_the_same_key() {
 }
 
 #[test]
+fn a_ca_that_ends_soon_is_made_anew_from_its_key_and_its_certificates_stay_good() {
+    // As on a machine whose clock was not set at the first start.
+    let directory = tempfile::tempdir().unwrap();
+    let early = Pki::open(directory.path(), settings(), DAY).unwrap();
+    let issued = early.issue(&request(NAME), NAME, DAY).unwrap();
+    let before = early.summary();
+    assert!(before.authority_not_after_ms < NOW);
+    let pki = open(&directory);
+    let after = pki.summary();
+    assert_eq!(after.authority, before.authority, "the subject");
+    assert!(after.authority_not_after_ms > NOW && after.server_not_after_ms > NOW);
+    assert!(pki.verify(&issued.pem).is_ok());
+    assert_eq!(open(&directory).summary(), after, "once is enough");
+}
+
+#[test]
 fn a_damaged_ca_is_named_and_never_replaced() {
     for (file, text) in [
         ("ca.pem", "garbage"),
