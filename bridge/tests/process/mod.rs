@@ -85,6 +85,11 @@ impl ServerProcess {
         &self.data_dir
     }
 
+    /// Where robots pair.
+    pub fn pairing_url(&self) -> String {
+        format!("{}/pairing", self.device)
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -120,9 +125,26 @@ impl ServerProcess {
     }
 
     pub fn get(&self, path: &str) -> Value {
+        self.try_get(path).unwrap()
+    }
+
+    /// The answer, or why there is none: the robot may not exist yet, or the server is down.
+    pub fn try_get(&self, path: &str) -> Result<Value, ureq::Error> {
         let request =
             ureq::get(format!("{}{path}", self.api)).header("Authorization", self.token());
-        request.call().unwrap().body_mut().read_json().unwrap()
+        request.call()?.body_mut().read_json()
+    }
+
+    pub fn put(&self, path: &str, body: &Value) {
+        let request =
+            ureq::put(format!("{}{path}", self.api)).header("Authorization", self.token());
+        request.send_json(body).unwrap();
+    }
+
+    pub fn upload(&self, path: &str, file: &[u8]) {
+        let request =
+            ureq::post(format!("{}{path}", self.api)).header("Authorization", self.token());
+        request.send(file).unwrap();
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Value {

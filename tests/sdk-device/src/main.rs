@@ -95,7 +95,11 @@ async fn main() -> anyhow::Result<()> {
     let device = ota::Device::new(client.clone(), args.directory, args.pause_download);
     tokio::select! {
         result = connection => result?.context("the SDK's connection ended"),
-        result = serve(device, client) => result,
+        result = serve(device, client) => {
+            result?;
+            // The runtime would wait for the next line of input.
+            std::process::exit(0);
+        }
     }
 }
 
