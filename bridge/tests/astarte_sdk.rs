@@ -118,8 +118,10 @@ impl Device {
         writeln!(self.orders).unwrap();
     }
 
-    /// Waits for the end of the process, which is the device's reboot.
-    fn rebooted(mut self) {
+    /// Lets the device reboot once the server knows that it is about to, and waits for the end of its process.
+    fn reboot(mut self, site: &Site, rollout: u64) {
+        site.reaches(rollout, "verifying");
+        self.go_on();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}");
     }
@@ -192,8 +194,7 @@ fn an_update_succeeds_although_its_success_event_is_lost() {
     bench.site.upload();
     let rollout = bench.site.launch(id, &json!({}));
     let request = device.next("request", |line| line["operation"] == "Update");
-    device.said("Rebooting");
-    device.rebooted();
+    device.reboot(&bench.site, rollout);
     let device = bench.again(id, &[]);
     assert_eq!(device.said("Success")["event"], "said", "into the void");
     let target = bench.site.reaches(rollout, "succeeded");
@@ -229,7 +230,7 @@ fn an_update_is_rolled_back() {
     let device = bench.paired(id, &[]);
     bench.site.upload();
     let rollout = bench.site.launch(id, &json!({"rollback_grace": 1_000}));
-    device.rebooted();
+    device.reboot(&bench.site, rollout);
     let device = bench.again(id, &["--roll-back"]);
     bench.site.reaches(rollout, "rolled_back");
     drop(device);
@@ -252,8 +253,7 @@ fn the_server_is_killed_in_the_middle_of_an_update() {
     bench.site.server.restart();
     bench.site.until_ready(id);
     device.go_on();
-    device.said("Rebooting");
-    device.rebooted();
+    device.reboot(&bench.site, rollout);
     let device = bench.again(id, &[]);
     let target = bench.site.reaches(rollout, "succeeded");
     assert_eq!(target["operation"], update["uuid"]);

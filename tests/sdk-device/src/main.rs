@@ -2,7 +2,8 @@
 //! Edgehog's runtime does. The server's tests start it as a process, talk to it by lines of JSON on its standard output,
 //! and restart it where a robot would reboot.
 //!
-//! A reboot is the end of the process: `pending.json` then says what was written to the other slot, and the next start
+//! An update stops before the reboot until the test gives a line of input, so that everything said has arrived. A reboot
+//! is the end of the process: `pending.json` then says what was written to the other slot, and the next start
 //! boots it, or falls back to the old one with `--roll-back`. What the SDK is told before it is connected is lost, as
 //! the outcome of a real device's update normally is (device-contract 0.1).
 
@@ -110,20 +111,16 @@ async fn serve<C: Client + ClientConnection>(
 ) -> anyhow::Result<()> {
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     loop {
-        let rebooting = tokio::select! {
+        tokio::select! {
             event = client.recv() => {
-                device.receive(event.context("the SDK has no more events")?).await?
+                device.receive(event.context("the SDK has no more events")?).await?;
             }
             // Whoever started the device has gone when there is no more input.
-            order = orders.next_line() => match order? {
-                Some(_) => device.resume().await?,
-                None => return Ok(()),
-            },
-        };
-        if rebooting {
-            // Sends what waits. The process ends as at a reboot.
-            client.disconnect().await?;
-            return Ok(());
+            order = orders.next_line() => {
+                if order?.is_none() || device.resume().await? {
+                    return client.disconnect().await.context("disconnecting");
+                }
+            }
         }
     }
 }

@@ -118,6 +118,8 @@ pub(crate) struct Device<C> {
     pause_download: bool,
     /// A download that waits for the test.
     paused: Option<Request>,
+    /// Everything is said, and the reboot waits for the test.
+    rebooting: bool,
 }
 
 impl<C: Client> Device<C> {
@@ -127,11 +129,12 @@ impl<C: Client> Device<C> {
             directory,
             pause_download,
             paused: None,
+            rebooting: false,
         }
     }
 
-    /// Takes what the server sent; whether the device reboots now.
-    pub(crate) async fn receive(&mut self, event: DeviceEvent) -> anyhow::Result<bool> {
+    /// Takes what the server sent.
+    pub(crate) async fn receive(&mut self, event: DeviceEvent) -> anyhow::Result<()> {
         let Value::Object { data, .. } = &event.data else {
             let value = match &event.data {
                 Value::Property(Some(value)) => format!("{value:?}"),
@@ -143,7 +146,7 @@ impl<C: Client> Device<C> {
                 ("value", &value),
             ];
             report::line("property", &details);
-            return Ok(false);
+            return Ok(());
         };
         let text = |key| match data.get(key) {
             Some(AstarteData::String(text)) => Ok(text.clone()),
@@ -163,7 +166,7 @@ impl<C: Client> Device<C> {
         match (operation.as_str(), &self.paused) {
             ("Update", None) => self.begin(request).await,
             // A repetition of the request under way is ignored (device-contract 0.5).
-            ("Update", Some(current)) if *current == request => Ok(false),
+            ("Update", Some(current)) if *current == request => Ok(()),
             ("Update", Some(_)) => self.say(&request.uuid, Outcome::Busy).await,
             ("Cancel", Some(current)) if *current == request => {
                 self.paused = None;
@@ -174,30 +177,30 @@ impl<C: Client> Device<C> {
         }
     }
 
-    async fn say(&self, uuid: &str, outcome: Outcome) -> anyhow::Result<bool> {
-        report::event(&self.client, uuid, outcome, 0).await?;
-        Ok(false)
+    async fn say(&self, uuid: &str, outcome: Outcome) -> anyhow::Result<()> {
+        report::event(&self.client, uuid, outcome, 0).await
     }
 
-    async fn begin(&mut self, request: Request) -> anyhow::Result<bool> {
+    async fn begin(&mut self, request: Request) -> anyhow::Result<()> {
         self.say(&request.uuid, Outcome::Acknowledged).await?;
         self.say(&request.uuid, Outcome::Downloading).await?;
         if self.pause_download {
             self.paused = Some(request);
-            return Ok(false);
+            return Ok(());
         }
         self.update(request).await
     }
 
-    /// Goes on with a paused download; whether the device reboots now.
+    /// Goes on with what waits for the test; whether the device reboots now.
     pub(crate) async fn resume(&mut self) -> anyhow::Result<bool> {
-        match self.paused.take() {
-            Some(request) => self.update(request).await,
-            None => Ok(false),
+        if let Some(request) = self.paused.take() {
+            self.update(request).await?;
+            return Ok(false);
         }
+        Ok(self.rebooting)
     }
 
-    async fn update(&mut self, request: Request) -> anyhow::Result<bool> {
+    async fn update(&mut self, request: Request) -> anyhow::Result<()> {
         let Request { uuid, url } = request;
         let header = uuid.clone();
         let fetched = tokio::task::spawn_blocking(move || {
@@ -221,6 +224,7 @@ impl<C: Client> Device<C> {
         )?;
         self.say(&uuid, Outcome::Deployed).await?;
         self.say(&uuid, Outcome::Rebooting).await?;
-        Ok(true)
+        self.rebooting = true;
+        Ok(())
     }
 }
