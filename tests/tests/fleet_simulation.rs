@@ -12,7 +12,7 @@ use rollcall_tests::sim::{self, Broken, Tally, Trace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Worlds that once broke a rule, with the rule.
-const REGRESSIONS: [(u64, &str); 6] = [
+const REGRESSIONS: [(u64, &str); 8] = [
     (
         1_000_001,
         "A28: launches kept their order of creation, not of launch, across a restart",
@@ -36,6 +36,14 @@ const REGRESSIONS: [(u64, &str); 6] = [
     (
         3_000_286,
         "simulation: a repetition crossed an Edgehog device's final event, so it ran again",
+    ),
+    (
+        2_000_027,
+        "5.1: a removed robot was owed a Cancel again after a restart",
+    ),
+    (
+        2_000_162,
+        "simulation: an accepted board ended what was planned for the former one",
     ),
 ];
 

@@ -8,8 +8,10 @@
 )]
 
 mod client;
+mod device;
 
 pub use client::Client;
+pub use device::{Device, INTROSPECTION};
 use rollcall_proto::native::EcuDescription;
 use rollcall_tests::lean::Identity;
 use serde_json::{Value, json};
@@ -156,6 +158,17 @@ impl ServerProcess {
             .body_mut()
             .with_config()
             .limit(64 << 20)
+            .read_json()
+            .unwrap()
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Value {
+        let request =
+            ureq::put(format!("{}{path}", self.api)).header("Authorization", self.token());
+        request
+            .send_json(body)
+            .unwrap()
+            .body_mut()
             .read_json()
             .unwrap()
     }

@@ -8,8 +8,8 @@ use super::watch::{Asked, is_given_up};
 use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
 use rollcall_engine::{
-    CancelReason, Completion, FailureReason, Link, Robot, Rollout, RolloutId, RolloutStatus, State,
-    SuccessKind, Target, TargetState, Timestamp,
+    CancelReason, Command, Completion, FailureReason, Input, Link, Robot, Rollout, RolloutId,
+    RolloutStatus, State, SuccessKind, Target, TargetState, Timestamp,
 };
 use rollcall_proto::Code;
 
@@ -282,7 +282,12 @@ impl Verdict<'_> {
                     "it was asked for without a version",
                 );
             }
-            FailureReason::IncompatibleHardware => return Err("it passed the launch".to_owned()),
+            FailureReason::IncompatibleHardware => {
+                return ensure(
+                    self.target.attempt == 0 && self.was_accepted(),
+                    "it passed the launch, and nobody has accepted another board",
+                );
+            }
             FailureReason::OtherImageReported => {
                 return ensure(
                     has(truth, |outcome| outcome == RealOutcome::Pretended),
@@ -304,6 +309,16 @@ impl Verdict<'_> {
             FailureReason::Unspecified => return Err("every failure here has a code".to_owned()),
         };
         ensure(said(code), "the robot never failed so")
+    }
+
+    /// Whether an operator has taken what the robot declares for its registration.
+    fn was_accepted(&self) -> bool {
+        self.world.server.history.iter().any(|record| {
+            let Input::Command { command, .. } = &record.input else {
+                return false;
+            };
+            matches!(command, Command::AcceptDeclared { robot } if *robot == self.robot.id)
+        })
     }
 
     /// By the robot's own word, or by evidence of a new process after the request.
