@@ -12,7 +12,7 @@ use rollcall_tests::sim::{self, Broken, Tally, Trace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Worlds that once broke a rule, with the rule.
-const REGRESSIONS: [(u64, &str); 8] = [
+const REGRESSIONS: [(u64, &str); 9] = [
     (
         1_000_001,
         "A28: launches kept their order of creation, not of launch, across a restart",
@@ -44,6 +44,10 @@ const REGRESSIONS: [(u64, &str); 8] = [
     (
         2_000_162,
         "simulation: an accepted board ended what was planned for the former one",
+    ),
+    (
+        4_000_478,
+        "simulation: an accepted model ended what was planned for the former one",
     ),
 ];
 

@@ -9,7 +9,7 @@ use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
 use rollcall_engine::{
     CancelReason, Command, Completion, FailureReason, Input, Link, Robot, Rollout, RolloutId,
-    RolloutStatus, State, SuccessKind, Target, TargetState, Timestamp,
+    RolloutStatus, SkipReason, State, SuccessKind, Target, TargetState, Timestamp,
 };
 use rollcall_proto::Code;
 
@@ -210,6 +210,12 @@ impl Verdict<'_> {
                 "it was asked for after all",
             ),
             TargetState::RolledBack => self.rolled_back(&truth),
+            TargetState::Skipped {
+                reason: SkipReason::OtherModel,
+            } => ensure(
+                self.target.attempt == 0 && self.was_accepted(),
+                "it passed the launch, and nobody has accepted another model",
+            ),
             TargetState::Expired => Ok(()),
             other => Err(format!("{other:?} is not final")),
         }
