@@ -1,7 +1,8 @@
 //! MQTT 3.1.1 and 5.0 broker that acknowledges a robot's publish only after its owner has made it durable.
 //!
 //! Layers, outermost last: [`codec`] (bytes and packets), `connection` (one client's protocol state), `routing`
-//! (sessions, subscriptions, retained messages) and `server` (tokio). Only `server` knows sockets, tasks and the clock.
+//! (sessions, subscriptions, retained messages), `tls` (one connection's records) and `server` (tokio). Only `server` knows
+//! sockets, tasks and the clock.
 //!
 //! The owner implements [`Access`], starts a [`Broker`], receives [`Event`]s of its robots and answers their publishes
 //! with [`BrokerHandle::settle`].
