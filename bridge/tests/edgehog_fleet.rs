@@ -39,7 +39,7 @@ impl Devices {
         let options = RunOptions {
             brokers: Vec::new(),
             pairing: Some(Pairing {
-                url: format!("{}/pairing", server.device_http),
+                url: server.pairing_url(),
                 token: Some(token.to_owned()),
                 state_dir: None,
             }),

@@ -1,4 +1,4 @@
-//! The released `edgehog-device-runtime`, unmodified, against the server: pairing, report, an update through (a stand-in
+//! The released `edgehog-device-runtime`, unmodified, against the server, all of it over TLS: pairing, report, an update through (a stand-in
 //! for) RAUC, one that falls back.
 //!
 //! Runs when `EDGEHOG_RUNTIME` names the program (`cargo install edgehog-device-runtime`, which needs libudev-dev); it
@@ -54,7 +54,7 @@ impl Board {
             eprintln!("SKIPPED: EDGEHOG_RUNTIME does not name the program edgehog-device-runtime");
             return None;
         };
-        let site = Site::new();
+        let site = Site::sealed();
         let (daemon, bus) = speaking(Command::new("dbus-daemon").args([
             "--session",
             "--nofork",
@@ -110,7 +110,7 @@ impl Board {
             .env("EDGEHOG_IMAGE_VERSION", version)
             .env("EDGEHOG_SYSTEM_PART_NUMBER", "board-a")
             .env("EDGEHOG_SYSTEM_SERIAL_NUMBER", "0001")
-            .env("RUST_LOG", "info")
+            .env("RUST_LOG", "info,astarte_device_sdk=debug")
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

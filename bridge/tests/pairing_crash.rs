@@ -8,7 +8,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 fn pair(server: &ServerProcess, path: &str, bearer: &str, data: Value) -> Value {
-    let request = ureq::post(format!("{}/pairing/v1{path}", server.device))
+    let request = ureq::post(format!("{}/pairing/v1{path}", server.device_http))
         .header("authorization", format!("Bearer {bearer}"));
     let mut answer = request.send_json(json!({"data": data})).unwrap();
     answer.body_mut().read_json::<Value>().unwrap()["data"].clone()

@@ -1,13 +1,14 @@
 //! What tests with real Edgehog devices share: a server, a way to register, an update to send, and patience.
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stderr,
     dead_code,
     reason = "tests fail by panicking, and each uses its own part of this"
 )]
 
 use crate::process::{PATIENCE, ServerProcess};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Between two looks at the server.
@@ -19,10 +20,20 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// Devices pair and download over plain HTTP, as on one machine.
     pub(crate) fn new() -> Self {
+        Self::with(|directory| ServerProcess::start_tls(directory, ""))
+    }
+
+    /// Everything that devices reach speaks TLS.
+    pub(crate) fn sealed() -> Self {
+        Self::with(ServerProcess::start_https)
+    }
+
+    fn with(start: impl FnOnce(&Path) -> ServerProcess) -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self {
-            server: ServerProcess::start_tls(directory.path(), ""),
+            server: start(directory.path()),
             directory,
         }
     }
@@ -90,5 +101,15 @@ impl Site {
         let path = format!("/v1/rollouts/{rollout}/robots");
         let is_so = |answer: &Value| target(answer)["state"] == state;
         target(&self.until(&path, state, is_so))
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Logs and stores, for whoever looks into the failure.
+            self.directory.disable_cleanup(true);
+            eprintln!("kept {}", self.directory.path().display());
+        }
     }
 }

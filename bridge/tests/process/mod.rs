@@ -31,7 +31,6 @@ pub struct ServerProcess {
     /// Base of what devices reach over HTTP.
     pub device_http: String,
     pub api: String,
-    pub device: String,
     data_dir: PathBuf,
 }
 
@@ -53,30 +52,37 @@ fn free_address() -> SocketAddr {
 impl ServerProcess {
     /// A server on fresh ports with its data in `directory`; `settings` is appended to its configuration.
     pub fn start(directory: &Path, settings: &str) -> Self {
-        Self::start_with(directory, settings, "off")
+        Self::start_with(directory, settings, "off", false)
     }
 
     /// The same, which devices reach over TLS too.
     pub fn start_tls(directory: &Path, settings: &str) -> Self {
-        Self::start_with(directory, settings, &free_address().to_string())
+        Self::start_with(directory, settings, &free_address().to_string(), false)
     }
 
-    fn start_with(directory: &Path, settings: &str, mqtts: &str) -> Self {
+    /// The same, where devices pair and download over TLS as well.
+    pub fn start_https(directory: &Path) -> Self {
+        Self::start_with(directory, "", &free_address().to_string(), true)
+    }
+
+    fn start_with(directory: &Path, settings: &str, mqtts: &str, https: bool) -> Self {
         let (mqtt, http, device_http) = (free_address(), free_address(), free_address());
+        let scheme = if https { "https" } else { "http" };
+        let device_url = format!("{scheme}://localhost:{}", device_http.port());
         let config = directory.join("rollcall.toml");
         let data_dir = directory.join("data");
         let text = format!(
-            "data_dir = {data_dir:?}\n{settings}\n[mqtt]\naddress = \"{mqtt}\"\n[mqtts]\naddress = \"{mqtts}\"\n[http]\naddress = \"{http}\"\n\
-             [device_http]\naddress = \"{device_http}\"\n"
+            "data_dir = {data_dir:?}\n{settings}\n[mqtt]\naddress = \"{mqtt}\"\n\
+             [mqtts]\naddress = \"{mqtts}\"\n[http]\naddress = \"{http}\"\n\
+             [device_http]\naddress = \"{device_http}\"\ntls = {https}\npublic_url = \"{device_url}\"\n"
         );
         std::fs::write(&config, text).unwrap();
         let mut server = Self {
             child: spawn(&config),
             config,
             mqtt,
-            device_http: format!("http://localhost:{}", device_http.port()),
+            device_http: device_url,
             api: format!("http://{http}"),
-            device: format!("http://{device_http}"),
             data_dir,
         };
         server.wait_until_ready();
@@ -89,7 +95,7 @@ impl ServerProcess {
 
     /// Where robots pair.
     pub fn pairing_url(&self) -> String {
-        format!("{}/pairing", self.device)
+        format!("{}/pairing", self.device_http)
     }
 
     pub fn pid(&self) -> u32 {
@@ -135,12 +141,6 @@ impl ServerProcess {
         let request =
             ureq::get(format!("{}{path}", self.api)).header("Authorization", self.token());
         request.call()?.body_mut().read_json()
-    }
-
-    pub fn put(&self, path: &str, body: &Value) {
-        let request =
-            ureq::put(format!("{}{path}", self.api)).header("Authorization", self.token());
-        request.send_json(body).unwrap();
     }
 
     pub fn upload(&self, path: &str, file: &[u8]) {
