@@ -12,7 +12,7 @@ use api_support::Served;
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 /// Every route with the least role that may use it; none for the two that watch the process.
-const ROUTES: [(&str, &str, Option<&str>); 29] = [
+const ROUTES: [(&str, &str, Option<&str>); 39] = [
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some("viewer")),
@@ -22,6 +22,20 @@ const ROUTES: [(&str, &str, Option<&str>); 29] = [
     ("GET", "/v1/robots/r", Some("viewer")),
     ("DELETE", "/v1/robots/r", Some("admin")),
     ("GET", "/v1/robots/r/history", Some("viewer")),
+    ("POST", "/v1/robots/r/accept", Some("operator")),
+    (
+        "POST",
+        "/v1/robots/r/credentials/certificate",
+        Some("admin"),
+    ),
+    ("POST", "/v1/robots/r/credentials/inhibit", Some("admin")),
+    ("POST", "/v1/robots/r/credentials/allow", Some("admin")),
+    ("POST", "/v1/robots/r/credentials/rotate", Some("admin")),
+    ("GET", "/v1/pairing/tokens", Some("viewer")),
+    ("POST", "/v1/pairing/tokens", Some("admin")),
+    ("DELETE", "/v1/pairing/tokens/t", Some("admin")),
+    ("GET", "/v1/ca", Some("viewer")),
+    ("POST", "/v1/ca/reload", Some("admin")),
     ("GET", "/v1/groups", Some("viewer")),
     ("POST", "/v1/groups", Some("operator")),
     ("GET", "/v1/groups/g", Some("viewer")),

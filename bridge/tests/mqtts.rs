@@ -7,6 +7,8 @@ mod pairing_support;
 use api_support::Served;
 use pairing_support::tls::{Mqtt, client_config, handshake, http, shown};
 use pairing_support::{Device, another_certificate, ca, certified, with_mqtts};
+use rcgen::{CertificateParams, KeyPair};
+use rollcall::pki::CertificateFiles;
 use rollcall_broker::ReasonCode;
 use rollcall_proto::native::{EcuDescription, Manifest, PROTOCOL_VERSION};
 use serde_json::Value;
@@ -270,6 +272,51 @@ fn new_handshakes_use_a_renewed_certificate_and_connections_go_on() {
     let failed = served.post("/v1/ca/reload", Value::Null);
     assert_eq!(failed.refusal(), (409, "certificates_unusable".to_owned()));
     assert_eq!(https(), shown(&mqtts), "what was in force stays");
+}
+
+#[test]
+fn a_certificate_of_ones_own_is_warned_about_and_replaced_while_the_server_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (
+        directory.path().join("own.pem"),
+        directory.path().join("own.key"),
+    );
+    let pair = KeyPair::generate().unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    let write = |days| {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
+        let signed = params.self_signed(&pair).unwrap();
+        std::fs::write(&certificate, signed.pem()).unwrap();
+        signed
+    };
+    let first = write(3);
+    let files = CertificateFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    };
+    let served = Served::with(|config| {
+        with_mqtts(config);
+        config.tls.server = Some(files);
+    });
+    let warnings = served.get("/v1/ca").ok()["warnings"].to_string();
+    assert!(
+        warnings.contains("the server's certificate ends on"),
+        "{warnings}"
+    );
+    let trust = |certificate: &rcgen::Certificate| client_config(&certificate.pem(), None);
+    handshake(served.mqtts(), "localhost", &trust(&first)).unwrap();
+
+    let second = write(300);
+    let reloaded = served.post("/v1/ca/reload", Value::Null).ok();
+    assert_eq!(reloaded["changed"], true);
+    assert_eq!(reloaded["ca"]["warnings"], serde_json::json!([]));
+    let tls = handshake(served.mqtts(), "localhost", &trust(&second)).unwrap();
+    assert_eq!(shown(&tls), second.der().to_vec());
+    assert!(
+        !served.data().join("tls/server.pem").exists(),
+        "none is made beside it"
+    );
 }
 
 #[test]

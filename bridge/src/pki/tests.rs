@@ -199,6 +199,26 @@ fn a_certificate_of_another_ca_or_of_the_server_itself_is_no_robots() {
 }
 
 #[test]
+fn a_certificate_that_names_this_ca_but_was_not_signed_by_it_is_no_robots() {
+    let (_directory, pki) = fresh();
+    let subject = pki.summary().authority;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    let name = subject.strip_prefix("CN=").unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let forger = rcgen::Issuer::new(params, KeyPair::generate().unwrap());
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, NAME);
+    params.serial_number = Some(vec![0x40; 16].into());
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let forged = params.signed_by(&KeyPair::generate().unwrap(), &forger);
+    let forged = forged.unwrap().pem();
+    assert_eq!(pki.verify(&forged), Err(CertificateFault::OtherIssuer));
+}
+
+#[test]
 fn a_certificate_ends_no_later_than_its_ca() {
     let (_directory, pki) = fresh();
     let ends = pki.summary().authority_not_after_ms;
