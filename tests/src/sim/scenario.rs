@@ -2,7 +2,7 @@
 
 use super::dice::Dice;
 use device_sim::model::{EcuConfig, Image, ImageLabel, Protocol, RobotConfig};
-use device_sim::profile::{Percent, Profile, Range};
+use device_sim::profile::{Percent, Profile, Range, Reboot};
 use rollcall_engine::{EcuName, EcuSpec, HardwareId, ImageSpec, Model, RobotId, RobotSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,13 @@ impl Scenario {
             8 => dice.within(10, 30),
             _ => dice.within(30, 60),
         };
-        let profiles = [profile(dice), profile(dice), Arc::new(Profile::default())];
+        // Dice of their own, so that a seed's world is otherwise the one that it always was.
+        let ways = &mut Dice::new(seed, 1 << 41);
+        let mut profiles = [profile(dice), profile(dice), Profile::default()];
+        profiles
+            .iter_mut()
+            .for_each(|profile| edgehog_ways(ways, profile));
+        let profiles = profiles.map(Arc::new);
         let robots = (0..robots)
             .map(|index| robot(dice, seed, index, &profiles))
             .collect();
@@ -99,7 +105,19 @@ fn percent(dice: &mut Dice, most: u64) -> Percent {
     Percent::new(f64::from(u32::try_from(share).unwrap_or(0))).unwrap_or_default()
 }
 
-fn profile(dice: &mut Dice) -> Arc<Profile> {
+/// How Edgehog devices are configured.
+fn edgehog_ways(dice: &mut Dice, profile: &mut Profile) {
+    let edgehog = &mut profile.edgehog;
+    edgehog.streaming = dice.chance(20);
+    if dice.chance(20) {
+        edgehog.reboot = Reboot::External;
+        edgehog.external_reboot = Range::between(SECOND, 10 * MINUTE);
+    }
+    edgehog.status_lost = percent(dice, 100);
+    edgehog.adapter_changes = percent(dice, 50);
+}
+
+fn profile(dice: &mut Dice) -> Profile {
     let mut profile = Profile::default();
     let slow = if dice.chance(20) { 20 } else { 1 };
     profile.timing.install = Range::between(SECOND, 40 * SECOND * slow);
@@ -132,7 +150,7 @@ fn profile(dice: &mut Dice) -> Arc<Profile> {
     profile.lies.backward_progress = percent(dice, 30);
     profile.lies.unknown_operation = percent(dice, 20);
     profile.edgehog.late_success = percent(dice, 100);
-    Arc::new(profile)
+    profile
 }
 
 fn robot(dice: &mut Dice, seed: u64, index: u64, profiles: &[Arc<Profile>]) -> RobotPlan {

@@ -3,7 +3,7 @@
 
 use super::{Site, count, seconds};
 use crate::fleet::until;
-use crate::procfs::{Cpu, machine};
+use crate::procfs::{Cpu, Memory, machine};
 use crate::report::Figure;
 use crate::server::{PATIENCE, Server};
 use crate::{Bench, note};
@@ -56,6 +56,7 @@ fn one(bench: &Bench, robots: usize, secured: bool, name: &str) -> Result<Vec<Fi
     let own = Cpu::of("self")?.since(&own).total;
     let others = machine()?.saturating_sub(all + used + own);
     let peak = site.server.peak_memory()?;
+    let device = Memory::of(std::process::id())?.resident / robots as u64;
     wait_until_ready(&site.server, robots)?;
     let ready = began.elapsed();
     let after = devices.stats.snapshot();
@@ -78,7 +79,9 @@ fn one(bench: &Bench, robots: usize, secured: bool, name: &str) -> Result<Vec<Fi
             "CPU of the devices, each, on the same cores; other processes used {:.2} cores",
             others.as_secs_f64() / heard.as_secs_f64()
         )),
-        Figure::new(format!("{name}.peak_rss"), count(peak) / 1e6, "MB"),
+        Figure::new(format!("{name}.peak_rss"), count(peak) / 1e6, "MB").under("of the server"),
+        Figure::new(format!("{name}.device_rss"), count(device) / 1e3, "KB")
+            .under("of this program, per device"),
         Figure::new(format!("{name}.attempts"), count(again), "")
             .under("attempts that failed, most of them while there was no server"),
         Figure::new(format!("{name}.pairing_p99"), report.pairing_latency.p99_ms, "ms")
