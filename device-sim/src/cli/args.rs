@@ -47,7 +47,7 @@ pub struct RunArgs {
     #[arg(
         long,
         value_name = "TOKEN",
-        env = "PAIRING_TOKEN",
+        env = "DEVICE_SIM_PAIRING_TOKEN",
         hide_env_values = true,
         requires = "pairing_url",
         conflicts_with = "credentials"
