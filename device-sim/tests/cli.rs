@@ -149,7 +149,10 @@ async fn a_fleet_pairs_and_the_report_counts_what_that_took() {
         let mut command = program();
         command.args(["--robots", "3", "--protocol", "edgehog"]);
         command.args(["--time-scale", "1000", "--pairing-url", &pairing_url]);
-        command.env("DEVICE_SIM_PAIRING_TOKEN", TOKEN).arg("--ca").arg(&ca);
+        command
+            .env("DEVICE_SIM_PAIRING_TOKEN", TOKEN)
+            .arg("--ca")
+            .arg(&ca);
         command.arg("--state-dir").arg(folder.path());
         command.args(more);
         command

@@ -83,7 +83,7 @@ fn one(bench: &Bench, robots: usize, secured: bool, name: &str) -> Result<Vec<Fi
         Figure::new(format!("{name}.device_rss"), count(device) / 1e3, "KB")
             .under("of this program, per device"),
         Figure::new(format!("{name}.attempts"), count(again), "")
-            .under("attempts that failed, most of them while there was no server"),
+            .under("attempts that failed since the kill, also those while there was no server"),
         Figure::new(format!("{name}.pairing_p99"), report.pairing_latency.p99_ms, "ms")
             .under("pairing before a connection, first arrival included"),
         Figure::new(format!("{name}.connect_p99"), report.connect_latency.p99_ms, "ms")
