@@ -1,5 +1,6 @@
 //! Timers that come due. A timer may fire for nothing (see [`State::arm`]); the deadlines themselves decide.
 
+use crate::edgehog::LONGEST_WINDOW;
 use crate::input::Timer;
 use crate::inventory::RobotKey;
 use crate::outcome::Reply;
@@ -59,13 +60,19 @@ impl State {
         let Some((rollout, target)) = self.active_target(robot) else {
             return false;
         };
-        if target.until().is_none_or(|until| until > self.now) {
+        let Some(until) = target.until().filter(|until| *until <= self.now) else {
             return false;
-        }
+        };
+        // A report is under way. It is waited for, but not for ever: a robot may return again and again.
+        let reporting = robot.link.settled_at.is_some() && until.after(LONGEST_WINDOW) > self.now;
         let resends = rollout.mechanism.request_resends;
         let timeout = rollout.mechanism.request_timeout;
         let suspicion_holds = target.suspect_until.is_some_and(|until| until <= self.now);
         let cancelling = target.cancelling.is_some();
+        let resend = target.state == TargetState::Requested && target.resends < resends;
+        if reporting && (cancelling || !resend) {
+            return false;
+        }
         let reason = match target.state {
             // The robot has said nothing since, and was not seen to write anything.
             state if cancelling && state.rank() < INSTALLING => {
@@ -74,7 +81,7 @@ impl State {
                 self.finish(id, key, index, TargetState::Cancelled { reason }, changes);
                 return true;
             }
-            TargetState::Requested if target.resends < resends && !cancelling => {
+            TargetState::Requested if resend && !cancelling => {
                 let deadline = self.now.after(timeout);
                 if let Some(target) = self.target_mut(id, key, index) {
                     target.resends += 1;

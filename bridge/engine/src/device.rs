@@ -3,7 +3,7 @@
 //! Values stay as the payloads that they came in: the engine compares and keeps them, and reads none. Texts that many
 //! robots have in common (paths, lists of interfaces) are kept once.
 
-use crate::inventory::{Hold, Robot, RobotKey};
+use crate::inventory::{Hold, Protocol, Robot, RobotKey};
 use crate::outcome::{Reply, Row};
 use crate::refusal::Refusal;
 use crate::state::{Changes, State};
@@ -149,7 +149,9 @@ impl Robot {
     #[must_use]
     pub fn hold(&self, ecu: usize) -> Option<Hold> {
         let hold = self.ecus.get(ecu)?.hold.clone();
-        hold.or_else(|| self.device.as_deref()?.obstacle())
+        // What it was once, in the other protocol, is no obstacle now.
+        let edgehog = self.protocol == Some(Protocol::Edgehog);
+        hold.or_else(|| self.device.as_deref().filter(|_| edgehog)?.obstacle())
     }
 }
 

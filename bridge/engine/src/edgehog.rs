@@ -17,8 +17,8 @@ pub const EDGEHOG_ECU: &str = "main";
 /// The property without which a device is not known to run anything.
 const BASE_IMAGE_VERSION: &str = "io.edgehog.devicemanager.BaseImage/version";
 
-/// How long after connecting a device's publishes may keep its property window open, in milliseconds.
-const LONGEST_WINDOW: Millis = 60_000;
+/// How long a device's publishes may keep its property window open, in milliseconds.
+pub(crate) const LONGEST_WINDOW: Millis = 60_000;
 
 /// How much of a part number that cannot be one is repeated to people, in characters.
 const PART_NUMBER_SHOWN: usize = 80;
@@ -40,7 +40,10 @@ impl State {
             let as_registered = robot.ecus.len() == 1 && robot.ecus[0].name.as_str() == EDGEHOG_ECU;
             for ecu in &mut robot.ecus {
                 let hold = match &ecu.hold {
-                    Some(Hold::DeclaredAs { .. }) if as_registered => continue,
+                    // Only another part number ends these: an introspection says nothing of the product.
+                    Some(Hold::DeclaredAs { .. } | Hold::PartNumber { .. }) if as_registered => {
+                        continue;
+                    }
                     _ if as_registered => None,
                     _ => Some(Hold::NotDeclared),
                 };
@@ -55,9 +58,14 @@ impl State {
 
     /// What is judged before a device has said all that it has to say would be judged by half a report.
     fn open_window(&mut self, key: RobotKey) -> Reply {
-        let settled_at = self.now.after(PROPERTY_WINDOW);
+        let now = self.now;
         if let Some(robot) = self.robots.get_mut(&key) {
-            robot.link.settled_at = Some(settled_at);
+            let link = &mut robot.link;
+            if link.settled_at.is_none() {
+                link.window_since = now;
+            }
+            let latest = link.window_since.after(LONGEST_WINDOW);
+            link.settled_at = Some(now.after(PROPERTY_WINDOW).min(latest));
         }
         self.refresh_ready(key);
         self.arm(key);
@@ -70,7 +78,7 @@ impl State {
         if let Some(robot) = self.robots.get_mut(&key)
             && let Some(open) = &mut robot.link.settled_at
         {
-            let latest = robot.link.since.after(LONGEST_WINDOW);
+            let latest = robot.link.window_since.after(LONGEST_WINDOW);
             let extended = settled_at.min(latest).max(*open);
             if extended != *open {
                 *open = extended;
@@ -122,12 +130,20 @@ impl State {
                 robot.cursor.start_boot(robot.cursor.boot.saturating_add(1));
                 changes.touch(Row::Cursor(key));
             }
+            let active = robot.active.filter(|_| listed.is_empty());
             if !listed.contains(BASE_IMAGE_VERSION) {
                 robot.link.early = None;
                 if let Some(ecu) = robot.ecus.first_mut() {
                     ecu.reported = None;
                     changes.touch(Row::Robot(key));
                 }
+            }
+            // What its predecessor ran is no longer the question: this one is judged anew.
+            if let Some((id, index)) = active
+                && let Some(target) = self.target_mut(id, key, index)
+                && target.suspect_until.take().is_some()
+            {
+                changes.touch(Row::Member(id, key));
             }
         }
         self.open_window(key)

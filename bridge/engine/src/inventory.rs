@@ -222,6 +222,8 @@ pub struct Link {
     pub reported_ecus: u64,
     /// When its reports are taken as complete at the latest; moved on by each Edgehog property.
     pub settled_at: Option<Timestamp>,
+    /// Since when `settled_at` is moved on.
+    pub window_since: Timestamp,
     /// It asked for application-level acknowledgements.
     pub wants_ack: bool,
     /// What an Edgehog device says it runs before its part number has made its ECU.

@@ -28,7 +28,7 @@ impl State {
         ecus: &[EcuSpec],
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
-        let settled_at = self.now.after(PROPERTY_WINDOW);
+        let now = self.now;
         let Some(robot) = self.robots.get_mut(&key) else {
             return Err(Refusal::RobotGone);
         };
@@ -58,7 +58,8 @@ impl State {
         robot.link.introduced = true;
         robot.link.wants_ack = wants_ack;
         robot.link.reported_ecus = 0;
-        robot.link.settled_at = Some(settled_at);
+        robot.link.window_since = now;
+        robot.link.settled_at = Some(now.after(PROPERTY_WINDOW));
         self.arm(key);
         self.refresh_ready(key);
         Ok(Reply::Done)
@@ -290,10 +291,11 @@ impl State {
         event: &Event,
         changes: &mut Changes,
     ) -> Reply {
-        let edgehog = self
-            .robots
-            .get(&key)
-            .is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog));
+        let Some(robot) = self.robots.get(&key) else {
+            return Reply::Stale;
+        };
+        let edgehog = robot.protocol == Some(Protocol::Edgehog);
+        let boot = robot.cursor.boot;
         let Some(mechanism) = self.rollouts.get(&id).map(|rollout| &rollout.mechanism) else {
             return Reply::Stale;
         };
@@ -308,9 +310,10 @@ impl State {
         };
         let reached = |state: TargetState, goal: TargetState| state.rank() >= goal.rank();
         let forward = new.rank() > old.rank();
-        // Whoever speaks of the operation in this boot is still at it.
-        let cleared = target.suspect_until.take().is_some();
+        // Whoever speaks of the operation in this boot is still at it: only a later one can tell of its end.
+        let mut changed = target.suspect_until.take().is_some();
         if !new.is_final() {
+            changed |= std::mem::replace(&mut target.boot, boot) != boot;
             let applied = |state| reached(state, TargetState::Applied);
             if applied(new) && !applied(old) {
                 target.deadline = Some(confirm);
@@ -318,7 +321,7 @@ impl State {
                 target.deadline = Some(in_progress);
             }
         }
-        if cleared {
+        if changed {
             changes.touch(Row::Member(id, key));
         }
         if matches!(event.status, EventStatus::Error | EventStatus::Failure) {

@@ -5,6 +5,7 @@
 
 use crate::credentials::{PairingToken, TokenKey};
 use crate::device::Shared;
+use crate::edgehog::LONGEST_WINDOW;
 use crate::input::Timer;
 use crate::inventory::{
     Counters, Group, GroupKey, Image, ImageKey, ImageRef, Link, Robot, RobotKey, RobotStatus,
@@ -362,7 +363,12 @@ impl State {
         };
         let deadline = self
             .active_target(robot)
-            .and_then(|(_, target)| target.until());
+            .and_then(|(_, target)| target.until())
+            // What is overdue waits for the report that is under way.
+            .map(|until| match robot.link.settled_at {
+                Some(settled) if until <= self.now => settled.min(until.after(LONGEST_WINDOW)),
+                _ => until,
+            });
         let Some(needed) = [deadline, robot.link.settled_at]
             .into_iter()
             .flatten()

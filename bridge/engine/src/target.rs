@@ -219,7 +219,8 @@ pub struct Target {
     pub attempt: u16,
     /// Resends of the current request.
     pub resends: u8,
-    /// The robot's boot when the request was sent: a later one is evidence of a new process.
+    /// The robot's boot when it last spoke of the operation, or was told first: a later one is evidence of a new
+    /// process.
     pub boot: u64,
     /// A new process reported the old image: the verdict falls then, unless an event of the operation comes first.
     pub suspect_until: Option<Timestamp>,

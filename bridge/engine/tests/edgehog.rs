@@ -3,29 +3,13 @@
 
 mod fleet;
 
-use fleet::{
-    Fleet, base_image_property, ecu, hw, introspection, no_properties, part_number, property,
-};
+use fleet::device::*;
+use fleet::{Fleet, base_image_property, ecu, hw, introspection, part_number, property};
 use rollcall_engine::*;
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
-
-fn version(value: &str) -> Report {
-    base_image_property(BaseImageProperty::Version, value)
-}
-
-/// Connects as a process that has just started: everything is sent anew, the list of properties is empty.
-fn start(fleet: &mut Fleet, robot: RobotKey, properties: Vec<Report>) {
-    fleet.connect(robot);
-    fleet.report(robot, introspection()).unwrap();
-    fleet.report(robot, no_properties()).unwrap();
-    for property in properties {
-        fleet.report(robot, property).unwrap();
-    }
-}
 
 fn accept(fleet: &mut Fleet, id: &str) -> Result<Reply, Refusal> {
     fleet.command(Command::AcceptDeclared {
@@ -35,62 +19,6 @@ fn accept(fleet: &mut Fleet, id: &str) -> Result<Reply, Refusal> {
 
 fn ecus(fleet: &Fleet, robot: RobotKey) -> &[Ecu] {
     &fleet.state.robot(robot).unwrap().ecus
-}
-
-/// Reconnects within the same process: it lists its properties and sends none of them again.
-fn come_back(fleet: &mut Fleet, robot: RobotKey) {
-    fleet.connect(robot);
-    fleet.report(robot, introspection()).unwrap();
-    let device = fleet.state.robot(robot).unwrap().device.as_ref().unwrap();
-    let known: BTreeSet<_> = device
-        .properties
-        .iter()
-        .map(|p| p.path.to_string())
-        .collect();
-    fleet
-        .report(robot, Report::ProducerProperties(known))
-        .unwrap();
-}
-
-fn event(operation: Uuid, status: EventStatus, code: Option<EventCode>) -> Report {
-    Report::Event(Event {
-        ecu: EcuName::new("main").unwrap(),
-        stamp: None,
-        operation,
-        status,
-        progress: 0,
-        code,
-        message: String::new(),
-    })
-}
-
-fn says(fleet: &mut Fleet, robot: RobotKey, operation: Uuid, status: EventStatus) {
-    fleet.report(robot, event(operation, status, None)).unwrap();
-}
-
-fn fails(fleet: &mut Fleet, robot: RobotKey, operation: Uuid, code: EventCode) -> Reply {
-    let failure = event(operation, EventStatus::Failure, Some(code));
-    fleet.report(robot, failure).unwrap()
-}
-
-/// A device that runs version 1, with a requested operation that takes it to version 2.
-fn asked() -> (Fleet, RobotKey, RolloutId, Uuid) {
-    let mut fleet = Fleet::default();
-    let robot = fleet.robots(1)[0];
-    start(&mut fleet, robot, vec![version("1")]);
-    fleet.pass(10 * SECOND);
-    let id = fleet.rollout(1);
-    let operation = fleet.requests()[0].2;
-    (fleet, robot, id, operation)
-}
-
-/// The same, and the device has said what `statuses` say.
-fn asked_and(statuses: &[EventStatus]) -> (Fleet, RobotKey, RolloutId, Uuid) {
-    let (mut fleet, robot, id, operation) = asked();
-    for status in statuses {
-        says(&mut fleet, robot, operation, *status);
-    }
-    (fleet, robot, id, operation)
 }
 
 fn cancel(fleet: &mut Fleet) -> Result<Reply, Refusal> {

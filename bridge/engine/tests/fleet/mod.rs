@@ -6,6 +6,8 @@
     reason = "tests fail by panicking, and no test file uses every helper"
 )]
 
+pub mod device;
+
 use rollcall_engine::*;
 use std::collections::BTreeMap;
 
