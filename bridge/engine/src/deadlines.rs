@@ -4,6 +4,7 @@ use crate::edgehog::LONGEST_WINDOW;
 use crate::input::Timer;
 use crate::inventory::RobotKey;
 use crate::outcome::Reply;
+use crate::proof::Proof;
 use crate::rollout::{RolloutId, RolloutStatus};
 use crate::state::{Changes, State};
 use crate::target::{CancelReason, FailureReason, TargetState};
@@ -67,11 +68,32 @@ impl State {
         let reporting = robot.link.settled_at.is_some() && until.after(LONGEST_WINDOW) > self.now;
         let resends = rollout.mechanism.request_resends;
         let timeout = rollout.mechanism.request_timeout;
-        let suspicion_holds = target.suspect_until.is_some_and(|until| until <= self.now);
+        let suspicion_due = target.suspect_until.is_some_and(|until| until <= self.now);
+        let deadline_due = target.deadline.is_some_and(|until| until <= self.now);
+        let image = self.images.get(&target.image);
+        let proof = image.map_or(Proof::Nothing, |image| {
+            Self::proves(robot, rollout, target, image)
+        });
+        let writes = target.state.rank() >= INSTALLING;
+        let differs = matches!(proof, Proof::ThirdImage | Proof::OtherBuild) && writes;
+        let both = || {
+            let reported = robot.ecus.get(usize::from(target.ecu))?.reported.as_ref()?;
+            Some(Self::names_both(reported, image?))
+        };
+        let both = both().filter(|_| differs);
+        let suspicion_holds = suspicion_due && matches!(proof, Proof::OldImage | Proof::ThirdImage);
         let cancelling = target.cancelling.is_some();
         let resend = target.state == TargetState::Requested && target.resends < resends;
         if reporting && (cancelling || !resend) {
             return false;
+        }
+        if suspicion_due && !suspicion_holds && !deadline_due {
+            // It no longer says what made it suspect.
+            if let Some(target) = self.target_mut(id, key, index) {
+                target.suspect_until = None;
+                changes.touch(crate::Row::Member(id, key));
+            }
+            return true;
         }
         let reason = match target.state {
             // The robot has said nothing since, and was not seen to write anything.
@@ -92,7 +114,8 @@ impl State {
                 return true;
             }
             TargetState::Requested => FailureReason::RequestTimeout,
-            state if suspicion_holds && state.rank() >= INSTALLING => {
+            _ if differs => FailureReason::OtherImageReported,
+            _ if suspicion_holds && writes => {
                 self.finish(id, key, index, TargetState::RolledBack, changes);
                 return true;
             }
@@ -100,6 +123,9 @@ impl State {
             TargetState::Applied | TargetState::Verifying => FailureReason::NotConfirmed,
             _ => FailureReason::InProgressTimeout,
         };
+        if let Some(both) = both {
+            self.note(id, key, index, &both, changes);
+        }
         // The robot may still have the request; what it has not begun it shall not begin.
         self.cancel_or_owe((id, key, index), changes);
         self.finish(id, key, index, TargetState::Failed { reason }, changes);

@@ -4,12 +4,14 @@
 //! than its cap; an image goes to an ECU only if registration, the rollout's map and the image agree on the hardware
 //! id at this very moment (A10).
 
-use crate::inventory::{Ecu, Image, Protocol, Robot, RobotKey};
+use crate::inventory::{Ecu, Image, Robot, RobotKey};
 use crate::operation::operation_id;
 use crate::outcome::{Effect, Request, RequestKind, Row};
 use crate::rollout::{OnFailure, Rollout, RolloutId};
 use crate::state::{Changes, State};
-use crate::target::{CancelReason, FailureReason, SkipReason, SuccessKind, Target, TargetState};
+use crate::target::{
+    CancelReason, FailureReason, Ran, SkipReason, SuccessKind, Target, TargetState,
+};
 
 /// How much of a robot's words is kept beside a target; the history keeps them whole.
 const MAX_DETAIL_BYTES: usize = 512;
@@ -140,7 +142,7 @@ impl State {
         Some(match &ecu.reported {
             None => fail(FailureReason::MissingVersion),
             Some(reported) if reported.version.is_empty() => fail(FailureReason::MissingVersion),
-            Some(reported) if image.is_reported_by(reported) => {
+            Some(reported) if image.is_reported_by(reported, robot.protocol) => {
                 Verdict::End(TargetState::Succeeded {
                     how: SuccessKind::AlreadyCurrent,
                 })
@@ -151,9 +153,14 @@ impl State {
 
     /// Starts a new operation: the next attempt, with a new uuid.
     fn begin(&mut self, id: RolloutId, key: RobotKey, index: usize, changes: &mut Changes) {
-        let Some(boot) = self.robots.get(&key).map(|robot| robot.cursor.boot) else {
+        let Some(robot) = self.robots.get(&key) else {
             return;
         };
+        let boot = robot.cursor.boot;
+        let ran = self
+            .target(id, key, index)
+            .and_then(|target| robot.ecus.get(usize::from(target.ecu))?.reported.as_ref())
+            .map(|reported| Box::new(Ran::of(reported)));
         let Some(timeout) = self.rollouts.get(&id).map(|r| r.mechanism.request_timeout) else {
             return;
         };
@@ -165,6 +172,7 @@ impl State {
             return;
         };
         target.base = base;
+        target.ran = ran;
         target.cancelling = None;
         target.attempt += 1;
         target.resends = 0;
@@ -271,40 +279,6 @@ impl State {
         }
     }
 
-    /// Whether the ECU's report proves that `image` runs there by way of the current operation or otherwise.
-    ///
-    /// A native robot must name the operation or the digest; an Edgehog device can report neither.
-    pub(crate) fn proves(
-        robot: &Robot,
-        rollout: &Rollout,
-        target: &Target,
-        image: &Image,
-    ) -> Proof {
-        let Some(ecu) = robot.ecus.get(usize::from(target.ecu)) else {
-            return Proof::Nothing;
-        };
-        let Some(reported) = &ecu.reported else {
-            return Proof::Nothing;
-        };
-        let operation = operation_id(rollout.id, robot.key, &ecu.name, target.attempt);
-        let names_operation = reported.operation == Some(operation);
-        if image.is_reported_by(reported) {
-            let enough = robot.protocol == Some(Protocol::Edgehog)
-                || names_operation
-                || reported.digest.is_some();
-            return if enough {
-                Proof::Installed
-            } else {
-                Proof::Nothing
-            };
-        }
-        if names_operation {
-            Proof::OtherImage
-        } else {
-            Proof::OldImage
-        }
-    }
-
     /// Makes the active target final and moves on.
     pub(crate) fn finish(
         &mut self,
@@ -336,15 +310,6 @@ impl State {
             changes.touch(Row::Member(id, key));
         }
     }
-}
-
-/// What an ECU's report says of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
-    Installed,
-    OtherImage,
-    OldImage,
-    Nothing,
 }
 
 fn fail(reason: FailureReason) -> Verdict {

@@ -429,15 +429,29 @@ pub struct Image {
 impl Image {
     /// Whether `reported` says that this image runs: name, version, and digest and build id as far as both know them.
     #[must_use]
-    pub fn is_reported_by(&self, reported: &ReportedImage) -> bool {
-        // An Edgehog device reports no digest and need not report a name.
-        (reported.name.is_empty() || reported.name == self.reference.name.as_str())
+    pub fn is_reported_by(&self, reported: &ReportedImage, protocol: Option<Protocol>) -> bool {
+        // An Edgehog device reports no digest, and as a name whatever its maker wrote into the system.
+        let any_name = protocol == Some(Protocol::Edgehog) || reported.name.is_empty();
+        (any_name || reported.name == self.reference.name.as_str())
             && reported.version == self.version_without_build(reported)
             && reported.digest.is_none_or(|digest| digest == self.sha256)
             && self
                 .build_id
                 .as_ref()
                 .is_none_or(|build| *build == reported.build_id)
+    }
+
+    /// Whether `reported` has this image's version, whatever its build.
+    pub(crate) fn has_version_of(&self, reported: &ReportedImage) -> bool {
+        let version = self.reference.version.as_str();
+        let core = version.split_once('+').map(|(core, _)| core);
+        reported.version == version || core == Some(reported.version.as_str())
+    }
+
+    /// The build that is asked for.
+    pub(crate) fn build(&self) -> Option<&str> {
+        let in_version = || Some(self.reference.version.as_str().split_once('+')?.1);
+        self.build_id.as_deref().or_else(in_version)
     }
 
     /// Edgehog's runtime splits `1.0.0+b7` into version and build id, so compare in the form that was reported.

@@ -46,6 +46,7 @@ mod operation;
 mod outcome;
 mod plan;
 mod projection;
+mod proof;
 mod refusal;
 mod reports;
 mod rollout;
@@ -88,7 +89,7 @@ pub use rollout::{
 pub use settings::{MAX_SETTING_PATHS, MAX_SETTINGS};
 pub use state::State;
 pub use target::{
-    CancelReason, Cancelling, FailureReason, SkipReason, SuccessKind, Target, TargetState,
+    CancelReason, Cancelling, FailureReason, Ran, SkipReason, SuccessKind, Target, TargetState,
 };
 pub use time::{Millis, Timestamp};
 pub use why::{WaitReason, Why};

@@ -293,7 +293,8 @@ impl State {
                 ecu: index,
                 image: image.key,
                 from: reported.map(|reported| reported.version.clone()),
-                already_current: reported.is_some_and(|reported| image.is_reported_by(reported)),
+                already_current: reported
+                    .is_some_and(|reported| image.is_reported_by(reported, robot.protocol)),
             });
         }
         let skipped = ecus.is_empty().then_some(skipped);

@@ -2,7 +2,6 @@
 //!
 //! Outcomes are judged from facts: an event only moves a target forward, and success is what the ECU reports to run.
 
-use crate::dispatch::Proof;
 use crate::input::{Event, EventCode, EventStatus, Stamp};
 use crate::inventory::{
     Ecu, EcuSpec, Hold, Novelty, PROPERTY_WINDOW, Protocol, ReportedImage, Robot, RobotKey,
@@ -10,6 +9,7 @@ use crate::inventory::{
 use crate::names::EcuName;
 use crate::operation::operation_id;
 use crate::outcome::{Effect, Reply, Row};
+use crate::proof::Proof;
 use crate::refusal::Refusal;
 use crate::rollout::RolloutId;
 use crate::state::{Changes, State};
@@ -161,8 +161,8 @@ impl State {
                 };
                 self.finish(id, key, index, state, changes);
             }
-            // A mere reconnect proves nothing; only a new process with the old image does, after a while.
-            Proof::OldImage
+            // A mere reconnect proves nothing; only a new process without the image does, after a while.
+            Proof::OldImage | Proof::ThirdImage
                 if robot.cursor.boot > target.boot
                     && target.state != TargetState::Requested
                     && robot.has_reported(ecu) =>
@@ -177,7 +177,7 @@ impl State {
                     self.arm(key);
                 }
             }
-            Proof::OldImage | Proof::Nothing => {}
+            Proof::OldImage | Proof::ThirdImage | Proof::OtherBuild | Proof::Nothing => {}
         }
     }
 

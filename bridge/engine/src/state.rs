@@ -305,6 +305,7 @@ impl State {
         if state.is_final() {
             target.deadline = None;
             target.suspect_until = None;
+            target.ran = None;
         }
         let counts = &mut rollout.counts;
         *counts.slot(&old) -= 1;

@@ -222,6 +222,9 @@ pub struct Target {
     /// The robot's boot when it last spoke of the operation, or was told first: a later one is evidence of a new
     /// process.
     pub boot: u64,
+    /// What the ECU ran when the current operation began; `None` when the target is final, or was begun before this was
+    /// kept.
+    pub ran: Option<Box<Ran>>,
     /// A new process reported the old image: the verdict falls then, unless an event of the operation comes first.
     pub suspect_until: Option<Timestamp>,
     /// When waiting in this state ends; `None` while pending (the rollout's deadline counts) and when final.
@@ -234,6 +237,15 @@ pub struct Target {
     pub cancelling: Option<Box<Cancelling>>,
     /// The operation was given up while the robot could not hear: it gets a Cancel when it returns.
     pub owes_cancel: bool,
+}
+
+/// What an ECU ran before an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its version.
+    pub version: Box<str>,
+    /// Its build id; empty when not reported.
+    pub build_id: Box<str>,
 }
 
 /// An operator's wish that an operation ends.
@@ -257,6 +269,7 @@ impl Target {
             attempt: 0,
             resends: 0,
             boot: 0,
+            ran: None,
             suspect_until: None,
             deadline: None,
             detail: None,

@@ -4,7 +4,7 @@
 mod fleet;
 
 use fleet::device::*;
-use fleet::{Fleet, introspection, no_properties, part_number, reported};
+use fleet::{Fleet, base_image_property, introspection, no_properties, part_number, reported};
 use rollcall_engine::*;
 
 const SECOND: u64 = 1_000;
@@ -169,5 +169,163 @@ mod processes {
         fleet.rollout(1);
         fleet.online(robot);
         assert_eq!(fleet.requests().len(), 1);
+    }
+}
+
+/// Design 5.1: rolled back needs a new process *and* the old version.
+mod old_images {
+    use super::*;
+
+    const OTHER_IMAGE: TargetState = TargetState::Failed {
+        reason: FailureReason::OtherImageReported,
+    };
+
+    fn build(id: &str) -> Report {
+        base_image_property(BaseImageProperty::BuildId, id)
+    }
+
+    fn name(name: &str) -> Report {
+        base_image_property(BaseImageProperty::Name, name)
+    }
+
+    /// A device that said `before` is written with the image `image`, restarts, and then says `after`.
+    fn restarted(
+        before: Vec<Report>,
+        image: &str,
+        after: Vec<Report>,
+    ) -> (Fleet, RobotKey, RolloutId) {
+        let mut fleet = Fleet::default();
+        let robot = fleet.robots(1)[0];
+        start(&mut fleet, robot, before);
+        fleet.pass(10 * SECOND);
+        fleet.image(image, &["hw"]);
+        let spec = fleet.spec(fleet.all(), &[("hw", image)]);
+        let id = fleet.create(spec).unwrap();
+        fleet.launch(id).unwrap();
+        let operation = fleet.requests()[0].2;
+        for status in WRITING {
+            says(&mut fleet, robot, operation, status);
+        }
+        fleet.disconnect(robot);
+        start(&mut fleet, robot, after);
+        fleet.pass(10 * SECOND + MINUTE);
+        (fleet, robot, id)
+    }
+
+    #[test]
+    fn an_empty_version_proves_nothing() {
+        let (mut fleet, robot, id) = restarted(vec![version("1")], "os@2", vec![version("")]);
+        assert!(fleet.target_state(id, robot).is_active());
+        fleet.pass(15 * MINUTE);
+        assert_eq!(fleet.target_state(id, robot), NOT_CONFIRMED);
+    }
+
+    #[test]
+    fn a_third_version_is_another_image_and_both_are_named() {
+        let (fleet, robot, id) = restarted(vec![version("1")], "os@2", vec![version("3")]);
+        assert_eq!(fleet.target_state(id, robot), OTHER_IMAGE);
+        let detail = fleet.target(id, robot, 0).detail.clone().unwrap();
+        assert_eq!(&*detail, "runs version 3; wanted was os@2");
+        assert!(fleet.target(id, robot, 0).ran.is_none(), "of no use now");
+    }
+
+    #[test]
+    fn a_build_id_that_comes_late_is_waited_for() {
+        let before = vec![version("1"), build("b6")];
+        let (mut fleet, robot, id) = restarted(before, "os@2+b7", vec![version("2")]);
+        assert!(fleet.target_state(id, robot).is_active());
+        fleet.pass(2 * MINUTE);
+        fleet.report(robot, build("b7")).unwrap();
+        fleet.pass(10 * SECOND);
+        assert_eq!(fleet.outcome(id), Some(Completion::Success));
+    }
+
+    #[test]
+    fn a_build_id_that_never_comes_or_is_another_one_ends_with_the_confirm_deadline() {
+        let before = || vec![version("1"), build("b6")];
+        let (mut fleet, robot, id) = restarted(before(), "os@2+b7", vec![version("2")]);
+        fleet.pass(15 * MINUTE);
+        assert_eq!(fleet.target_state(id, robot), NOT_CONFIRMED);
+        let after = vec![version("2"), build("b6")];
+        let (mut fleet, robot, id) = restarted(before(), "os@2+b7", after);
+        assert!(fleet.target_state(id, robot).is_active());
+        fleet.pass(15 * MINUTE);
+        assert_eq!(fleet.target_state(id, robot), OTHER_IMAGE);
+        let detail = fleet.target(id, robot, 0).detail.clone().unwrap();
+        let both = "runs version 2, build b6; wanted was os@2+b7, build b7";
+        assert_eq!(&*detail, both);
+    }
+
+    #[test]
+    fn where_only_the_build_differs_the_build_decides() {
+        let before = || vec![version("2"), build("b6")];
+        let (fleet, robot, id) = restarted(before(), "os@2+b7", before());
+        assert_eq!(fleet.target_state(id, robot), TargetState::RolledBack);
+        // Without its build id a version that both have says nothing.
+        let (fleet, robot, id) = restarted(before(), "os@2+b7", vec![version("2")]);
+        assert!(fleet.target_state(id, robot).is_active());
+    }
+
+    #[test]
+    fn a_suspicion_ends_when_the_device_no_longer_says_what_made_it_suspect() {
+        let before = || vec![version("1"), build("b6")];
+        let (mut fleet, robot, id) = restarted(before(), "os@2+b7", vec![]);
+        start(&mut fleet, robot, before());
+        fleet.pass(30 * SECOND);
+        fleet.report(robot, version("2")).unwrap();
+        fleet.pass(2 * MINUTE);
+        assert!(fleet.target_state(id, robot).is_active());
+        fleet.report(robot, build("b7")).unwrap();
+        fleet.pass(10 * SECOND);
+        assert_eq!(fleet.outcome(id), Some(Completion::Success));
+    }
+
+    #[test]
+    fn an_older_database_does_not_know_what_ran_and_any_other_image_is_the_old_one() {
+        let before = vec![version("1")];
+        let (fleet, robot, id) = restarted(before, "os@2", vec![]);
+        let mut member = fleet.state.rollout(id).unwrap().members[&robot].clone();
+        assert_eq!(&*member.targets[0].ran.as_ref().unwrap().version, "1");
+        member.targets[0].ran = None;
+        let mut rollout = fleet.state.rollout(id).unwrap().clone();
+        rollout.members.insert(robot, member);
+        let mut older = Fleet::default();
+        older.state = State::rebuild(
+            fleet.state.now(),
+            fleet.state.counters(),
+            [fleet.state.robot(robot).unwrap().clone()],
+            [],
+            fleet.state.images().cloned(),
+            [rollout],
+        );
+        older.now = fleet.now;
+        start(&mut older, robot, vec![version("3")]);
+        older.pass(10 * SECOND + MINUTE);
+        assert_eq!(older.target_state(id, robot), TargetState::RolledBack);
+    }
+
+    /// Design 5.1: version, and build id when the image has one.
+    #[test]
+    fn the_name_of_what_an_edgehog_device_runs_does_not_matter() {
+        let before = vec![name("yocto-image"), version("1")];
+        let after = vec![name("yocto-image"), version("2")];
+        let (fleet, robot, id) = restarted(before, "os@2", after);
+        assert_eq!(fleet.outcome(id), Some(Completion::Success));
+        assert!(fleet.target_state(id, robot).is_final());
+    }
+
+    #[test]
+    fn the_name_of_what_a_native_robot_runs_matters() {
+        let mut fleet = Fleet::default();
+        let robot = fleet.robots(1)[0];
+        fleet.connect(robot);
+        fleet.manifest(robot, 1).unwrap();
+        let other = ReportedImage {
+            name: "app".into(),
+            ..reported("2")
+        };
+        fleet.base_image(robot, "main", other).unwrap();
+        fleet.rollout(1);
+        assert_eq!(fleet.requests().len(), 1, "app@2 is not os@2");
     }
 }

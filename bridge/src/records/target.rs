@@ -3,8 +3,8 @@
 use super::RecordError;
 use prost::Message;
 use rollcall_engine::{
-    CancelReason, Cancelling, FailureReason, ImageKey, Member, RolloutId, SkipReason, SuccessKind,
-    Target, TargetState, Timestamp,
+    CancelReason, Cancelling, FailureReason, ImageKey, Member, Ran, RolloutId, SkipReason,
+    SuccessKind, Target, TargetState, Timestamp,
 };
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -47,6 +47,16 @@ struct StoredTarget {
     cancelling: Option<StoredCancelling>,
     #[prost(bool, tag = "14")]
     owes_cancel: bool,
+    #[prost(message, optional, tag = "15")]
+    ran: Option<StoredRan>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredRan {
+    #[prost(string, tag = "1")]
+    version: String,
+    #[prost(string, tag = "2")]
+    build_id: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -108,6 +118,10 @@ fn encode_target(target: &Target) -> StoredTarget {
                 sent: cancelling.sent.into(),
             }),
         owes_cancel: target.owes_cancel,
+        ran: target.ran.as_ref().map(|ran| StoredRan {
+            version: ran.version.to_string(),
+            build_id: ran.build_id.to_string(),
+        }),
     }
 }
 
@@ -134,6 +148,12 @@ fn decode_target(stored: StoredTarget) -> Result<Target, RecordError> {
         base: stored.base.map(Into::into),
         cancelling: cancelling.transpose()?,
         owes_cancel: stored.owes_cancel,
+        ran: stored.ran.map(|ran| {
+            Box::new(Ran {
+                version: ran.version.into(),
+                build_id: ran.build_id.into(),
+            })
+        }),
     })
 }
 
