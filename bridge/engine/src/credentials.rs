@@ -212,7 +212,7 @@ impl State {
     }
 
     /// Ends the robot's connection, whose end is taken as known.
-    fn shut_out(&mut self, key: RobotKey, why: &'static str, changes: &mut Changes) {
+    pub(crate) fn shut_out(&mut self, key: RobotKey, why: &'static str, changes: &mut Changes) {
         let connection = self
             .robots
             .get(&key)

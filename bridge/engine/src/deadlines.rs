@@ -46,6 +46,9 @@ impl State {
         }
         let before = robot.active;
         self.finish_purge(key, changes);
+        if self.ask_again(key, changes) {
+            return true;
+        }
         self.judge_active(key, changes);
         self.settled(key, before, changes);
         true

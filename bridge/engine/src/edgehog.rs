@@ -2,12 +2,14 @@
 //! for a while: its property window.
 
 use crate::device::Interfaces;
+use crate::dispatch::Proof;
 use crate::input::{BaseImageProperty, DeviceValue, Meaning};
 use crate::inventory::{Ecu, Hold, PROPERTY_WINDOW, Protocol, Robot, RobotKey};
 use crate::names::{EcuName, HardwareId, Model};
 use crate::outcome::{Reply, Row};
 use crate::refusal::Refusal;
 use crate::state::{Changes, State};
+use crate::target::TargetState;
 use crate::time::Millis;
 use std::collections::BTreeSet;
 
@@ -128,6 +130,7 @@ impl State {
             if listed.is_empty() {
                 // Every process starts with an empty list, so this is a new one.
                 robot.cursor.start_boot(robot.cursor.boot.saturating_add(1));
+                robot.link.fresh = true;
                 changes.touch(Row::Cursor(key));
             }
             let active = robot.active.filter(|_| listed.is_empty());
@@ -147,6 +150,38 @@ impl State {
             }
         }
         self.open_window(key)
+    }
+
+    /// Lets a device say once more what it runs, if it came up with another image than the operation under way shall
+    /// bring: whether it was disconnected for that.
+    ///
+    /// On the first connection of its process a device may report the image of the process before: Astarte's SDK sends
+    /// what it has stored while the new process says what it is, and what is said in that moment waits for the next
+    /// connection (device-contract 1.6, seen with runtime 0.13.1). So nobody is condemned by a first connection.
+    pub(crate) fn ask_again(&mut self, key: RobotKey, changes: &mut Changes) -> bool {
+        let Some(robot) = self.robots.get_mut(&key) else {
+            return false;
+        };
+        // An operation that is under way here began before this connection: none begins within the window.
+        if !std::mem::take(&mut robot.link.fresh) {
+            return false;
+        }
+        let Some(robot) = self.robots.get(&key) else {
+            return false;
+        };
+        let differs = self.active_target(robot).is_some_and(|(rollout, target)| {
+            let installed = |image| Self::proves(robot, rollout, target, image) == Proof::Installed;
+            target.state != TargetState::Requested
+                && !self.images.get(&target.image).is_some_and(installed)
+        });
+        if differs {
+            self.shut_out(
+                key,
+                "what a process first reports may be old; connect again",
+                changes,
+            );
+        }
+        differs
     }
 
     pub(crate) fn base_image_property(

@@ -224,6 +224,8 @@ pub struct Link {
     pub settled_at: Option<Timestamp>,
     /// Since when `settled_at` is moved on.
     pub window_since: Timestamp,
+    /// An Edgehog device's process began with this connection, and has not been judged by what it says on it.
+    pub fresh: bool,
     /// It asked for application-level acknowledgements.
     pub wants_ack: bool,
     /// What an Edgehog device says it runs before its part number has made its ECU.

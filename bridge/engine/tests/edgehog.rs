@@ -256,9 +256,28 @@ mod traps {
         let (mut fleet, robot, id, operation) = asked_and(&DEPLOYING);
         says(&mut fleet, robot, operation, EventStatus::Rebooting);
         fleet.disconnect(robot);
-        start(&mut fleet, robot, vec![version("1")]);
-        fleet.pass(10 * SECOND + MINUTE);
+        start_with_another(&mut fleet, robot, vec![version("1")]);
+        assert_eq!(fleet.target_state(id, robot), TargetState::Verifying);
+        fleet.pass(MINUTE);
         assert_eq!(fleet.target_state(id, robot), TargetState::RolledBack);
+    }
+
+    /// Seen with runtime 0.13.1 on a busy machine: the SDK sends the stored version while the new process sets its own,
+    /// which then waits for the next connection.
+    #[test]
+    fn a_first_connection_that_reports_the_image_of_the_process_before_condemns_nobody() {
+        let (mut fleet, robot, id, operation) = asked_and(&DEPLOYING);
+        says(&mut fleet, robot, operation, EventStatus::Rebooting);
+        fleet.disconnect(robot);
+        start(&mut fleet, robot, vec![version("1")]);
+        fleet.effects.clear();
+        fleet.pass(10 * SECOND);
+        let hung_up = |effect: &Effect| matches!(effect, Effect::Disconnect { .. });
+        assert!(fleet.effects.iter().any(hung_up));
+        come_back(&mut fleet, robot);
+        fleet.report(robot, version("2")).unwrap();
+        fleet.pass(10 * SECOND);
+        assert_eq!(fleet.outcome(id), Some(Completion::Success));
     }
 
     #[test]
@@ -583,8 +602,8 @@ mod cancels {
         let (mut fleet, robot, id, _) = asked_and(&DOWNLOADING);
         cancel(&mut fleet).unwrap();
         fleet.disconnect(robot);
-        start(&mut fleet, robot, vec![version("1")]);
-        fleet.pass(10 * SECOND + MINUTE);
+        start_with_another(&mut fleet, robot, vec![version("1")]);
+        fleet.pass(MINUTE);
         assert_eq!(fleet.target_state(id, robot), CANCELLED);
     }
 

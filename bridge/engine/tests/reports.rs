@@ -508,39 +508,3 @@ fn an_edgehog_device_is_judged_after_its_property_window_only() {
     fleet.pass(10 * SECOND);
     assert_eq!(fleet.outcome(id), Some(Completion::Success));
 }
-
-#[test]
-fn an_edgehog_device_with_the_old_version_after_a_new_process_is_rolled_back() {
-    let mut fleet = Fleet::default();
-    let robot = fleet.robots(1)[0];
-    let id = fleet.rollout(1);
-    let hello = |fleet: &mut Fleet| {
-        fleet.connect(robot);
-        fleet.report(robot, introspection()).unwrap();
-        fleet.report(robot, no_properties()).unwrap();
-        let version = base_image_property(BaseImageProperty::Version, "1");
-        fleet.report(robot, version).unwrap();
-        fleet.pass(10 * SECOND);
-    };
-    hello(&mut fleet);
-    let operation = fleet.requests()[0].2;
-    let event = Event {
-        ecu: EcuName::new("main").unwrap(),
-        stamp: None,
-        operation,
-        status: EventStatus::Rebooting,
-        progress: 0,
-        code: None,
-        message: String::new(),
-    };
-    fleet.report(robot, Report::Event(event)).unwrap();
-    fleet.disconnect(robot);
-    hello(&mut fleet);
-    assert_eq!(
-        fleet.target_state(id, robot),
-        TargetState::Verifying,
-        "the grace period runs"
-    );
-    fleet.pass(MINUTE);
-    assert_eq!(fleet.target_state(id, robot), TargetState::RolledBack);
-}

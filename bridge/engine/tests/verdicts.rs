@@ -57,8 +57,8 @@ mod windows {
     fn a_suspicion_within_a_window_waits_for_its_end() {
         let (mut fleet, robot, id, _) = asked_and(&WRITING);
         fleet.disconnect(robot);
-        start(&mut fleet, robot, vec![version("1")]);
-        fleet.pass(10 * SECOND + MINUTE - 2 * SECOND);
+        start_with_another(&mut fleet, robot, vec![version("1")]);
+        fleet.pass(MINUTE - 2 * SECOND);
         // The same process: it says that its version is another one now.
         come_back(&mut fleet, robot);
         fleet.pass(3 * SECOND);
@@ -71,11 +71,11 @@ mod windows {
     fn a_new_process_is_judged_anew() {
         let (mut fleet, robot, id, _) = asked_and(&WRITING);
         fleet.disconnect(robot);
-        start(&mut fleet, robot, vec![version("1")]);
-        fleet.pass(10 * SECOND + MINUTE - SECOND);
-        start(&mut fleet, robot, vec![version("1")]);
+        start_with_another(&mut fleet, robot, vec![version("1")]);
+        fleet.pass(MINUTE - SECOND);
+        start_with_another(&mut fleet, robot, vec![version("1")]);
         // Its own grace begins when its window ends.
-        fleet.pass(10 * SECOND + MINUTE - SECOND);
+        fleet.pass(MINUTE - SECOND);
         assert_eq!(fleet.target_state(id, robot), TargetState::Verifying);
         fleet.pass(SECOND);
         assert_eq!(fleet.target_state(id, robot), TargetState::RolledBack);

@@ -36,6 +36,20 @@ pub fn come_back(fleet: &mut Fleet, robot: RobotKey) {
         .unwrap();
 }
 
+/// Starts with an image that is not the one that is waited for: what a process first reports may be that of the process
+/// before, so it is disconnected at the end of its window, and says all of it once more.
+pub fn start_with_another(fleet: &mut Fleet, robot: RobotKey, properties: Vec<Report>) {
+    start(fleet, robot, properties.clone());
+    fleet.pass(10 * 1_000);
+    assert!(!fleet.state.robot(robot).unwrap().online());
+    come_back(fleet, robot);
+    for property in properties {
+        fleet.report(robot, property).unwrap();
+    }
+    fleet.pass(10 * 1_000);
+    assert!(fleet.state.robot(robot).unwrap().online(), "asked once");
+}
+
 pub fn event(operation: Uuid, status: EventStatus, code: Option<EventCode>) -> Report {
     Report::Event(Event {
         ecu: EcuName::new("main").unwrap(),
