@@ -18,7 +18,7 @@ pub struct Limits {
     pub max_packet_size: usize,
     /// Connections past their CONNECT at one time. Default 15,000, below the usual 20,000 open files of a process.
     pub max_connections: usize,
-    /// Connections whose CONNECT is not complete at one time. Default 2,048: a fleet's reconnect burst fits, silent
+    /// Connections of one listener whose CONNECT is not complete at one time. Default 2,048: a fleet's reconnect burst fits, silent
     /// peers cannot take all the files.
     pub max_handshaking: usize,
     /// Time from accept to a complete CONNECT. Default 10 s.

@@ -67,6 +67,23 @@ async fn one_silent_connection_too_many_is_closed_at_once() {
 }
 
 #[tokio::test]
+async fn strangers_at_one_listener_keep_nobody_from_another() {
+    let server = with(|limits| limits.max_handshaking = 1).await;
+    let other = server.another_listener().await;
+    let silent = Client::raw(server.addr, V4).await;
+    soon("a handshake", async {
+        while server.handle.metrics().handshaking < 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    Client::v4(other, "a").await;
+    Client::raw(server.addr, V4).await.ends_with(None).await;
+    server.counts(Count::HandshakeLimit, 1).await;
+    drop(silent);
+}
+
+#[tokio::test]
 async fn one_session_too_many_is_told_so() {
     let server = with(|limits| limits.max_sessions = 1).await;
     let _first = Client::v4(server.addr, "a").await;

@@ -7,7 +7,6 @@ use crate::connection::Close;
 use crate::event::{DisconnectReason, Event};
 use crate::metrics::Count;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Ends a connection; whether its socket should linger.
 pub(super) async fn finish(line: &mut Line, mut served: Served, close: Close) -> bool {
@@ -52,7 +51,7 @@ pub(super) async fn finish(line: &mut Line, mut served: Served, close: Close) ->
         served.keep,
         will,
     );
-    hub.established.fetch_sub(1, Ordering::Relaxed);
+    drop(served.place);
     hub.metrics.one(Count::ConnectionsClosed);
     close.is_told()
 }

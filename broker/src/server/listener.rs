@@ -1,6 +1,7 @@
 //! Accepting sockets, and the one timer of the router.
 
 use super::hub::Hub;
+use super::places::Handshaking;
 use super::socket::Socket;
 use super::task;
 use crate::metrics::Count;
@@ -8,7 +9,7 @@ use crate::tls::{Link, Tls};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -17,6 +18,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the broker stops.
 pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener, tls: Option<Tls>) {
+    let handshaking = Arc::default();
     loop {
         let stop = hub.changed.notified();
         if hub.is_stopping() {
@@ -24,7 +26,7 @@ pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener, tls: Option<Tls
         }
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(&hub, stream, peer, tls.as_ref()),
+                Ok((stream, peer)) => admit(&hub, &handshaking, stream, peer, tls.as_ref()),
                 Err(error) => {
                     hub.metrics.one(Count::AcceptErrors);
                     if is_about_one_peer(&error) {
@@ -50,12 +52,18 @@ fn is_about_one_peer(error: &io::Error) -> bool {
     )
 }
 
-fn admit(hub: &Arc<Hub>, stream: TcpStream, peer: SocketAddr, tls: Option<&Tls>) {
+fn admit(
+    hub: &Arc<Hub>,
+    handshaking: &Arc<AtomicUsize>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<&Tls>,
+) {
     hub.metrics.one(Count::SocketsAccepted);
-    if hub.handshaking.load(Ordering::Relaxed) >= hub.limits.max_handshaking {
+    let Some(handshaking) = Handshaking::begin(hub, handshaking) else {
         hub.metrics.one(Count::HandshakeLimit);
         return;
-    }
+    };
     // Without this every acknowledgement could wait 40 ms for the peer's delayed one. A failure costs only that.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot turn off delayed sending");
@@ -68,10 +76,10 @@ fn admit(hub: &Arc<Hub>, stream: TcpStream, peer: SocketAddr, tls: Option<&Tls>)
             return;
         }
     };
-    hub.handshaking.fetch_add(1, Ordering::Relaxed);
     let mailbox = hub.enter();
     let socket = Socket::new(stream, link);
-    tokio::spawn(task::run(Arc::clone(hub), socket, peer, mailbox));
+    let hub = Arc::clone(hub);
+    tokio::spawn(task::run(hub, socket, peer, mailbox, handshaking));
 }
 
 /// Publishes delayed wills and ends sessions at their time.

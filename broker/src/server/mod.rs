@@ -6,6 +6,7 @@ mod hub;
 mod listener;
 mod mailbox;
 mod opening;
+mod places;
 mod refusals;
 mod securing;
 mod serving;

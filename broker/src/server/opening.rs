@@ -2,6 +2,8 @@
 
 use super::hub::Opening;
 use super::mailbox::SessionRef;
+use super::places::Place;
+use super::refusals::cut;
 use super::securing;
 use super::serving::Served;
 use super::socket::breaks_tls;
@@ -18,7 +20,6 @@ use crate::message::Message;
 use crate::metrics::Count;
 use crate::routing::{Ready, Testament};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Waits for a complete CONNECT, but not long. Every failure is counted here.
@@ -97,8 +98,7 @@ impl Refused {
 
 /// Decides about a CONNECT and opens the session.
 pub(super) async fn open(line: &mut Line, connect: Box<Connect>) -> Option<Box<Served>> {
-    if line.hub.established.fetch_add(1, Ordering::Relaxed) >= line.hub.limits.max_connections {
-        line.hub.established.fetch_sub(1, Ordering::Relaxed);
+    let Some(place) = Place::take(&line.hub.established, line.hub.limits.max_connections) else {
         let refused = Refused::new(
             Count::ConnectionLimit,
             ReasonCode::ServerBusy,
@@ -106,10 +106,13 @@ pub(super) async fn open(line: &mut Line, connect: Box<Connect>) -> Option<Box<S
         );
         refuse_connect(line, &connect, &refused);
         return None;
-    }
+    };
     let opened = match examine(line, &connect) {
-        Ok(examined) => establish(line, &connect, examined).await,
-        Err(refused) => Err(refused),
+        Ok(examined) => establish(line, &connect, examined, place).await,
+        Err(refused) => {
+            drop(place);
+            Err(refused)
+        }
     };
     match opened {
         Ok(served) => {
@@ -117,7 +120,6 @@ pub(super) async fn open(line: &mut Line, connect: Box<Connect>) -> Option<Box<S
             Some(served)
         }
         Err(refused) => {
-            line.hub.established.fetch_sub(1, Ordering::Relaxed);
             refuse_connect(line, &connect, &refused);
             None
         }
@@ -126,13 +128,14 @@ pub(super) async fn open(line: &mut Line, connect: Box<Connect>) -> Option<Box<S
 
 fn refuse_connect(line: &mut Line, connect: &Connect, Refused(count, refusal): &Refused) {
     line.hub.metrics.one(*count);
-    tracing::info!(
-        peer = %line.peer,
-        client_id = %connect.client_id,
-        code = %refusal.code,
-        why = %refusal.why,
-        "connect refused"
-    );
+    let why = refusal.why.to_string();
+    let (peer, client_id) = (line.peer, cut(&connect.client_id));
+    let (code, why) = (refusal.code, cut(&why));
+    if let Some(unsaid) = line.hub.refused_connects.may_log() {
+        tracing::info!(%peer, client_id, %code, why, unsaid, "connect refused");
+    } else {
+        tracing::debug!(%peer, client_id, %code, why, "connect refused");
+    }
     with_output(|out| {
         refuse(connect.version, refusal, out);
         // The connection ends anyway.
@@ -240,6 +243,7 @@ async fn establish(
     line: &mut Line,
     connect: &Connect,
     examined: Examined,
+    place: Place,
 ) -> Result<Box<Served>, Refused> {
     let Examined {
         principal,
@@ -287,7 +291,7 @@ async fn establish(
         }
     });
     Ok(Box::new(Served::new(
-        connection, ready.key, principal, will,
+        connection, ready.key, principal, will, place,
     )))
 }
 

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// At most one line in this time goes to the log for all refused handshakes together; the counters have them all.
+/// At most one line in this time goes to the log for all refusals of one kind together; the counters have them all.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// When a refusal was logged last.
@@ -35,9 +35,24 @@ impl Refusals {
     }
 }
 
+/// Characters of what a client says that go to the log: enough for every name that was not made to fill a disk.
+const SAID: usize = 80;
+
+/// The beginning of what a client says.
+pub(crate) fn cut(said: &str) -> &str {
+    let end = said.char_indices().nth(SAID);
+    end.map_or(said, |(end, _)| &said[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_says_does_not_fill_the_log() {
+        assert_eq!(cut("fleet/r1"), "fleet/r1");
+        assert_eq!(cut(&"\u{e4}".repeat(65_535)), "\u{e4}".repeat(80));
+    }
 
     #[test]
     fn a_flood_of_refusals_is_one_line_a_second_that_says_how_many() {

@@ -43,7 +43,7 @@ async fn step(line: &mut Line) -> Result<(), rustls::Error> {
 
 fn refused(line: &Line, error: &rustls::Error) -> Count {
     let count = count_refusal(error);
-    if let Some(unsaid) = line.hub.refusals.may_log() {
+    if let Some(unsaid) = line.hub.refused_handshakes.may_log() {
         tracing::info!(peer = %line.peer, %error, unsaid, "tls handshake refused");
     } else {
         tracing::debug!(peer = %line.peer, %error, "tls handshake refused");

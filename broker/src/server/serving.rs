@@ -1,5 +1,7 @@
 //! A connection between CONNACK and its end.
 
+use super::places::Place;
+use super::refusals::cut;
 use super::socket::breaks_tls;
 use super::task::{Line, Room, Wake, Want, with_output};
 use crate::access::{Principal, PublishAccess};
@@ -29,6 +31,7 @@ pub(super) struct Served {
     pub(super) retained: VecDeque<Delivery>,
     /// Whether the socket was left unread for the owner's sake.
     rests: bool,
+    pub(super) place: Place,
 }
 
 impl Served {
@@ -37,6 +40,7 @@ impl Served {
         key: SessionKey,
         principal: Principal,
         will: Option<Testament>,
+        place: Place,
     ) -> Self {
         let keep = connection.session_expiry();
         Self {
@@ -49,6 +53,7 @@ impl Served {
             room: None,
             retained: VecDeque::new(),
             rests: false,
+            place,
         }
     }
 
@@ -222,12 +227,13 @@ impl Served {
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
         line.hub.metrics.one(Count::PublishDenied);
-        tracing::info!(
-            client_id = %self.principal.client_id,
-            topic = %arrived.publish.topic,
-            why,
-            "publish denied"
-        );
+        let client_id = cut(&self.principal.client_id);
+        let (topic, said) = (cut(&arrived.publish.topic), cut(why));
+        if let Some(unsaid) = line.hub.denied_publishes.may_log() {
+            tracing::info!(client_id, topic, why = said, unsaid, "publish denied");
+        } else {
+            tracing::debug!(client_id, topic, why = said, "publish denied");
+        }
         let is_robot = self.principal.tag != 0;
         self.connection.publish_denied(arrived, why, is_robot, out)
     }

@@ -4,6 +4,7 @@ use super::ending;
 use super::hub::Hub;
 use super::mailbox::{Mail, Mailbox};
 use super::opening;
+use super::places::{Handshaking, Known};
 use super::serving;
 use super::socket::Socket;
 use crate::event::Event;
@@ -14,7 +15,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::mpsc::OwnedPermit;
@@ -121,10 +121,19 @@ pub(super) fn with_output<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 }
 
 /// Runs one connection to its end.
-pub(super) async fn run(hub: Arc<Hub>, socket: Socket, peer: SocketAddr, mailbox: Arc<Mailbox>) {
-    let id = mailbox.id();
-    let mut line = Line {
+pub(super) async fn run(
+    hub: Arc<Hub>,
+    socket: Socket,
+    peer: SocketAddr,
+    mailbox: Arc<Mailbox>,
+    handshaking: Handshaking,
+) {
+    let _known = Known {
         hub: Arc::clone(&hub),
+        id: mailbox.id(),
+    };
+    let mut line = Line {
+        hub,
         mailbox,
         socket,
         peer,
@@ -143,16 +152,13 @@ pub(super) async fn run(hub: Arc<Hub>, socket: Socket, peer: SocketAddr, mailbox
         if line.socket.has_written() {
             line.socket.linger().await;
         }
-        hub.handshaking.fetch_sub(1, Ordering::Relaxed);
-        hub.leave(id);
         return;
     };
-    hub.handshaking.fetch_sub(1, Ordering::Relaxed);
+    drop(handshaking);
     let close = serving::serve(&mut line, &mut served).await;
     if ending::finish(&mut line, *served, close).await {
         line.socket.linger().await;
     } else {
         line.socket.end();
     }
-    hub.leave(id);
 }
