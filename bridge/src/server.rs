@@ -271,12 +271,9 @@ fn serve_http(
 ) -> JoinHandle<()> {
     let cancelled = cancel.clone().cancelled_owned();
     tokio::spawn(async move {
-        let served = match tls {
+        match tls {
             None => api::serve(listener, router, cancelled).await,
             Some(tls) => api::serve_tls(listener, tls, router, cancelled).await,
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, "HTTP listener has ended");
         }
     })
 }

@@ -533,6 +533,23 @@ fn a_damaged_file_that_nobody_has_checked_is_never_given_whole() {
 }
 
 #[test]
+fn a_part_of_a_file_that_nobody_has_checked_is_answered_with_the_whole() {
+    let (served, image, file) = damaged(StartCheck::Size, drop);
+    let part = || served.fetch("GET", &path(&image), &[("range", "bytes=1-2")]);
+    let whole = part();
+    assert_eq!((whole.status, whole.header("content-range")), (200, ""));
+    assert!(whole.bytes == file);
+    let known = part();
+    assert_eq!(known.status, 206, "all of it has passed by");
+    assert!(known.bytes == file[1..3]);
+    assert_eq!(
+        known.header("connection"),
+        "close",
+        "idle connections of a fleet would fill the listener"
+    );
+}
+
+#[test]
 fn a_whole_file_is_known_to_be_whole_after_a_start() {
     let (served, image, file) = damaged(digest(), drop);
     until(

@@ -11,7 +11,7 @@ mod error;
 mod groups;
 mod health;
 mod images;
-mod listener;
+pub(crate) mod listener;
 mod metrics;
 mod pairing_tokens;
 pub(crate) mod request;
@@ -35,7 +35,7 @@ pub(crate) use error::internal;
 pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::NewGroup;
 pub use images::NewImage;
-pub use listener::{Bounded, TlsSettings, serve, serve_tls};
+pub use listener::{MAX_CONNECTIONS, TlsSettings, serve, serve_tls};
 pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{

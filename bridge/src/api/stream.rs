@@ -39,6 +39,10 @@ impl Stream {
         Self::Handshaking(Box::new(TlsAcceptor::from(config).accept(stream)))
     }
 
+    pub(super) const fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Handshaking(_))
+    }
+
     /// Goes on with the handshake until it is over.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self::Handshaking(accept) = self else {

@@ -1,12 +1,19 @@
 //! How many downloads run at one time, and who may wait for one.
 
+use crate::api::MAX_CONNECTIONS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Downloads that may wait. Each holds a connection of the listener, which has 2,048 for everything.
+/// Downloads that may wait. Each holds a connection of the listener, which has so many for everything.
 const WAITING: usize = 512;
+
+/// Connections of the listener that downloads leave to pairing.
+const PAIRING: usize = 512;
+
+/// Downloads that may run at one time.
+pub(crate) const MAX_DOWNLOADS: usize = MAX_CONNECTIONS - WAITING - PAIRING;
 
 /// Lets downloads in, in the order in which they came.
 #[derive(Debug)]

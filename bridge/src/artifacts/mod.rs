@@ -26,6 +26,8 @@ pub use upload::{Stored, UploadError};
 
 use crate::writer::{Bridge, CommandError};
 use catalogue::Catalogue;
+pub(crate) use gate::MAX_DOWNLOADS;
+
 use gate::Gate;
 use ledger::Ledger;
 use pace::Pace;

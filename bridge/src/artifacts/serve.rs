@@ -4,11 +4,12 @@
 //! not look at the status, and would install an error message (device-contract 0.10).
 
 use super::Artifacts;
-use super::catalogue::Hosted;
+use super::catalogue::{Condition, Hosted};
 use super::download::Download;
 use super::ledger::End;
 use super::range::{Wanted, wanted};
 use super::storage::ReadError;
+use crate::api::listener;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -17,6 +18,7 @@ use axum::http::header::{
     IF_RANGE, RANGE, RETRY_AFTER,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::ops::Range;
@@ -34,6 +36,8 @@ pub fn router(artifacts: Arc<Artifacts>) -> Router {
     Router::new()
         .route("/artifacts/{token}", get(artifact))
         .fallback(async || StatusCode::NOT_FOUND)
+        // A robot fetches its file and goes, as in pairing.
+        .layer(map_response(listener::close))
         .with_state(artifacts)
 }
 
@@ -106,8 +110,10 @@ async fn answer(
         artifacts.ledger.ended(End::NoBody);
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
-    // Range has a meaning for GET only, and none when it was made for another file, or twice.
+    // Range has a meaning for GET only, and none when it was made for another file, or twice. A part of a file that was
+    // not read since the start could not be checked, so it is answered with the whole, which is.
     let range = text(RANGE)
+        .filter(|_| hosted.condition() == Condition::Whole)
         .filter(|_| method == Method::GET && headers.get_all(RANGE).iter().count() == 1)
         .filter(|_| text(IF_RANGE).is_none_or(|tag| tag == etag));
     let (status, range) = match wanted(range.unwrap_or(""), hosted.size) {
@@ -178,7 +184,7 @@ async fn body(
         }
     };
     if reading.size != hosted.size {
-        hosted.found(super::Condition::Damaged);
+        hosted.found(Condition::Damaged);
         return Err(unavailable(artifacts));
     }
     let download = Download {
@@ -192,7 +198,7 @@ async fn body(
 
 fn read_failed(hosted: &Hosted, error: &ReadError) {
     match error {
-        ReadError::Missing => hosted.found(super::Condition::Missing),
+        ReadError::Missing => hosted.found(Condition::Missing),
         ReadError::Storage(source) => {
             tracing::warn!(image = hosted.image, error = %source, "an artifact cannot be given: the storage fails");
         }

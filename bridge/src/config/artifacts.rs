@@ -3,7 +3,7 @@
 use super::Error;
 use super::file::Check;
 use super::size;
-use crate::artifacts::{S3Settings, Settings, StartCheck, StorageSettings};
+use crate::artifacts::{MAX_DOWNLOADS, S3Settings, Settings, StartCheck, StorageSettings};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,6 +98,17 @@ fn rate(check: &Check<'_>, key: &'static str, value: u64) -> Result<Option<u64>,
     Ok(Some(value).filter(|value| *value > 0))
 }
 
+fn downloads(check: &Check<'_>, value: usize) -> Result<usize, Error> {
+    let key = "artifacts.max_downloads";
+    if value > MAX_DOWNLOADS {
+        let remedy = format!(
+            "use at most {MAX_DOWNLOADS}, so that robots find a connection to pair; those beyond it wait for their turn"
+        );
+        return Err(check.error(key, value, remedy));
+    }
+    check.at_least_one(key, value)
+}
+
 impl ArtifactsFile {
     /// What is said elsewhere, of uploads, stays at its default.
     pub(super) fn check(self, check: &Check<'_>) -> Result<Settings, Error> {
@@ -115,7 +126,7 @@ impl ArtifactsFile {
         let check_bandwidth = "artifacts.check_bandwidth";
         Ok(Settings {
             storage,
-            max_downloads: check.at_least_one("artifacts.max_downloads", self.max_downloads)?,
+            max_downloads: downloads(check, self.max_downloads)?,
             download_wait: check.span("artifacts.download_wait", self.download_wait, DAY)?,
             max_bandwidth: rate(check, "artifacts.max_bandwidth", self.max_bandwidth)?,
             stall: check.span("artifacts.stall_timeout", self.stall_timeout, DAY)?,

@@ -209,6 +209,12 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "at least 1",
     ),
     (
+        "[artifacts]\nmax_downloads = 1025",
+        "artifacts.max_downloads",
+        "1025",
+        "at most 1024",
+    ),
+    (
         "[artifacts]\nmax_bandwidth = \"10 kB\"",
         "artifacts.max_bandwidth",
         "10000",

@@ -16,16 +16,15 @@ mod verify;
 
 pub use info::BrokerUrl;
 
+use crate::api::listener;
 use crate::pki::Pki;
 use crate::registry::Registry;
 use crate::writer::Bridge;
 use answer::Refused;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::map_response;
-use axum::response::Response;
 use axum::routing::{get, post};
 use std::sync::Arc;
 
@@ -60,14 +59,8 @@ pub(crate) fn router(context: Context) -> Router {
         })
         // Each body has its own limit where it is read.
         .layer(DefaultBodyLimit::disable())
-        // A robot asks once and goes. An idle connection of each robot of a fleet would take others' places.
-        .layer(map_response(close))
+        // A robot asks once and goes.
+        .layer(map_response(listener::close))
         .with_state(context);
     Router::new().nest(&format!("{PATH}/v1"), v1)
-}
-
-async fn close(mut response: Response) -> Response {
-    let value = HeaderValue::from_static("close");
-    response.headers_mut().insert(CONNECTION, value);
-    response
 }
