@@ -327,13 +327,24 @@ fn describe_command(command: &Command) -> String {
             format!("inhibit the credentials of robot {robot}")
         }
         Command::AllowCredentials { robot } => format!("allow the credentials of robot {robot}"),
-        Command::RotateCredentials { robot, .. } => {
-            format!("replace the secret of robot {robot} and revoke its certificate")
+        Command::RotateCredentials {
+            robot,
+            allow_pairing,
+            ..
+        } => {
+            let and = if *allow_pairing {
+                "; it may register itself again"
+            } else {
+                ""
+            };
+            format!("replace the secret of robot {robot} and revoke its certificate{and}")
         }
         Command::AddPairingToken(spec) => format!("add pairing token {}", spec.name),
         Command::RemovePairingToken { name } => format!("remove pairing token {name}"),
-        Command::PairRobot { token, robot, .. } => {
-            format!("robot {robot} registered itself with pairing token {token}")
+        Command::PairRobot {
+            token_name, robot, ..
+        } => {
+            format!("robot {robot} registered itself with pairing token {token_name}")
         }
         Command::AddGroup { name, robots } => {
             format!("add {} robots to group {name}", robots.len())

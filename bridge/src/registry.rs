@@ -86,9 +86,9 @@ impl Registry {
         };
     }
 
-    /// The name of the pairing token with this digest, if it is good at `now`. All are compared, so that the time says
-    /// nothing of which one it was.
-    pub(crate) fn token(&self, digest: &[u8; 32], now: Timestamp) -> Option<TokenName> {
+    /// The pairing token with this digest, if it is in force at `now`; one that is used up still serves the robots that
+    /// have registered with it. All are compared, so that the time says nothing of which one it was.
+    pub(crate) fn token(&self, digest: &[u8; 32], now: Timestamp) -> Option<(TokenKey, TokenName)> {
         let tables = self.0.read();
         let found = tables.tokens.values().fold(None, |found, token| {
             if same(&token.digest, digest) {
@@ -98,8 +98,8 @@ impl Registry {
             }
         });
         found
-            .filter(|token| token.is_good(now))
-            .map(|token| token.name.clone())
+            .filter(|token| token.is_in_force(now))
+            .map(|token| (token.key, token.name.clone()))
     }
 
     /// A tag for a robot that is not registered yet; `None` when there are too many.

@@ -185,11 +185,31 @@ fn a_robot_registers_until_it_has_used_its_secret() {
     let (status, why) = refusal(&register(&served, &token, "r1"));
     assert_eq!(status, 422);
     assert!(why.contains("rotate"), "{why}");
+    // A stolen robot does not let itself in again.
+    let rotate = "/v1/robots/r1/credentials/rotate";
+    served.post(rotate, Value::Null).ok();
+    let (status, why) = refusal(&register(&served, &token, "r1"));
+    assert_eq!(status, 422);
+    assert!(why.contains("--allow-pairing"), "{why}");
     // An operator gives the way free, as after a reinstallation.
-    served
-        .post("/v1/robots/r1/credentials/rotate", Value::Null)
-        .ok();
+    served.post(rotate, json!({"allow_pairing": true})).ok();
     assert_eq!(register(&served, &token, "r1").status, 201);
+    let strange = served.post(rotate, json!({"allow": true}));
+    assert_eq!(strange.status, 422);
+}
+
+#[test]
+fn a_registration_whose_answer_was_lost_is_made_again_though_the_token_is_used_up() {
+    let served = Served::new();
+    let token = pairing_token(&served, json!({"uses": 1}));
+    assert_eq!(register(&served, &token, "r1").status, 201);
+    let again = register(&served, &token, "r1").ok();
+    assert_eq!(refusal(&register(&served, &token, "r2")).0, 401);
+    let listed = served.get("/v1/pairing/tokens").ok();
+    assert_eq!(listed["items"][0]["used"], 1, "{listed}");
+    let secret = again["data"]["credentials_secret"].as_str().unwrap();
+    Device::with_secret("r1", secret).certificate(&served);
+    assert_eq!(refusal(&register(&served, &token, "r1")).0, 401);
 }
 
 #[test]

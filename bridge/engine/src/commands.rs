@@ -42,16 +42,19 @@ impl State {
             } => self.issue_certificate(&robot, serial, not_after, secret, changes),
             Command::InhibitCredentials { robot } => self.inhibit_credentials(&robot, changes),
             Command::AllowCredentials { robot } => self.allow_credentials(&robot, changes),
-            Command::RotateCredentials { robot, secret } => {
-                self.rotate_credentials(&robot, secret, changes)
-            }
+            Command::RotateCredentials {
+                robot,
+                secret,
+                allow_pairing,
+            } => self.rotate_credentials(&robot, secret, allow_pairing, changes),
             Command::AddPairingToken(spec) => self.add_pairing_token(spec, changes),
             Command::RemovePairingToken { name } => self.remove_pairing_token(&name, changes),
             Command::PairRobot {
                 token,
+                token_name,
                 robot,
                 secret,
-            } => self.pair(&token, robot, secret, changes),
+            } => self.pair((token, token_name), robot, secret, changes),
             Command::AddGroup { name, robots } => self.add_group(name, &robots, changes),
             Command::RemoveGroup { name } => self.remove_group(&name, changes),
             Command::AddImage(spec) => self.add_image(spec, changes),

@@ -6,6 +6,9 @@
 //!    └────────────────────── rotate ─────────────────┘
 //! ```
 //!
+//! A pending robot may register itself, as its [`Registration`] says: after `rotate` only if the operator wants it, or
+//! whoever stole the robot would let himself in again.
+//!
 //! **Invariant**: a robot has one secret and at most one certificate, the newest; nothing older is kept, so a device that
 //! asks for a certificate at every connection costs no more than one that never does.
 
@@ -36,6 +39,21 @@ pub struct Credentials {
     pub certificate: Option<Certificate>,
     /// Since when it gets neither certificates nor connections.
     pub inhibited: Option<Timestamp>,
+    /// With which pairing tokens it may register while its secret was never used.
+    pub registration: Registration,
+}
+
+/// With which pairing tokens a pending robot may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Registration {
+    /// With any that is good.
+    #[default]
+    Open,
+    /// It has registered with this one, and may do so again without another use, as when the answer was lost; or with
+    /// any other that is good.
+    Made(TokenKey),
+    /// With none: an operator has given it the secret.
+    Closed,
 }
 
 /// A certificate that was issued.
@@ -62,7 +80,7 @@ pub enum CredentialsStatus {
 }
 
 /// A pairing token's number in this database, never used twice, from 1 up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TokenKey(pub u32);
 
 /// A token with which robots may register themselves.
@@ -103,8 +121,13 @@ impl PairingToken {
     /// Whether it may be used once more at `now`.
     #[must_use]
     pub fn is_good(&self, now: Timestamp) -> bool {
+        self.is_in_force(now) && self.uses.is_none_or(|uses| self.used < uses)
+    }
+
+    /// Whether robots that have registered with it may do so again at `now`.
+    #[must_use]
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| now < expires)
-            && self.uses.is_none_or(|uses| self.used < uses)
     }
 }
 
@@ -122,10 +145,30 @@ impl Robot {
         }
     }
 
+    /// Whether it has its secret, which was never used, by this token.
+    fn has_registered_with(&self, token: TokenKey) -> bool {
+        self.credentials_status() == CredentialsStatus::Pending
+            && self.credentials.registration == Registration::Made(token)
+    }
+
+    /// Whether a robot that is known may register itself.
+    fn check_registration(&self) -> Result<(), Refusal> {
+        let id = self.id.clone();
+        match (self.credentials_status(), self.credentials.registration) {
+            (CredentialsStatus::Inhibited, _) => Err(Refusal::CredentialsInhibited { id }),
+            (CredentialsStatus::Confirmed, _) => Err(Refusal::AlreadyPaired { id }),
+            (CredentialsStatus::Pending, Registration::Closed) => {
+                Err(Refusal::RegistrationClosed { id })
+            }
+            (CredentialsStatus::Pending, Registration::Open | Registration::Made(_)) => Ok(()),
+        }
+    }
+
     /// Gives the robot another secret: whatever it had before is void.
-    fn renew_secret(&mut self, secret: [u8; 32], now: Timestamp) {
+    fn renew_secret(&mut self, secret: [u8; 32], registration: Registration, now: Timestamp) {
         self.secret = secret;
         self.credentials.since = now;
+        self.credentials.registration = registration;
         self.credentials.generation = self.credentials.generation.wrapping_add(1);
         self.credentials.certificate = None;
     }
@@ -199,13 +242,19 @@ impl State {
         &mut self,
         id: &RobotId,
         secret: [u8; 32],
+        allow_pairing: bool,
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
         let key = self.known_robot(id)?;
         self.shut_out(key, "the robot's credentials were replaced", changes);
         let now = self.now;
+        let registration = if allow_pairing {
+            Registration::Open
+        } else {
+            Registration::Closed
+        };
         if let Some(robot) = self.robots.get_mut(&key) {
-            robot.renew_secret(secret, now);
+            robot.renew_secret(secret, registration, now);
         }
         changes.touch(Row::Robot(key));
         Ok(Reply::Robot(key))
@@ -269,63 +318,63 @@ impl State {
     }
 
     /// A robot registers itself with a pairing token: a new one as an Edgehog device, a known one whose secret was never
-    /// used gets another secret.
+    /// used gets another secret. `token` is what was authenticated; its name may be another token's by now.
     pub(crate) fn pair(
         &mut self,
-        token: &TokenName,
+        (token, name): (TokenKey, TokenName),
         id: RobotId,
         secret: [u8; 32],
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
         let now = self.now;
-        let token = self
-            .token_named(token)
-            .filter(|token| token.is_good(now))
-            .map(|token| token.key)
-            .ok_or_else(|| Refusal::UnknownToken {
-                name: token.clone(),
-            })?;
-        let reply = match self.robot_key(id.as_str()) {
-            None => self.add_robot(
-                RobotSpec {
-                    id,
-                    name: None,
-                    model: None,
-                    labels: BTreeMap::new(),
-                    ecus: Vec::new(),
-                    secret,
-                },
-                changes,
-            )?,
-            Some(key) => self.pair_known(key, id, secret, changes)?,
+        let known = self.robot_key(id.as_str());
+        let again = known
+            .and_then(|key| self.robots.get(&key))
+            .is_some_and(|robot| robot.has_registered_with(token));
+        let good = |token: &PairingToken| match again {
+            true => token.is_in_force(now),
+            false => token.is_good(now),
         };
-        if let Some(token) = self.tokens.get_mut(&token) {
-            token.used = token.used.saturating_add(1);
-            changes.touch(Row::PairingToken(token.key));
+        if !self.tokens.get(&token).is_some_and(good) {
+            return Err(Refusal::UnknownToken { name });
         }
-        Ok(reply)
-    }
-
-    fn pair_known(
-        &mut self,
-        key: RobotKey,
-        id: RobotId,
-        secret: [u8; 32],
-        changes: &mut Changes,
-    ) -> Result<Reply, Refusal> {
-        let now = self.now;
+        let key = match known {
+            None => self.add_unknown(id, secret, changes)?,
+            Some(key) => key,
+        };
         let Some(robot) = self.robots.get_mut(&key) else {
             return Err(Refusal::RobotGone);
         };
-        match robot.credentials_status() {
-            CredentialsStatus::Inhibited => Err(Refusal::CredentialsInhibited { id }),
-            CredentialsStatus::Confirmed => Err(Refusal::AlreadyPaired { id }),
-            CredentialsStatus::Pending => {
-                robot.renew_secret(secret, now);
-                changes.touch(Row::Robot(key));
-                Ok(Reply::Robot(key))
-            }
+        if known.is_some() {
+            robot.check_registration()?;
+            robot.renew_secret(secret, Registration::Made(token), now);
+        } else {
+            robot.credentials.registration = Registration::Made(token);
         }
+        changes.touch(Row::Robot(key));
+        if !again && let Some(token) = self.tokens.get_mut(&token) {
+            token.used = token.used.saturating_add(1);
+            changes.touch(Row::PairingToken(token.key));
+        }
+        Ok(Reply::Robot(key))
+    }
+
+    fn add_unknown(
+        &mut self,
+        id: RobotId,
+        secret: [u8; 32],
+        changes: &mut Changes,
+    ) -> Result<RobotKey, Refusal> {
+        let spec = RobotSpec {
+            id: id.clone(),
+            name: None,
+            model: None,
+            labels: BTreeMap::new(),
+            ecus: Vec::new(),
+            secret,
+        };
+        self.add_robot(spec, changes)?;
+        self.known_robot(&id)
     }
 
     fn token_named(&self, name: &TokenName) -> Option<&PairingToken> {

@@ -1,6 +1,6 @@
 //! Everything that can happen to the engine, as values that can be stored and replayed.
 
-use crate::credentials::{PairingTokenSpec, Serial};
+use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
 use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, TokenName};
@@ -94,6 +94,8 @@ pub enum Command {
         robot: RobotId,
         /// SHA-256 of the new secret.
         secret: [u8; 32],
+        /// Whether the robot may also register itself, which voids this secret too.
+        allow_pairing: bool,
     },
     /// Adds a token with which robots register themselves.
     AddPairingToken(PairingTokenSpec),
@@ -105,7 +107,9 @@ pub enum Command {
     /// A robot registers itself.
     PairRobot {
         /// The token that it showed.
-        token: TokenName,
+        token: TokenKey,
+        /// What people call that token.
+        token_name: TokenName,
         /// Which robot.
         robot: RobotId,
         /// SHA-256 of its new secret.

@@ -57,7 +57,8 @@ mod time;
 mod why;
 
 pub use credentials::{
-    Certificate, Credentials, CredentialsStatus, PairingToken, PairingTokenSpec, Serial, TokenKey,
+    Certificate, Credentials, CredentialsStatus, PairingToken, PairingTokenSpec, Registration,
+    Serial, TokenKey,
 };
 pub use device::{
     Device, InterfaceVersion, Interfaces, MAX_DEVICE_BYTES, MAX_DEVICE_PATHS, Published, Setting,

@@ -33,10 +33,15 @@ pub enum Refusal {
     #[error("the secret of robot {id} was replaced meanwhile; ask again with the new one")]
     SecretReplaced { id: RobotId },
     #[error(
-        "robot {id} has used its secret already; `rollcall robot credentials rotate {id}` voids it and lets the robot \
-         register again"
+        "robot {id} has used its secret already; `rollcall robot credentials rotate {id} --allow-pairing` voids it and \
+         lets the robot register again"
     )]
     AlreadyPaired { id: RobotId },
+    #[error(
+        "an operator has replaced the secret of robot {id}; put the new one into the robot, or let it register again with \
+         `rollcall robot credentials rotate {id} --allow-pairing`"
+    )]
+    RegistrationClosed { id: RobotId },
     #[error("pairing token {name} exists already; choose another name, or remove it first")]
     TokenExists { name: TokenName },
     #[error(
@@ -205,6 +210,7 @@ impl Refusal {
             Self::CredentialsInhibited { .. } => "credentials_inhibited",
             Self::SecretReplaced { .. } => "secret_replaced",
             Self::AlreadyPaired { .. } => "already_paired",
+            Self::RegistrationClosed { .. } => "registration_closed",
             Self::TokenExists { .. } => "token_exists",
             Self::UnknownToken { .. } => "unknown_token",
             Self::UnknownGroup { .. } => "unknown_group",

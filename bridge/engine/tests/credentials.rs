@@ -102,8 +102,13 @@ fn token(name: &str, expires: Option<u64>, uses: Option<u32>) -> PairingTokenSpe
 }
 
 fn pair(robot: &str) -> Command {
+    pair_by(1, robot)
+}
+
+fn pair_by(token: u32, robot: &str) -> Command {
     Command::PairRobot {
-        token: TokenName::new("line-1").unwrap(),
+        token: TokenKey(token),
+        token_name: TokenName::new("line-1").unwrap(),
         robot: id(robot),
         secret: SECOND,
     }
@@ -121,6 +126,15 @@ fn rotate() -> Command {
     Command::RotateCredentials {
         robot: id("r1"),
         secret: SECOND,
+        allow_pairing: false,
+    }
+}
+
+fn rotate_for_pairing() -> Command {
+    Command::RotateCredentials {
+        robot: id("r1"),
+        secret: SECOND,
+        allow_pairing: true,
     }
 }
 
@@ -221,8 +235,68 @@ fn a_robot_whose_secret_was_never_used_may_register_once_more_and_then_not() {
     fleet.ok(issue);
     assert_eq!(fleet.refused(pair("r1")), "already_paired");
     // As after a reinstallation: an operator gives the way free.
-    fleet.ok(rotate());
+    fleet.ok(rotate_for_pairing());
     fleet.ok(pair("r1"));
+}
+
+#[test]
+fn a_robot_whose_secret_an_operator_replaced_does_not_let_itself_in_again() {
+    let mut fleet = Fleet::new().with_token(None, Some(2));
+    fleet.ok(pair("r1"));
+    fleet.ok(rotate());
+    assert_eq!(fleet.refused(pair("r1")), "registration_closed");
+    fleet.ok(inhibit());
+    fleet.ok(allow());
+    assert_eq!(fleet.refused(pair("r1")), "registration_closed");
+    assert_eq!(fleet.state.pairing_token(TokenKey(1)).unwrap().used, 1);
+    fleet.ok(rotate_for_pairing());
+    fleet.ok(pair("r1"));
+    assert_eq!(fleet.state.pairing_token(TokenKey(1)).unwrap().used, 2);
+}
+
+#[test]
+fn a_registration_whose_answer_was_lost_is_made_again_without_another_use() {
+    let mut fleet = Fleet::new().with_token(Some(50_000), Some(1));
+    fleet.ok(pair("a"));
+    let (touched, _) = fleet.ok(pair("a"));
+    assert!(!touched.contains(&Row::PairingToken(TokenKey(1))));
+    assert_eq!(fleet.state.pairing_token(TokenKey(1)).unwrap().used, 1);
+    assert_eq!(fleet.refused(pair("b")), "unknown_token");
+    assert_eq!(fleet.refused(pair("r1")), "unknown_token", "not this one's");
+    // Another token takes over, and pays.
+    fleet.ok(Command::AddPairingToken(token("line-2", None, Some(1))));
+    fleet.ok(pair_by(2, "a"));
+    assert_eq!(fleet.state.pairing_token(TokenKey(2)).unwrap().used, 1);
+    assert_eq!(fleet.refused(pair("a")), "unknown_token");
+    fleet.ok(pair_by(2, "a"));
+    let issue = Command::IssueCertificate {
+        robot: id("a"),
+        serial: [1; 16],
+        not_after: Timestamp(100_000),
+        secret: None,
+    };
+    fleet.ok(issue);
+    assert_eq!(
+        fleet.refused(pair_by(2, "a")),
+        "unknown_token",
+        "it has its secret, and the token is used up"
+    );
+}
+
+#[test]
+fn a_token_that_has_expired_or_was_revoked_does_not_serve_robots_that_registered_with_it() {
+    let mut fleet = Fleet::new().with_token(Some(50_000), None);
+    fleet.ok(pair("a"));
+    fleet.now = 49_000;
+    assert_eq!(fleet.refused(pair("a")), "unknown_token", "expired");
+    let mut fleet = Fleet::new().with_token(None, None);
+    fleet.ok(pair("a"));
+    let name = TokenName::new("line-1").unwrap();
+    fleet.ok(Command::RemovePairingToken { name });
+    // The name is another's now; its number is not.
+    let fleet = &mut fleet.with_token(None, None);
+    assert_eq!(fleet.refused(pair("a")), "unknown_token", "revoked");
+    assert_eq!(fleet.state.pairing_token(TokenKey(2)).unwrap().used, 0);
 }
 
 #[test]
@@ -234,7 +308,7 @@ fn a_robot_that_has_connected_with_its_secret_does_not_register() {
     assert_eq!(fleet.refused(pair("r1")), "already_paired");
     // The end of its connection belongs to the old secret, not to the new one.
     fleet.link(LinkEvent::Connected { connection: 2 });
-    fleet.ok(rotate());
+    fleet.ok(rotate_for_pairing());
     fleet.link(LinkEvent::Disconnected { connection: 2 });
     fleet.ok(pair("r1"));
 }
@@ -288,6 +362,7 @@ fn what_names_no_robot_is_refused() {
         Command::RotateCredentials {
             robot: robot.clone(),
             secret: SECOND,
+            allow_pairing: false,
         },
         Command::IssueCertificate {
             robot,

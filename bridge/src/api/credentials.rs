@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::error::{ApiError, internal};
-use super::request::{Admin, Json, Path};
+use super::request::{Admin, Json, OptionalJson, Path};
 use super::robots::{find, unknown};
 use super::tokens;
 use super::views::rfc3339;
@@ -65,6 +65,15 @@ pub struct SignedCertificate {
     pub not_after: String,
     /// When it ends, milliseconds since the Unix epoch.
     pub not_after_ms: u64,
+}
+
+/// How a secret is to be replaced.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// Whether the robot may also register itself with a pairing token, as after a reinstallation.
+    #[serde(default)]
+    pub allow_pairing: bool,
 }
 
 /// A robot's new secret, which is never shown again.
@@ -190,10 +199,15 @@ pub(super) async fn rotate(
     State(context): State<Context>,
     Admin(by): Admin,
     Path(id): Path<String>,
+    OptionalJson(Rotation { allow_pairing }): OptionalJson<Rotation>,
 ) -> Result<axum::Json<NewSecret>, ApiError> {
     let credentials_secret = tokens::secret();
     let secret = tokens::digest(credentials_secret.as_bytes());
-    let rotate = |robot| Command::RotateCredentials { robot, secret };
+    let rotate = |robot| Command::RotateCredentials {
+        robot,
+        secret,
+        allow_pairing,
+    };
     command(&context, by, &id, rotate).await?;
     let address = format!("{}/{id}", context.realm);
     Ok(axum::Json(NewSecret {

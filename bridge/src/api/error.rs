@@ -95,6 +95,7 @@ impl From<Refusal> for ApiError {
             | Refusal::CredentialsInhibited { .. }
             | Refusal::SecretReplaced { .. }
             | Refusal::AlreadyPaired { .. }
+            | Refusal::RegistrationClosed { .. }
             | Refusal::TokenExists { .. }
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }

@@ -27,7 +27,7 @@ mod views;
 pub use crate::artifacts::router as device_router;
 pub use ca::{CaView, Reloaded, ServerCertificateView};
 pub use credentials::{
-    CertificateRequest, CertificateView, CredentialsView, NewSecret, SignedCertificate,
+    CertificateRequest, CertificateView, CredentialsView, NewSecret, Rotation, SignedCertificate,
 };
 pub use device_views::{DeviceView, SettingView, ValueView};
 pub use devices::{CancelWhat, NewProperty, ServerProperties};

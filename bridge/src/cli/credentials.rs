@@ -4,7 +4,7 @@ use super::args::{CredentialsCommand, IssueArgs};
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
 use super::output::{Output, confirm, note, sheet};
-use crate::api::{CertificateRequest, CredentialsView, NewSecret, SignedCertificate};
+use crate::api::{CertificateRequest, CredentialsView, NewSecret, Rotation, SignedCertificate};
 use crate::private_file;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rollcall_engine::RobotId;
@@ -25,12 +25,16 @@ pub(super) fn run(
             changed(&id, "inhibit", client, output)
         }
         CredentialsCommand::Allow { id } => changed(&id, "allow", client, output),
-        CredentialsCommand::Rotate { id, confirm: yes } => {
+        CredentialsCommand::Rotate {
+            id,
+            allow_pairing,
+            confirm: yes,
+        } => {
             let question = format!(
                 "Replace the secret of robot {id}? Its certificate is revoked and it is disconnected."
             );
             confirm(yes.yes, &question)?;
-            rotate(&id, client, output)
+            rotate(&id, Rotation { allow_pairing }, client, output)
         }
     }
 }
@@ -48,8 +52,13 @@ fn changed(id: &RobotId, verb: &str, client: &Client, output: &mut Output) -> Re
     Ok(output.line(format_args!("robot {id}: {status}"))?)
 }
 
-fn rotate(id: &RobotId, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let secret: NewSecret = client.post(&path(id, "rotate"), &json!({}))?;
+fn rotate(
+    id: &RobotId,
+    rotation: Rotation,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let secret: NewSecret = client.post(&path(id, "rotate"), &rotation)?;
     if output.json {
         return Ok(output.json(&secret)?);
     }
@@ -59,9 +68,11 @@ fn rotate(id: &RobotId, client: &Client, output: &mut Output) -> Result<(), Fail
     sheet.add_row(["user name", &secret.username]);
     sheet.add_row(["credentials secret", &secret.credentials_secret]);
     output.table(sheet)?;
-    note(
-        "The secret is not stored and will not be shown again. Until it is used the robot may also register anew.",
-    );
+    note(if rotation.allow_pairing {
+        "The secret is not stored and will not be shown again. Until it is used the robot may also register anew."
+    } else {
+        "The secret is not stored and will not be shown again. Put it into the robot; it cannot register anew."
+    });
     Ok(())
 }
 

@@ -12,11 +12,11 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rollcall_engine::{Actor, Command, RobotId, TokenName};
+use rollcall_engine::{Actor, Command, RobotId, TokenKey, TokenName};
 use serde::{Deserialize, Serialize};
 
-/// A pairing token that is good now.
-pub(super) struct Token(TokenName);
+/// A pairing token in force: its number, which no other token gets when its name is used again, and its name.
+pub(super) struct Token(TokenKey, TokenName);
 
 impl FromRequestParts<Context> for Token {
     type Rejection = Refused;
@@ -26,7 +26,7 @@ impl FromRequestParts<Context> for Token {
                 .registry
                 .token(&digest(token.as_bytes()), wall_clock())
         });
-        token.map(Self).ok_or_else(|| {
+        token.map(|(key, name)| Self(key, name)).ok_or_else(|| {
             context.bridge.status().refuse("pairing_without_token");
             Refused::unauthorized(
                 "send a pairing token that is good as `Authorization: Bearer TOKEN`; `rollcall pairing token add` makes one",
@@ -54,7 +54,7 @@ fn secret() -> String {
 /// `POST /v1/{realm}/agent/devices`
 pub(super) async fn register(
     State(context): State<Context>,
-    Token(token): Token,
+    Token(token, token_name): Token,
     path: Result<Path<String>, PathRejection>,
     Body(registration): Body<Registration>,
 ) -> Result<(StatusCode, Json<Data<Registered>>), Refused> {
@@ -66,6 +66,7 @@ pub(super) async fn register(
     let credentials_secret = secret();
     let command = Command::PairRobot {
         token,
+        token_name,
         robot,
         secret: digest(credentials_secret.as_bytes()),
     };

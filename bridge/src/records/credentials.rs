@@ -4,7 +4,9 @@ use super::inventory::name;
 use super::{RecordError, digest, number};
 use crate::store::RowKey;
 use prost::Message;
-use rollcall_engine::{Certificate, Credentials, PairingToken, Timestamp, TokenKey, TokenName};
+use rollcall_engine::{
+    Certificate, Credentials, PairingToken, Registration, Timestamp, TokenKey, TokenName,
+};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct StoredCredentials {
@@ -16,7 +18,13 @@ pub(super) struct StoredCredentials {
     certificate: Option<StoredCertificate>,
     #[prost(uint64, optional, tag = "4")]
     inhibited: Option<u64>,
+    /// The token that it has registered with; an operator's secret has [`CLOSED`] instead.
+    #[prost(uint32, optional, tag = "5")]
+    registered_with: Option<u32>,
 }
+
+/// No token's number: those begin at 1.
+const CLOSED: u32 = 0;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredCertificate {
@@ -50,6 +58,7 @@ pub(super) fn encode(credentials: &Credentials) -> StoredCredentials {
         generation,
         certificate,
         inhibited,
+        registration,
     } = credentials;
     StoredCredentials {
         since: since.0,
@@ -60,6 +69,11 @@ pub(super) fn encode(credentials: &Credentials) -> StoredCredentials {
             not_after: certificate.not_after.0,
         }),
         inhibited: inhibited.map(|at| at.0),
+        registered_with: match registration {
+            Registration::Open => None,
+            Registration::Made(token) => Some(token.0),
+            Registration::Closed => Some(CLOSED),
+        },
     }
 }
 
@@ -87,6 +101,11 @@ pub(super) fn decode(
         generation: stored.generation,
         certificate: certificate.transpose()?,
         inhibited: stored.inhibited.map(Timestamp),
+        registration: match stored.registered_with {
+            None => Registration::Open,
+            Some(CLOSED) => Registration::Closed,
+            Some(token) => Registration::Made(TokenKey(token)),
+        },
     })
 }
 

@@ -69,11 +69,13 @@ fn commands() -> Vec<Command> {
         Command::RotateCredentials {
             robot: RobotId::new("r2").unwrap(),
             secret: [8; 32],
+            allow_pairing: false,
         },
         token("line-1"),
         token("line-2"),
         Command::PairRobot {
-            token: TokenName::new("line-2").unwrap(),
+            token: TokenKey(2),
+            token_name: TokenName::new("line-2").unwrap(),
             robot: RobotId::new("r3").unwrap(),
             secret: [6; 32],
         },

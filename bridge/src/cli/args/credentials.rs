@@ -26,6 +26,9 @@ pub(in crate::cli) enum CredentialsCommand {
     Rotate {
         /// Which.
         id: RobotId,
+        /// Let the robot also register itself anew, as after a reinstallation. Not for a stolen one.
+        #[arg(long)]
+        allow_pairing: bool,
         #[command(flatten)]
         confirm: Confirm,
     },
