@@ -2,11 +2,11 @@
 //! for a while: its property window.
 
 use crate::device::Interfaces;
-use crate::dispatch::Proof;
 use crate::input::{BaseImageProperty, DeviceValue, Meaning};
 use crate::inventory::{Ecu, Hold, PROPERTY_WINDOW, Protocol, Robot, RobotKey};
 use crate::names::{EcuName, HardwareId, Model};
 use crate::outcome::{Reply, Row};
+use crate::proof::Proof;
 use crate::refusal::Refusal;
 use crate::state::{Changes, State};
 use crate::target::TargetState;

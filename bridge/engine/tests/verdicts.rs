@@ -207,8 +207,17 @@ mod old_images {
             says(&mut fleet, robot, operation, status);
         }
         fleet.disconnect(robot);
-        start(&mut fleet, robot, after);
-        fleet.pass(10 * SECOND + MINUTE);
+        start(&mut fleet, robot, after.clone());
+        fleet.pass(10 * SECOND);
+        if !fleet.state.robot(robot).unwrap().online() {
+            // It was asked to say it once more.
+            come_back(&mut fleet, robot);
+            for property in after {
+                fleet.report(robot, property).unwrap();
+            }
+            fleet.pass(10 * SECOND);
+        }
+        fleet.pass(MINUTE);
         (fleet, robot, id)
     }
 
@@ -299,8 +308,8 @@ mod old_images {
             [rollout],
         );
         older.now = fleet.now;
-        start(&mut older, robot, vec![version("3")]);
-        older.pass(10 * SECOND + MINUTE);
+        start_with_another(&mut older, robot, vec![version("3")]);
+        older.pass(MINUTE);
         assert_eq!(older.target_state(id, robot), TargetState::RolledBack);
     }
 
