@@ -20,8 +20,13 @@ impl State {
         {
             self.timers.remove(&(set, Timer::Robot(key)));
         }
+        let before = self.robots.get(&key).and_then(|robot| robot.active);
         let settled = self.settle_if_due(key, changes);
         let expired = self.operation_due(key, changes);
+        if settled {
+            // What has just been repeated or given up is not told again.
+            self.settled(key, before.filter(|_| !expired), changes);
+        }
         self.arm(key);
         if settled || expired {
             Reply::Done
@@ -44,13 +49,13 @@ impl State {
         {
             return false;
         }
-        let before = robot.active;
         self.finish_purge(key, changes);
         if self.ask_again(key, changes) {
             return true;
         }
+        // Before anything new.
+        self.send_owed(key, changes);
         self.judge_active(key, changes);
-        self.settled(key, before, changes);
         true
     }
 
@@ -78,7 +83,9 @@ impl State {
             Self::proves(robot, rollout, target, image)
         });
         let writes = target.state.rank() >= INSTALLING;
-        let differs = matches!(proof, Proof::ThirdImage | Proof::OtherBuild) && writes;
+        // Without a new process the robot has yet to begin with what it wrote.
+        let restarted = robot.cursor.boot > target.boot;
+        let differs = matches!(proof, Proof::ThirdImage | Proof::OtherBuild) && writes && restarted;
         let both = || {
             let reported = robot.ecus.get(usize::from(target.ecu))?.reported.as_ref()?;
             Some(Self::names_both(reported, image?))

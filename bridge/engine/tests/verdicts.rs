@@ -111,6 +111,23 @@ mod windows {
         fleet.pass(2 * SECOND);
         assert_eq!(fleet.target(id, robot, 0).resends, 1);
     }
+
+    #[test]
+    fn what_is_given_up_at_the_end_of_a_window_is_not_repeated_there() {
+        let (mut fleet, robot, id, _) = asked();
+        fleet.disconnect(robot);
+        // The first time and three repetitions, all unheard.
+        fleet.pass(20 * MINUTE - SECOND);
+        fleet.effects.clear();
+        come_back(&mut fleet, robot);
+        fleet.pass(10 * SECOND);
+        assert_eq!(fleet.requests(), [], "no Update");
+        let reason = FailureReason::RequestTimeout;
+        assert_eq!(
+            fleet.target_state(id, robot),
+            TargetState::Failed { reason }
+        );
+    }
 }
 
 /// Design 5.1: a mere reconnect proves nothing.

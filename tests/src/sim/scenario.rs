@@ -253,7 +253,8 @@ fn images() -> Vec<ImageSpec> {
     special.model = Some(model("m1"));
     images.push(special);
     // Part numbers of Edgehog devices are their hardware ids here, and become their models.
-    let mut parted = image("parted@1.0.0", &["compute", "motor"], 50_000);
+    // Edgehog devices are known by versions only, so it has one of its own.
+    let mut parted = image("parted@1.5.0", &["compute", "motor"], 50_000);
     parted.model = Some(model("compute"));
     images.push(parted);
     for (number, image) in (0_u8..).zip(&mut images) {

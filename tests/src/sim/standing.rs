@@ -3,7 +3,7 @@
 use super::Broken;
 use rollcall_engine::{
     CancelReason, Counts, Member, OnFailure, Robot, RobotKey, Rollout, RolloutId, RolloutStatus,
-    State, SuccessKind, Target, TargetState, WaitReason, Why,
+    State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
 };
 use std::collections::BTreeMap;
 
@@ -189,6 +189,9 @@ fn one_operation_per_robot(state: &State) -> Result<(), Broken> {
     Ok(())
 }
 
+/// How long a verdict waits for a report that is under way, in milliseconds.
+const REPORT_UNDER_WAY: u64 = 60_000;
+
 /// Design 5.1: every state that is not final has a deadline, in the future, and a timer that will see it.
 fn every_wait_ends(
     state: &State,
@@ -207,7 +210,13 @@ fn every_wait_ends(
         .filter(|target| !target.state.is_final())
     {
         let deadline = if is_active(target) {
-            target.deadline
+            // A report under way is waited for, a minute at most.
+            let overdue = |deadline: Timestamp| deadline.0 <= now && robot.timer.is_some();
+            let waits = |deadline| match overdue(deadline) {
+                true => Timestamp(deadline.0 + REPORT_UNDER_WAY),
+                false => deadline,
+            };
+            target.deadline.map(waits)
         } else {
             Some(end)
         };
