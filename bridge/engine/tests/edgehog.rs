@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
 
 fn accept(fleet: &mut Fleet, id: &str) -> Result<Reply, Refusal> {
     fleet.command(Command::AcceptDeclared {
@@ -278,6 +279,30 @@ mod traps {
         fleet.report(robot, version("2")).unwrap();
         fleet.pass(10 * SECOND);
         assert_eq!(fleet.outcome(id), Some(Completion::Success));
+    }
+
+    #[test]
+    fn a_process_that_does_not_say_what_it_is_is_asked_once_more_and_only_once() {
+        let mut fleet = Fleet::default();
+        let robot = fleet.robot("r1", &[]);
+        start(&mut fleet, robot, vec![version("1")]);
+        fleet.pass(10 * SECOND);
+        assert!(!fleet.state.robot(robot).unwrap().online());
+        come_back(&mut fleet, robot);
+        fleet.pass(HOUR);
+        assert!(fleet.state.robot(robot).unwrap().online());
+        fleet.report(robot, part_number("hw")).unwrap();
+        fleet.pass(10 * SECOND);
+        assert_eq!(ecus(&fleet, robot)[0].hardware_id, hw("hw"));
+    }
+
+    #[test]
+    fn a_device_without_properties_is_left_in_peace() {
+        let mut fleet = Fleet::default();
+        let robot = fleet.robots(1)[0];
+        start(&mut fleet, robot, vec![]);
+        fleet.pass(HOUR);
+        assert!(fleet.state.robot(robot).unwrap().online());
     }
 
     #[test]
