@@ -1,6 +1,7 @@
 //! An operator takes what a robot declares for its registration.
 //!
-//! Only hardware ids change, and an Edgehog device's model: targets name ECUs by their place, which stays. What was
+//! Only hardware ids change, and an Edgehog device's model; of one that was registered with a hardware id the model alone,
+//! since its part number says nothing of the board. Targets name ECUs by their place, which stays. What was
 //! planned for the former board is not sent to the new one, because dispatch compares hardware ids at that moment (A10).
 
 use crate::inventory::{Ecu, Hold, Protocol};
@@ -43,7 +44,10 @@ impl State {
                 if edgehog {
                     robot.model = Model::new(hardware_id.as_str()).ok();
                 }
-                ecu.hardware_id = hardware_id;
+                // What registration says of the board, a part number does not change.
+                if !edgehog || robot.by_part_number {
+                    ecu.hardware_id = hardware_id;
+                }
             }
         }
         changes.touch(Row::Robot(key));

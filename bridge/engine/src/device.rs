@@ -113,14 +113,6 @@ impl Shared {
 }
 
 impl Device {
-    /// Bytes of all paths and values, and their number.
-    fn size(&self) -> (usize, usize) {
-        let published = self.properties.iter().chain(&self.streams);
-        published.fold((0, 0), |(bytes, paths), value| {
-            (bytes + value.path.len() + value.payload.len(), paths + 1)
-        })
-    }
-
     fn find(values: &[Published], path: &str) -> Result<usize, usize> {
         values.binary_search_by(|value| value.path.as_ref().cmp(path))
     }
@@ -132,15 +124,28 @@ impl Device {
         self.properties.get(index)
     }
 
-    /// Whether a value at `path` would exceed what is kept of a device.
+    /// Whether a value at `path` fits beside what is kept of a device. Streams make room, properties do not.
     fn has_room_for(&self, path: &str, payload: &[u8]) -> bool {
-        let (bytes, paths) = self.size();
-        let old = [&self.properties, &self.streams]
-            .into_iter()
-            .find_map(|values| Some(&values[Self::find(values, path).ok()?]));
-        let freed = old.map_or(0, |old| path.len() + old.payload.len());
-        bytes - freed + path.len() + payload.len() <= MAX_DEVICE_BYTES
-            && (old.is_some() || paths < MAX_DEVICE_PATHS)
+        Self::fits(self.properties.iter(), path, payload)
+    }
+
+    fn fits<'a>(beside: impl Iterator<Item = &'a Published>, path: &str, payload: &[u8]) -> bool {
+        let others = beside.filter(|value| value.path.as_ref() != path);
+        let (bytes, paths) = others.fold((0, 0), |(bytes, paths), value| {
+            (bytes + value.path.len() + value.payload.len(), paths + 1)
+        });
+        bytes + path.len() + payload.len() <= MAX_DEVICE_BYTES && paths < MAX_DEVICE_PATHS
+    }
+
+    /// The stream value to give up first for a value at `path` that has no room: the oldest.
+    fn crowded_out(&self, path: &str, payload: &[u8]) -> Option<usize> {
+        let all = self.properties.iter().chain(&self.streams);
+        if Self::fits(all, path, payload) {
+            return None;
+        }
+        let streams = self.streams.iter().enumerate();
+        let others = streams.filter(|(_, value)| value.path.as_ref() != path);
+        Some(others.min_by_key(|(_, value)| value.since)?.0)
     }
 }
 
@@ -221,6 +226,8 @@ impl State {
             let major = |list: &Interfaces| list.get(name).map(|version| version.major);
             major(&new).is_some() && major(&new) == major(&old)
         };
+        // What holds a text keeps it from being released.
+        robot.link.purge.retain(|path| kept(path));
         for values in [&mut device.properties, &mut device.streams] {
             for gone in values.extract_if(.., |value| !kept(&value.path)) {
                 shared.release(gone.path);
@@ -270,6 +277,12 @@ impl State {
         robot.link.purge.retain(|purged| purged.as_ref() != path);
         let said_again = robot.link.purge.len() != purged;
         let device = robot.device.get_or_insert_default();
+        while let Some(oldest) = payload
+            .as_deref()
+            .and_then(|payload| device.crowded_out(path, payload))
+        {
+            shared.release(device.streams.remove(oldest).path);
+        }
         // Without its definition an interface may seem to change its kind; a path has one value all the same.
         let (values, others) = if property {
             (&mut device.properties, &mut device.streams)
@@ -364,10 +377,10 @@ impl State {
     /// Forgets what a removed robot said.
     pub(crate) fn drop_device(&mut self, key: RobotKey, changes: &mut Changes) {
         let shared = &mut self.shared;
-        let device = self
-            .robots
-            .get_mut(&key)
-            .and_then(|robot| robot.device.take());
+        let device = self.robots.get_mut(&key).and_then(|robot| {
+            robot.link.purge.clear();
+            robot.device.take()
+        });
         let Some(device) = device else {
             return;
         };
@@ -390,6 +403,49 @@ impl State {
         match self.stay_open(key) {
             _ if kept => Reply::Done,
             reply => reply,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{Actor, Input};
+    use crate::inventory::Link;
+
+    #[test]
+    fn a_text_that_a_purge_names_is_released_with_its_interface() {
+        let mut state = State::default();
+        let spec = serde_json::json!({"command": "add_robot", "id": "r", "secret": vec![0; 32]});
+        let command = serde_json::from_value(spec)
+            .ok()
+            .map(|command| Input::Command {
+                by: Actor(String::new()),
+                command,
+            });
+        let added = command.map(|input| state.apply(state.now(), input).reply);
+        let Some(Ok(Reply::Robot(key))) = added else {
+            panic!("{added:?}");
+        };
+        let mut changes = Changes::default();
+        let interface = || {
+            let version = InterfaceVersion { major: 1, minor: 0 };
+            Interfaces::from([("own.Interface".into(), version)])
+        };
+        for removed in [true, false] {
+            state.set_interfaces(key, interface(), &mut changes);
+            let value = ("own.Interface/a", Some(vec![1]));
+            state.keep(key, value, true, &mut changes);
+            state.purge(key, &BTreeSet::new(), &mut changes);
+            if removed {
+                state.drop_device(key, &mut changes);
+            } else {
+                state.set_interfaces(key, Interfaces::default(), &mut changes);
+            }
+            if let Some(robot) = state.robots.get_mut(&key) {
+                robot.link = Link::default();
+            }
+            assert!(state.shared.texts.is_empty());
         }
     }
 }

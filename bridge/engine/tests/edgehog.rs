@@ -902,3 +902,55 @@ mod settings {
         assert!(device.settings.len() <= MAX_SETTINGS);
     }
 }
+
+/// Design 5.1: registration decides; a part number is a product, not a board.
+#[test]
+fn an_accepted_part_number_leaves_a_registered_hardware_id_alone() {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robots(1)[0];
+    start(&mut fleet, robot, vec![version("1"), part_number("rover")]);
+    start(
+        &mut fleet,
+        robot,
+        vec![version("1"), part_number("rover-2")],
+    );
+    accept(&mut fleet, "r1").unwrap();
+    assert_eq!(ecus(&fleet, robot)[0].hardware_id, hw("hw"));
+    let model = fleet.state.robot(robot).unwrap().model.clone();
+    assert_eq!(model, Some(Model::new("rover-2").unwrap()));
+    start(
+        &mut fleet,
+        robot,
+        vec![version("1"), part_number("rover-2")],
+    );
+    assert_eq!(ecus(&fleet, robot)[0].hold, None);
+}
+
+/// Device-contract 1.5: what a datastream says is of a moment, what a property says stays.
+#[test]
+fn streams_make_room_oldest_first_and_never_crowd_out_a_property() {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robots(1)[0];
+    start(&mut fleet, robot, vec![]);
+    let stream = |n: usize| {
+        Report::Value(DeviceValue {
+            path: format!("own.Stream/{n}"),
+            payload: Some(vec![1]),
+            property: false,
+            meaning: None,
+        })
+    };
+    for n in 0..=MAX_DEVICE_PATHS {
+        fleet.report(robot, stream(n)).unwrap();
+        fleet.now += 1;
+    }
+    fleet.report(robot, property("Own/a", "1")).unwrap();
+    let device = fleet.state.robot(robot).unwrap().device.as_ref().unwrap();
+    assert_eq!(device.streams.len(), MAX_DEVICE_PATHS - 1);
+    let kept = |n: usize| {
+        let path = format!("own.Stream/{n}");
+        device.streams.iter().any(|value| *value.path == *path)
+    };
+    assert!(!kept(0) && !kept(1) && kept(2), "the oldest are gone");
+    assert_eq!(device.properties.len(), 1);
+}

@@ -21,8 +21,16 @@ struct Values {
     newest: BTreeMap<Box<str>, (Timestamp, Box<[u8]>)>,
 }
 
+impl Values {
+    fn remove(&mut self, path: &str) {
+        if let Some((_, old)) = self.newest.remove(path) {
+            self.bytes -= path.len() + old.len();
+        }
+    }
+}
+
 impl Streams {
-    /// Keeps a value; says whether there was room for it.
+    /// Keeps a value; says whether it fits at all. The oldest ones make room.
     pub(super) fn keep(
         &mut self,
         robot: RobotKey,
@@ -30,13 +38,19 @@ impl Streams {
         (path, payload): (&str, &[u8]),
     ) -> bool {
         let values = self.0.entry(robot).or_default();
-        let old = values.newest.get(path);
-        let freed = old.map_or(0, |(_, old)| path.len() + old.len());
-        let bytes = values.bytes - freed + path.len() + payload.len();
-        if bytes > MAX_BYTES || old.is_none() && values.newest.len() == MAX_PATHS {
+        let size = path.len() + payload.len();
+        if size > MAX_BYTES {
             return false;
         }
-        values.bytes = bytes;
+        values.remove(path);
+        while values.bytes + size > MAX_BYTES || values.newest.len() >= MAX_PATHS {
+            let oldest = values.newest.iter().min_by_key(|(_, (at, _))| *at);
+            let Some(oldest) = oldest.map(|(path, _)| path.clone()) else {
+                break;
+            };
+            values.remove(&oldest);
+        }
+        values.bytes += size;
         values.newest.insert(path.into(), (at, payload.into()));
         true
     }
@@ -59,10 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_values_of_a_device_are_kept_and_no_more_than_its_share() {
+    fn the_newest_values_of_a_device_are_kept_and_the_oldest_make_room() {
         let mut streams = Streams::default();
+        let mut at = 0;
         let mut keep = |path: &str, bytes: usize| {
-            streams.keep(RobotKey(1), Timestamp(7), (path, &vec![1; bytes]))
+            at += 1;
+            streams.keep(RobotKey(1), Timestamp(at), (path, &vec![1; bytes]))
         };
         assert!(keep("a/b", 10));
         assert!(keep("a/b", 20));
@@ -70,10 +86,18 @@ mod tests {
         for n in 1..MAX_PATHS {
             assert!(keep(&format!("p/{n}"), 1));
         }
-        assert!(!keep("one/more", 1));
         assert!(keep("a/b", 1), "a known path is always renewed");
-        let found: Vec<_> = streams.of(RobotKey(1)).take(1).collect();
-        assert_eq!(found, [("a/b", Timestamp(7), &[1][..])]);
+        assert!(keep("one/more", 1), "the oldest makes room");
+        let paths = |streams: &Streams| -> Vec<String> {
+            let all = streams.of(RobotKey(1));
+            all.map(|(path, ..)| path.to_owned()).collect()
+        };
+        let kept = paths(&streams);
+        assert_eq!(kept.len(), MAX_PATHS);
+        assert!(kept.contains(&"a/b".to_owned()) && !kept.contains(&"p/1".to_owned()));
+        let all = vec![1; MAX_BYTES - 3];
+        assert!(streams.keep(RobotKey(1), Timestamp(999), ("big", &all)));
+        assert_eq!(paths(&streams), ["big"]);
         assert_eq!(streams.of(RobotKey(2)).count(), 0);
         streams.forget(RobotKey(1));
         assert_eq!(streams.of(RobotKey(1)).count(), 0);

@@ -130,7 +130,8 @@ impl OtaEvent {
         document::wrap(RawBsonRef::Document(&object), self.timestamp_unix_ms)
     }
 
-    /// Reads a payload. Missing `statusProgress`, `statusCode`, `message` and `t` are allowed.
+    /// Reads a payload. Missing `statusProgress`, `statusCode`, `message` and `t` are allowed. A `statusCode` that is none of
+    /// Edgehog's goes into the message, and a message is cut after [`MESSAGE_MAX`] bytes.
     ///
     /// # Errors
     /// Names the first key that is not as the interface says.
@@ -161,13 +162,21 @@ impl OtaEvent {
                 &mut code,
                 document::text("statusCode", field, WORD_MAX)?,
             ),
+            // Its end may be lost, the event may not. The size of the packet bounds it.
             "message" => document::once(
                 key,
                 &mut message,
-                document::text("message", field, MESSAGE_MAX)?,
+                document::text("message", field, usize::MAX)?,
             ),
             unknown => Err(document::unknown(unknown)),
         })?;
+        let (code, unknown) = parse_code(code);
+        let message = message.unwrap_or_default();
+        let mut message = match unknown {
+            None => message[..message.floor_char_boundary(MESSAGE_MAX)].to_owned(),
+            Some(word) => format!("{word}: {message}"),
+        };
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
         Ok(Self {
             operation: parse_uuid("requestUUID", uuid)?,
             status: match status {
@@ -175,8 +184,8 @@ impl OtaEvent {
                 Some(word) => word.parse().map_err(|_| DecodeError::Invalid("status"))?,
             },
             progress: percent(progress.unwrap_or(0))?,
-            code: parse_code(code)?,
-            message: message.unwrap_or_default().to_owned(),
+            code,
+            message,
             timestamp_unix_ms,
         })
     }
@@ -196,14 +205,14 @@ fn percent(number: i32) -> Result<u8, DecodeError> {
         .ok_or(DecodeError::ProgressOutOfRange(number))
 }
 
-/// Edgehog's runtime spells InvalidRequest as RequestError in its own enumeration.
-fn parse_code(word: Option<&str>) -> Result<Option<Code>, DecodeError> {
+/// The code, or the word that is none. Edgehog's runtime spells InvalidRequest as RequestError in its own enumeration.
+fn parse_code(word: Option<&str>) -> (Option<Code>, Option<&str>) {
     match word {
-        None | Some("") => Ok(None),
-        Some("RequestError") => Ok(Some(Code::InvalidRequest)),
+        None | Some("") => (None, None),
+        Some("RequestError") => (Some(Code::InvalidRequest), None),
         Some(word) => match word.parse::<Code>() {
-            Ok(code) if code.is_edgehog() => Ok(Some(code)),
-            _ => Err(DecodeError::Invalid("statusCode")),
+            Ok(code) if code.is_edgehog() => (Some(code), None),
+            _ => (None, Some(word)),
         },
     }
 }

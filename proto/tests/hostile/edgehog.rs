@@ -103,17 +103,19 @@ fn values_outside_the_vocabulary_are_refused() {
     let status = event(|o| o.append(cstr!("status"), "Done"));
     assert_eq!(status, Err(DecodeError::Invalid("status")));
     for (word, result) in [
-        ("IOError", Ok(Some(Code::IoError))),
-        ("RequestError", Ok(Some(Code::InvalidRequest))),
-        ("", Ok(None)),
-        ("Busy", Err(DecodeError::Invalid("statusCode"))),
-        ("Sunburn", Err(DecodeError::Invalid("statusCode"))),
+        ("IOError", (Some(Code::IoError), "")),
+        ("RequestError", (Some(Code::InvalidRequest), "")),
+        ("", (None, "")),
+        // The event is kept: its failure is one, whatever its reason is called.
+        ("Busy", (None, "Busy: ")),
+        ("Sunburn", (None, "Sunburn: ")),
     ] {
         let event = event(|o| {
             o.append(cstr!("status"), "Failure");
             o.append(cstr!("statusCode"), word);
-        });
-        assert_eq!(event.map(|event| event.code), result, "{word}");
+        })
+        .unwrap();
+        assert_eq!((event.code, event.message.as_str()), result, "{word}");
     }
     for progress in [-1, 101, i32::MAX] {
         let event = event(|o| {
@@ -283,4 +285,23 @@ fn introspection_entries_follow_the_grammar() {
         introspection::parse(&long),
         Err(IntrospectionError::TooLarge(_))
     ));
+}
+
+#[test]
+fn a_message_that_is_too_long_loses_its_end_and_not_the_event() {
+    let long = "é".repeat(rollcall_proto::edgehog::MESSAGE_MAX);
+    let event = event(|o| {
+        o.append(cstr!("status"), "Failure");
+        o.append(cstr!("statusCode"), "Sunburn");
+        o.append(cstr!("message"), long.as_str());
+    })
+    .unwrap();
+    assert!(event.message.len() <= rollcall_proto::edgehog::MESSAGE_MAX);
+    assert!(event.message.starts_with("Sunburn: é"));
+    let word = "x".repeat(65);
+    let code = crate::edgehog::event(|o| {
+        o.append(cstr!("status"), "Failure");
+        o.append(cstr!("statusCode"), word.as_str());
+    });
+    assert!(matches!(code, Err(DecodeError::TooLong { .. })));
 }
