@@ -39,6 +39,10 @@ impl World {
         Device::started(self.server.mqtt, "d", &self.secret, version)
     }
 
+    fn returned(&self, version: &str) -> Device {
+        Device::returned(self.server.mqtt, "d", &self.secret, version)
+    }
+
     fn shown(&self) -> Json {
         self.server.get("/v1/robots/d")
     }
@@ -288,7 +292,7 @@ fn a_cancel_waits_for_the_device_and_survives_a_kill() {
     world.server.restart();
     let why = world.server.get("/v1/rollouts/1/robots/d/why");
     assert_eq!(why["ecus"][0]["cancelling"]["by"], "admin", "{why:#}");
-    let mut device = world.started("1.0.0");
+    let mut device = world.returned("1.0.0");
     let cancel = device.request();
     // Device-contract 0.3: a Cancel has the URL of its Update.
     assert_eq!(cancel.kind, RequestKind::Cancel);

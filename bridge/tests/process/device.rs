@@ -71,9 +71,30 @@ impl Device {
 
     /// A process that has just started and runs `version`.
     pub fn started(mqtt: SocketAddr, id: &str, secret: &str, version: &str) -> Self {
+        Self::reporting(mqtt, id, secret, version, &[])
+    }
+
+    /// The same process after a loss of its link: it lists its properties, and sends them again.
+    pub fn returned(mqtt: SocketAddr, id: &str, secret: &str, version: &str) -> Self {
+        let listed = [
+            "SystemInfo/partNumber",
+            "BaseImage/name",
+            "BaseImage/version",
+        ]
+        .map(|path| format!("io.edgehog.devicemanager.{path}"));
+        Self::reporting(mqtt, id, secret, version, &listed)
+    }
+
+    fn reporting(
+        mqtt: SocketAddr,
+        id: &str,
+        secret: &str,
+        version: &str,
+        listed: &[String],
+    ) -> Self {
         let mut device = Self::introduced(mqtt, id, secret);
         device.publish("control/emptyCache", b"1");
-        device.publish("control/producer/properties", &purge::encode::<&str>(&[]));
+        device.publish("control/producer/properties", &purge::encode(listed));
         device.set("SystemInfo/partNumber", "board-7");
         device.set("BaseImage/name", "os");
         device.set("BaseImage/version", version);
