@@ -1,9 +1,10 @@
 //! A robot in a test's hand, MQTT 5: it says exactly what the test wants and hears everything.
 
-use bytes::{Buf, Bytes, BytesMut};
+use super::line::Line;
+use bytes::Bytes;
 use rollcall_broker::codec::{
     Connect, Packet, Properties, PropertyId, Publish, RetainHandling, Subscribe, SubscribeOptions,
-    Subscription, Value, header,
+    Subscription, Value,
 };
 use rollcall_broker::{ProtocolVersion, QoS, ReasonCode};
 use rollcall_proto::native::{
@@ -11,14 +12,12 @@ use rollcall_proto::native::{
 };
 use rollcall_proto::topic::Base;
 use rollcall_tests::lean::Identity;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 
 pub struct Client {
-    stream: TcpStream,
-    input: BytesMut,
+    line: Line,
     pub identity: Identity,
     requests: Vec<OtaRequest>,
     next_id: u16,
@@ -31,11 +30,8 @@ impl Client {
         identity: &Identity,
         password: &str,
     ) -> (Self, ReasonCode, String) {
-        let stream = TcpStream::connect(mqtt).unwrap();
-        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
         let mut client = Self {
-            stream,
-            input: BytesMut::new(),
+            line: Line::open(mqtt, V5),
             identity: identity.clone(),
             requests: Vec::new(),
             next_id: 0,
@@ -205,34 +201,16 @@ impl Client {
     }
 
     fn send(&mut self, packet: &Packet) {
-        let mut out = Vec::new();
-        packet.encode(V5, &mut out).unwrap();
-        self.send_bytes(&out);
+        self.line.send(packet).unwrap();
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.line.send_bytes(bytes).unwrap();
     }
 
     /// The next packet; `None` at the end of the connection.
     fn packet(&mut self) -> Option<Packet> {
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(found) = header(&self.input, 1 << 20)
-                .unwrap()
-                .filter(|h| self.input.len() >= h.total())
-            {
-                let mut packet = self.input.split_to(found.total());
-                packet.advance(found.header_len);
-                return Some(Packet::decode(V5, found.first, packet.freeze()).unwrap());
-            }
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
-                Ok(read) => self.input.extend_from_slice(&chunk[..read]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("{error}"),
-            }
-        }
+        self.line.packet()
     }
 }
 

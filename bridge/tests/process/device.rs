@@ -1,16 +1,16 @@
 //! An Edgehog device in a test's hand, MQTT 3.1.1: every publish with QoS 2, as the SDK makes it.
 
-use bytes::{Buf, Bytes, BytesMut};
+use super::line::Line;
+use bytes::Bytes;
 use rollcall_broker::codec::{
     Ack, Connect, Packet, Properties, Publish, RetainHandling, Subscribe, SubscribeOptions,
-    Subscription, header,
+    Subscription,
 };
 use rollcall_broker::{ProtocolVersion, QoS, ReasonCode};
 use rollcall_proto::edgehog::{OtaEvent, OtaRequest, Property, Value, purge};
 use rollcall_proto::topic::Base;
 use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 const V311: ProtocolVersion = ProtocolVersion::V4;
 
@@ -22,8 +22,7 @@ pub const INTROSPECTION: &str = "io.edgehog.devicemanager.BaseImage:0:1;\
     io.edgehog.devicemanager.config.Telemetry:0:1;com.example.Own:1:0";
 
 pub struct Device {
-    stream: TcpStream,
-    input: BytesMut,
+    line: Line,
     id: String,
     next_id: u16,
     /// Topic, below the base, and payload of what the server has sent.
@@ -33,11 +32,8 @@ pub struct Device {
 impl Device {
     /// Connects, subscribes and introduces itself, but sends nothing more.
     pub fn introduced(mqtt: SocketAddr, id: &str, secret: &str) -> Self {
-        let stream = TcpStream::connect(mqtt).unwrap();
-        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
         let mut device = Self {
-            stream,
-            input: BytesMut::new(),
+            line: Line::open(mqtt, V311),
             id: id.to_owned(),
             next_id: 0,
             received: VecDeque::new(),
@@ -219,27 +215,11 @@ impl Device {
 
     /// Nothing of a connection that the server has closed can be sent.
     fn send(&mut self, packet: &Packet) {
-        let mut out = Vec::new();
-        packet.encode(V311, &mut out).unwrap();
-        let _ = self.stream.write_all(&out);
+        let _ = self.line.send(packet);
     }
 
     /// The next packet; `None` at the end of the connection.
     fn packet(&mut self) -> Option<Packet> {
-        let mut chunk = [0; 4096];
-        loop {
-            if let Some(found) = header(&self.input, 1 << 20)
-                .unwrap()
-                .filter(|h| self.input.len() >= h.total())
-            {
-                let mut packet = self.input.split_to(found.total());
-                packet.advance(found.header_len);
-                return Some(Packet::decode(V311, found.first, packet.freeze()).unwrap());
-            }
-            match self.stream.read(&mut chunk) {
-                Ok(read) if read > 0 => self.input.extend_from_slice(&chunk[..read]),
-                _ => return None,
-            }
-        }
+        self.line.packet()
     }
 }

@@ -9,6 +9,7 @@
 
 mod client;
 mod device;
+mod line;
 
 pub use client::Client;
 pub use device::{Device, INTROSPECTION};
