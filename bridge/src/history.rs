@@ -346,6 +346,33 @@ fn describe_command(command: &Command) -> String {
         } => {
             format!("robot {robot} registered itself with pairing token {token_name}")
         }
+        Command::EditRobot { robot, edit } => {
+            let listed = |sign: &str, words: Vec<String>| -> String {
+                words.iter().map(|word| format!(" {sign}{word}")).collect()
+            };
+            let labels = edit.set_labels.iter();
+            format!(
+                "edit robot {robot}: tags{}{}; labels{}{}",
+                listed(
+                    "-",
+                    edit.remove_tags.iter().map(ToString::to_string).collect()
+                ),
+                listed("+", edit.add_tags.iter().map(ToString::to_string).collect()),
+                listed("-", edit.remove_labels.iter().cloned().collect()),
+                listed(
+                    "+",
+                    labels
+                        .map(|(key, value)| format!("{key}={value}"))
+                        .collect()
+                ),
+            )
+        }
+        Command::AddSelectorGroup { name, selector } => {
+            format!("add group {name} of {}", selector.as_str())
+        }
+        Command::EditGroup { name, selector } => {
+            format!("change group {name} to {}", selector.as_str())
+        }
         Command::AddGroup { name, robots } => {
             format!("add {} robots to group {name}", robots.len())
         }

@@ -12,7 +12,7 @@ use api_support::Served;
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 /// Every route with the least role that may use it; none for the two that watch the process.
-const ROUTES: [(&str, &str, Option<&str>); 39] = [
+const ROUTES: [(&str, &str, Option<&str>); 43] = [
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some("viewer")),
@@ -20,6 +20,7 @@ const ROUTES: [(&str, &str, Option<&str>); 39] = [
     ("GET", "/v1/robots", Some("viewer")),
     ("POST", "/v1/robots", Some("admin")),
     ("GET", "/v1/robots/r", Some("viewer")),
+    ("PATCH", "/v1/robots/r", Some("operator")),
     ("DELETE", "/v1/robots/r", Some("admin")),
     ("GET", "/v1/robots/r/history", Some("viewer")),
     ("POST", "/v1/robots/r/accept", Some("operator")),
@@ -39,7 +40,10 @@ const ROUTES: [(&str, &str, Option<&str>); 39] = [
     ("GET", "/v1/groups", Some("viewer")),
     ("POST", "/v1/groups", Some("operator")),
     ("GET", "/v1/groups/g", Some("viewer")),
+    ("PATCH", "/v1/groups/g", Some("operator")),
     ("DELETE", "/v1/groups/g", Some("operator")),
+    ("GET", "/v1/groups/g/robots/r", Some("viewer")),
+    ("POST", "/v1/selectors/check", Some("viewer")),
     ("GET", "/v1/images", Some("viewer")),
     ("POST", "/v1/images", Some("operator")),
     ("GET", "/v1/images/i@1", Some("viewer")),

@@ -401,3 +401,42 @@ fn a_reader_that_goes_away_is_no_failure() {
         .unwrap();
     assert_eq!(status.code(), Some(0));
 }
+
+/// What people see when they work with selectors, word for word.
+#[test]
+fn an_operator_selects_robots_by_what_they_are() {
+    let rollcall = Rollcall::new();
+    rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw", "--tag", "canary"]);
+    rollcall.ok(&["robot", "add", "r2", "--ecu", "main=hw"]);
+    rollcall.ok(&["robot", "label", "set", "r2", "site=kiel", "row=2"]);
+    let words = rollcall.ok(&["robot", "tag", "add", "r2", "night"]);
+    assert_eq!(words, "labels  row=2, site=kiel\ntags    night\n");
+    rollcall.ok(&["robot", "label", "rm", "r2", "row"]);
+    let selector = r#"label["site"] == "kiel" and "night" in tags"#;
+    assert_eq!(rollcall.ok(&["group", "check", selector]), "1 robots\nr2\n");
+    let made = rollcall.ok(&["group", "add", "kiel", "--selector", selector]);
+    assert_eq!(made, "group kiel has 1 robots\n");
+    assert_eq!(
+        rollcall.ok(&["group", "show", "kiel", "--robot", "r1"]),
+        "r1 is not in group kiel:\n\
+         FILTER                   HOLDS  THE ROBOT HAS\n\
+         label[\"site\"] == \"kiel\"  no     nothing\n\
+         \"night\" in tags          no     canary\n"
+    );
+    let shown = rollcall.ok(&["group", "show", "kiel"]);
+    assert!(
+        shown.ends_with(&format!("selector  {selector}\nrobots    1\nr2\n")),
+        "{shown}"
+    );
+    let edited = rollcall.json(&["group", "edit", "kiel", "--selector", r#""nobody" in tags"#]);
+    assert_eq!(edited["robot_count"], 0);
+
+    let mistake = rollcall.run(&["group", "check", r#"site == "kiel""#]);
+    assert_eq!(mistake.status.code(), Some(2), "nothing was tried");
+    let message = String::from_utf8(mistake.stderr).unwrap();
+    assert!(
+        message.contains("`site` is nothing that a robot has"),
+        "{message}"
+    );
+    assert!(message.contains("\n  site == \"kiel\"\n  ^"), "{message}");
+}

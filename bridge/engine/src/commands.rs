@@ -1,20 +1,19 @@
-//! What operators do to the inventory. Rollouts are in `launch`.
+//! What operators do to robots and images. Groups are in `groups`, rollouts in `launch`.
 
 use crate::credentials::Credentials;
-use crate::input::{Actor, Command, ImageSpec, RobotSpec};
-use crate::inventory::{
-    Cursor, Ecu, EcuSpec, Group, GroupKey, Image, ImageKey, Link, Protocol, Robot, RobotKey,
-};
-use crate::names::{GroupName, RobotId};
+use crate::input::{Actor, Command, ImageSpec, RobotEdit, RobotSpec};
+use crate::inventory::{Cursor, Ecu, EcuSpec, Image, ImageKey, Link, Protocol, Robot, RobotKey};
+use crate::names::{RobotId, Tag};
 use crate::outcome::{Effect, Reply, Row};
 use crate::refusal::Refusal;
 use crate::state::{Changes, State};
 use crate::target::{CancelReason, TargetState};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// ECUs of one robot; as many as a Manifest may declare.
 const MAX_ECUS: usize = 32;
 const MAX_LABELS: usize = 64;
+const MAX_TAGS: usize = 64;
 const MAX_LABEL_BYTES: usize = 256;
 const MAX_NAME_BYTES: usize = 256;
 const MAX_URL_BYTES: usize = 2_048;
@@ -55,7 +54,12 @@ impl State {
                 robot,
                 secret,
             } => self.pair((token, token_name), robot, secret, changes),
+            Command::EditRobot { robot, edit } => self.edit_robot(&robot, edit, changes),
             Command::AddGroup { name, robots } => self.add_group(name, &robots, changes),
+            Command::AddSelectorGroup { name, selector } => {
+                self.add_selector_group(name, selector, changes)
+            }
+            Command::EditGroup { name, selector } => self.edit_group(name, selector, changes),
             Command::RemoveGroup { name } => self.remove_group(&name, changes),
             Command::AddImage(spec) => self.add_image(spec, changes),
             Command::RemoveImage { image } => self.remove_image(image, changes),
@@ -77,7 +81,17 @@ impl State {
         if self.robot_keys.contains_key(&spec.id) {
             return Err(Refusal::RobotExists { id: spec.id });
         }
-        check_labels(&spec)?;
+        if spec
+            .name
+            .as_ref()
+            .is_some_and(|name| name.len() > MAX_NAME_BYTES)
+        {
+            return Err(Refusal::TooLong {
+                what: "the robot's name",
+                max: MAX_NAME_BYTES,
+            });
+        }
+        check_words(&spec.labels, &spec.tags)?;
         let by_part_number = spec.ecus.is_empty();
         let ecus = if by_part_number {
             Vec::new()
@@ -93,6 +107,7 @@ impl State {
             id: spec.id,
             model: spec.model,
             labels: spec.labels,
+            tags: spec.tags,
             groups: BTreeSet::new(),
             ecus,
             secret: spec.secret,
@@ -119,6 +134,26 @@ impl State {
         Ok(Reply::Robot(key))
     }
 
+    fn edit_robot(
+        &mut self,
+        id: &RobotId,
+        edit: RobotEdit,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let unknown = || Refusal::UnknownRobot { id: id.clone() };
+        let key = self.robot_key(id.as_str()).ok_or_else(unknown)?;
+        let robot = self.robots.get_mut(&key).ok_or_else(unknown)?;
+        let (mut labels, mut tags) = (robot.labels.clone(), robot.tags.clone());
+        labels.retain(|label, _| !edit.remove_labels.contains(label));
+        labels.extend(edit.set_labels);
+        tags.retain(|tag| !edit.remove_tags.contains(tag));
+        tags.extend(edit.add_tags);
+        check_words(&labels, &tags)?;
+        (robot.labels, robot.tags) = (labels, tags);
+        changes.touch(Row::Robot(key));
+        Ok(Reply::Robot(key))
+    }
+
     fn remove_robot(&mut self, id: &RobotId, changes: &mut Changes) -> Result<Reply, Refusal> {
         let key = self
             .robot_key(id.as_str())
@@ -136,9 +171,7 @@ impl State {
         let open = robot.open.clone();
         robot.owed.clear();
         for group in groups {
-            if let Some(group) = self.group_mut(&group) {
-                group.robots.remove(&key);
-            }
+            self.unlist(&group, key);
         }
         changes.touch(Row::Robot(key));
         self.drop_device(key, changes);
@@ -181,72 +214,6 @@ impl State {
                 changes,
             );
         }
-    }
-
-    fn add_group(
-        &mut self,
-        name: GroupName,
-        robots: &[RobotId],
-        changes: &mut Changes,
-    ) -> Result<Reply, Refusal> {
-        let keys = robots
-            .iter()
-            .map(|id| {
-                self.robot_key(id.as_str())
-                    .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })
-            })
-            .collect::<Result<BTreeSet<_>, _>>()?;
-        let group = self
-            .group_keys
-            .get(&name)
-            .copied()
-            .unwrap_or_else(|| self.new_group(&name, changes));
-        changes.touch(Row::Group(group));
-        let Some(group) = self.groups.get_mut(&group) else {
-            return Err(Refusal::UnknownGroup { name });
-        };
-        for key in keys {
-            if group.robots.insert(key)
-                && let Some(robot) = self.robots.get_mut(&key)
-            {
-                robot.groups.insert(name.clone());
-                changes.touch(Row::Robot(key));
-            }
-        }
-        Ok(Reply::Done)
-    }
-
-    fn new_group(&mut self, name: &GroupName, changes: &mut Changes) -> GroupKey {
-        self.counters.groups += 1;
-        let key = GroupKey(self.counters.groups);
-        self.group_keys.insert(name.clone(), key);
-        self.groups.insert(
-            key,
-            Group {
-                key,
-                name: name.clone(),
-                created: self.now,
-                robots: BTreeSet::new(),
-            },
-        );
-        changes.touch(Row::Counters);
-        key
-    }
-
-    fn remove_group(&mut self, name: &GroupName, changes: &mut Changes) -> Result<Reply, Refusal> {
-        let removed = self
-            .group_keys
-            .remove(name)
-            .and_then(|key| self.groups.remove(&key));
-        let group = removed.ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
-        changes.touch(Row::Group(group.key));
-        for key in group.robots {
-            if let Some(robot) = self.robots.get_mut(&key) {
-                robot.groups.remove(name);
-                changes.touch(Row::Robot(key));
-            }
-        }
-        Ok(Reply::Done)
     }
 
     fn add_image(&mut self, spec: ImageSpec, changes: &mut Changes) -> Result<Reply, Refusal> {
@@ -299,25 +266,16 @@ impl State {
     }
 }
 
-fn check_labels(spec: &RobotSpec) -> Result<(), Refusal> {
-    if spec
-        .name
-        .as_ref()
-        .is_some_and(|name| name.len() > MAX_NAME_BYTES)
-    {
-        return Err(Refusal::TooLong {
-            what: "the robot's name",
-            max: MAX_NAME_BYTES,
-        });
+/// Checks what people say of a robot.
+fn check_words(labels: &BTreeMap<String, String>, tags: &BTreeSet<Tag>) -> Result<(), Refusal> {
+    let too_many = |what, max| Err(Refusal::TooMany { what, max });
+    if labels.len() > MAX_LABELS {
+        return too_many("labels", MAX_LABELS);
     }
-    if spec.labels.len() > MAX_LABELS {
-        return Err(Refusal::TooMany {
-            what: "labels",
-            max: MAX_LABELS,
-        });
+    if tags.len() > MAX_TAGS {
+        return too_many("tags", MAX_TAGS);
     }
-    if spec
-        .labels
+    if labels
         .iter()
         .any(|(key, value)| key.len() + value.len() > MAX_LABEL_BYTES)
     {

@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 use crate::state::{Changes, State};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tokens at one time; each registration compares with all of them.
 pub(crate) const MAX_TOKENS: usize = 256;
@@ -370,6 +370,7 @@ impl State {
             name: None,
             model: None,
             labels: BTreeMap::new(),
+            tags: BTreeSet::new(),
             ecus: Vec::new(),
             secret,
         };

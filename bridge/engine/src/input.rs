@@ -3,8 +3,9 @@
 use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
-use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, TokenName};
+use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName};
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
+use crate::selector::Selector;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,12 +116,33 @@ pub enum Command {
         /// SHA-256 of its new secret.
         secret: [u8; 32],
     },
-    /// Makes a group, or adds robots to it.
+    /// Changes what people say of a robot: its tags and labels.
+    EditRobot {
+        /// Which.
+        robot: RobotId,
+        /// What changes.
+        edit: RobotEdit,
+    },
+    /// Makes a group of listed robots, or adds robots to one.
     AddGroup {
         /// Which.
         name: GroupName,
         /// Robots to add; may be empty.
         robots: Vec<RobotId>,
+    },
+    /// Makes a group of the robots that a selector means.
+    AddSelectorGroup {
+        /// Which.
+        name: GroupName,
+        /// Whom.
+        selector: Selector,
+    },
+    /// Gives a group that has a selector another one.
+    EditGroup {
+        /// Which.
+        name: GroupName,
+        /// Whom from now on.
+        selector: Selector,
     },
     /// Removes a group; running rollouts keep their robots.
     RemoveGroup {
@@ -198,12 +220,29 @@ pub struct RobotSpec {
     /// Free labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Free words.
+    #[serde(default)]
+    pub tags: BTreeSet<Tag>,
     /// Its ECUs, exactly one of them primary. None: an Edgehog device, whose part number will be the hardware id of its
     /// ECU `main`, and its model.
     #[serde(default)]
     pub ecus: Vec<EcuSpec>,
     /// SHA-256 of its credentials secret.
     pub secret: [u8; 32],
+}
+
+/// What to change at a robot. What is taken away goes first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RobotEdit {
+    /// Tags to put on it.
+    pub add_tags: BTreeSet<Tag>,
+    /// Tags to take off; one that it does not have is no fault.
+    pub remove_tags: BTreeSet<Tag>,
+    /// Labels to set.
+    pub set_labels: BTreeMap<String, String>,
+    /// Keys of labels to take off; one that it does not have is no fault.
+    pub remove_labels: BTreeSet<String>,
 }
 
 /// An image to add.

@@ -2,8 +2,9 @@
 
 use crate::credentials::Credentials;
 use crate::device::{Device, InterfaceVersion};
-use crate::names::{EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, RobotId};
+use crate::names::{EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, RobotId, Tag};
 use crate::rollout::{Rollout, RolloutId};
+use crate::selector::Selector;
 use crate::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,7 +260,9 @@ pub struct Robot {
     pub model: Option<Model>,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
-    /// The groups that list it.
+    /// Free words: a set, where labels are a map.
+    pub tags: BTreeSet<Tag>,
+    /// The groups that list it; what selectors say of it is worked out when it is asked.
     pub groups: BTreeSet<GroupName>,
     /// Its ECUs in the order of installation: secondaries by name, then the primary. None while an Edgehog device that
     /// was registered without any has not said its part number.
@@ -346,7 +349,7 @@ impl Robot {
     }
 }
 
-/// A group of listed robots. Membership is kept at the robots; the group itself can be empty.
+/// A group of robots; it can be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Its number here.
@@ -355,8 +358,17 @@ pub struct Group {
     pub name: GroupName,
     /// When it was made.
     pub created: Timestamp,
-    /// Its members (derived from the robots).
-    pub robots: BTreeSet<RobotKey>,
+    /// Who belongs to it.
+    pub membership: Membership,
+}
+
+/// How a group knows its robots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Membership {
+    /// They are listed. Kept at the robots, so this is derived.
+    Listed(BTreeSet<RobotKey>),
+    /// They are those that a selector means at the moment of asking.
+    Selected(Selector),
 }
 
 /// Names one image.

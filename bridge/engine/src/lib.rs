@@ -15,6 +15,7 @@
 //!     name: None,
 //!     model: None,
 //!     labels: Default::default(),
+//!     tags: Default::default(),
 //!     ecus: vec![EcuSpec { name: "main".parse()?, hardware_id: "compute".parse()?, primary: true }],
 //!     secret: [0; 32],
 //! };
@@ -36,6 +37,7 @@ mod deadlines;
 mod device;
 mod dispatch;
 mod edgehog;
+mod groups;
 mod images;
 mod input;
 mod inventory;
@@ -50,6 +52,7 @@ mod proof;
 mod refusal;
 mod reports;
 mod rollout;
+mod selector;
 mod settings;
 mod state;
 mod target;
@@ -66,15 +69,16 @@ pub use device::{
 pub use edgehog::EDGEHOG_ECU;
 pub use input::{
     Actor, BaseImageProperty, Command, DeviceValue, Event, EventCode, EventStatus, ImageSpec,
-    Input, LinkEvent, Meaning, PropertyChange, Report, RobotSpec, RolloutEdit, Stamp, Timer,
+    Input, LinkEvent, Meaning, PropertyChange, Report, RobotEdit, RobotSpec, RolloutEdit, Stamp,
+    Timer,
 };
 pub use inventory::{
     Counters, Cursor, Ecu, EcuSpec, Group, GroupKey, Hold, Image, ImageKey, ImageRef, Link,
-    Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
+    Membership, Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
 };
 pub use names::{
     EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError, RobotId,
-    RolloutName, TokenName,
+    RolloutName, Tag, TokenName,
 };
 pub use operation::operation_id;
 pub use outcome::{Effect, Outcome, Reply, Request, RequestKind, Row};
@@ -87,6 +91,7 @@ pub use rollout::{
     Completion, Counts, Defaults, Mechanism, Member, OnFailure, RobotProgress, Rollout, RolloutId,
     RolloutSpec, RolloutStatus, TargetSelection,
 };
+pub use selector::{Explanation, Finding, MAX_SELECTOR_BYTES, Selector, SelectorError};
 pub use settings::{MAX_SETTING_PATHS, MAX_SETTINGS};
 pub use state::State;
 pub use target::{

@@ -111,6 +111,8 @@ names! {
     ImageVersion("image version", 64, "letters, digits, '.', '_', '-' and '+'", |c| dotted(c) || c == '+');
     /// The product that a robot is; Edgehog's part number.
     Model("model", 64, "letters, digits, '.', '_' and '-'", dotted);
+    /// A word that people put on robots, to select them by; a robot has a set of them.
+    Tag("tag", 64, "letters, digits, '.', '_', '-' and ':'", |c| dotted(c) || c == ':');
     /// A group's name.
     GroupName("group name", 64, "lower-case letters, digits and '-'",
         |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');

@@ -7,7 +7,6 @@ use crate::rollout::{Defaults, Mechanism, RolloutId, RolloutSpec, TargetSelectio
 use crate::state::State;
 use crate::target::SkipReason;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 /// What a rollout would do to each robot that its target names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -143,12 +142,7 @@ impl State {
             .rollouts
             .get(&id)
             .ok_or(Refusal::UnknownRollout { id })?;
-        let keys = self.selected(&rollout.target)?;
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let robots = keys
-            .range((from, Bound::Unbounded))
-            .filter_map(|key| self.robots.get(key))
-            .take(limit);
+        let robots = self.selected(&rollout.target, after)?.take(limit);
         Ok(Plan {
             robots: robots
                 .map(|robot| self.plan_robot(robot, &rollout.images))
@@ -193,7 +187,8 @@ impl State {
     ) -> Result<BTreeMap<HardwareId, ImageKey>, Refusal> {
         check_mechanism(&spec.mechanism)?;
         let images = self.check_images(&spec.images)?;
-        self.selected(&spec.target)?;
+        // Only whether the target is there; whom it names is for the plan.
+        drop(self.selected(&spec.target, None)?);
         Ok(images)
     }
 
@@ -229,32 +224,39 @@ impl State {
         }
     }
 
-    fn selected(&self, target: &TargetSelection) -> Result<BTreeSet<RobotKey>, Refusal> {
+    /// The robots that `target` names, after the robot `after`, in the order of registration.
+    fn selected<'a>(
+        &'a self,
+        target: &'a TargetSelection,
+        after: Option<RobotKey>,
+    ) -> Result<Box<dyn Iterator<Item = &'a Robot> + 'a>, Refusal> {
         match target {
             TargetSelection::Group(name) => {
                 let group = self
                     .group(name.as_str())
                     .ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
-                Ok(group.robots.clone())
+                Ok(self.members(group, after))
             }
+            TargetSelection::Selector(selector) => Ok(Box::new(self.selected_by(selector, after))),
             TargetSelection::Hardware(id) => {
                 let has = |robot: &&Robot| robot.ecus.iter().any(|ecu| ecu.hardware_id == *id);
-                Ok(self
-                    .robots
-                    .values()
-                    .filter(|r| r.removed.is_none())
-                    .filter(has)
-                    .map(|r| r.key)
-                    .collect())
+                let robots = self.robots(after);
+                Ok(Box::new(
+                    robots.filter(|robot| robot.removed.is_none()).filter(has),
+                ))
             }
             TargetSelection::Robots(ids) if ids.is_empty() => Err(Refusal::NoRobots),
-            TargetSelection::Robots(ids) => ids
-                .iter()
-                .map(|id| {
-                    self.robot_key(id.as_str())
-                        .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })
-                })
-                .collect(),
+            TargetSelection::Robots(ids) => {
+                let keys = ids
+                    .iter()
+                    .map(|id| {
+                        self.robot_key(id.as_str())
+                            .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })
+                    })
+                    .collect::<Result<BTreeSet<_>, _>>()?;
+                let keys = keys.into_iter().filter(move |key| after < Some(*key));
+                Ok(Box::new(keys.filter_map(|key| self.robots.get(&key))))
+            }
         }
     }
 
@@ -263,8 +265,7 @@ impl State {
         target: &TargetSelection,
         images: &BTreeMap<HardwareId, ImageKey>,
     ) -> Result<Plan, Refusal> {
-        let keys = self.selected(target)?;
-        let robots = keys.iter().filter_map(|key| self.robots.get(key));
+        let robots = self.selected(target, None)?;
         Ok(Plan {
             robots: robots.map(|robot| self.plan_robot(robot, images)).collect(),
         })

@@ -50,6 +50,16 @@ pub enum Refusal {
     UnknownToken { name: TokenName },
     #[error("group {name} does not exist; `rollcall group ls` lists those that do")]
     UnknownGroup { name: GroupName },
+    #[error("group {name} exists already; `rollcall group edit` changes its selector")]
+    GroupExists { name: GroupName },
+    #[error(
+        "group {name} has a selector; change that with `rollcall group edit`, or list the robots in another group"
+    )]
+    GroupHasSelector { name: GroupName },
+    #[error(
+        "group {name} lists its robots and has no selector; add robots to it, or remove it and make it anew"
+    )]
+    GroupListsRobots { name: GroupName },
     #[error("image {image} exists already and images never change; choose another version")]
     ImageExists { image: ImageRef },
     #[error("image {image} does not exist; `rollcall image ls` lists those that do")]
@@ -214,6 +224,9 @@ impl Refusal {
             Self::TokenExists { .. } => "token_exists",
             Self::UnknownToken { .. } => "unknown_token",
             Self::UnknownGroup { .. } => "unknown_group",
+            Self::GroupExists { .. } => "group_exists",
+            Self::GroupHasSelector { .. } => "group_has_selector",
+            Self::GroupListsRobots { .. } => "group_lists_robots",
             Self::ImageExists { .. } => "image_exists",
             Self::UnknownImage { .. } => "unknown_image",
             Self::ImageInUse { .. } => "image_in_use",

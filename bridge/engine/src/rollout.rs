@@ -2,6 +2,7 @@
 
 use crate::inventory::{ImageKey, ImageRef, RobotKey};
 use crate::names::{GroupName, HardwareId, RobotId, RolloutName};
+use crate::selector::Selector;
 use crate::target::{SkipReason, SuccessKind, Target, TargetState};
 use crate::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,12 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[serde(transparent)]
 pub struct RolloutId(pub u32);
 
-/// A6: exactly three ways to choose robots.
+/// A6: exactly three ways to choose robots. A selector stands for the group that it would make, without its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetSelection {
     /// Every member of the group (A3).
     Group(GroupName),
+    /// Every robot that the selector means (A3).
+    Selector(Selector),
     /// Every robot with at least one ECU of the hardware id (A4).
     Hardware(HardwareId),
     /// Exactly these robots (A5).

@@ -8,7 +8,8 @@ use crate::device::Shared;
 use crate::edgehog::LONGEST_WINDOW;
 use crate::input::Timer;
 use crate::inventory::{
-    Counters, Group, GroupKey, Image, ImageKey, ImageRef, Link, Robot, RobotKey, RobotStatus,
+    Counters, Group, GroupKey, Image, ImageKey, ImageRef, Link, Membership, Robot, RobotKey,
+    RobotStatus,
 };
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Row};
@@ -98,12 +99,10 @@ impl State {
             }
             state.robot_keys.insert(robot.id.clone(), robot.key);
             for group in &robot.groups {
-                if let Some(group) = state
-                    .group_keys
-                    .get(group)
-                    .and_then(|key| state.groups.get_mut(key))
-                {
-                    group.robots.insert(robot.key);
+                let group = state.group_keys.get(group);
+                let group = group.and_then(|key| state.groups.get_mut(key));
+                if let Some(Membership::Listed(robots)) = group.map(|group| &mut group.membership) {
+                    robots.insert(robot.key);
                 }
             }
         }
@@ -202,10 +201,6 @@ impl State {
     #[must_use]
     pub fn group_by_key(&self, key: GroupKey) -> Option<&Group> {
         self.groups.get(&key)
-    }
-
-    pub(crate) fn group_mut(&mut self, name: &GroupName) -> Option<&mut Group> {
-        self.groups.get_mut(self.group_keys.get(name)?)
     }
 
     /// All groups by name.

@@ -31,6 +31,7 @@ impl Fleet {
             name: None,
             model: None,
             labels: Default::default(),
+            tags: Default::default(),
             ecus,
             secret: FIRST,
         };

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
-use rollcall_engine::Refusal;
+use rollcall_engine::{Refusal, SelectorError};
 use serde::{Deserialize, Serialize};
 
 /// An answer that says no.
@@ -97,6 +97,9 @@ impl From<Refusal> for ApiError {
             | Refusal::AlreadyPaired { .. }
             | Refusal::RegistrationClosed { .. }
             | Refusal::TokenExists { .. }
+            | Refusal::GroupExists { .. }
+            | Refusal::GroupHasSelector { .. }
+            | Refusal::GroupListsRobots { .. }
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }
             | Refusal::NotPrepared { .. }
@@ -113,6 +116,22 @@ impl From<Refusal> for ApiError {
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::new(status, refusal.code(), refusal.to_string())
+    }
+}
+
+impl From<SelectorError> for ApiError {
+    fn from(error: SelectorError) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_selector",
+            error.one_line(),
+        )
+        .hint("docs/selectors.md has the grammar with examples")
+        .detail(serde_json::json!({
+            "offset": error.offset,
+            "line": error.line,
+            "column": error.column,
+        }))
     }
 }
 

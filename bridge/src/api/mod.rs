@@ -18,6 +18,7 @@ pub(crate) mod request;
 mod robots;
 mod rollout_views;
 mod rollouts;
+mod selectors;
 mod spec;
 mod status;
 mod stream;
@@ -33,7 +34,7 @@ pub use device_views::{DeviceView, SettingView, ValueView};
 pub use devices::{CancelWhat, NewProperty, ServerProperties};
 pub(crate) use error::internal;
 pub use error::{ApiError, ErrorBody, ErrorView};
-pub use groups::NewGroup;
+pub use groups::{ChangedGroup, MembershipView, NewGroup};
 pub use images::NewImage;
 pub use listener::{MAX_CONNECTIONS, TlsSettings, serve, serve_tls};
 pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
@@ -46,6 +47,7 @@ pub use rollout_views::{
     ConflictView, EdgehogCampaign, MemberView, PlannedEcuView, PlannedView, PreviewView,
     Projections, RolloutView, TargetView, WhyView,
 };
+pub use selectors::{CheckedSelector, SelectorToCheck};
 pub use spec::{ChangedRollout, MappedImage, NewRollout};
 pub use status::{BrokerView, FleetView, RolloutsView, StatusView, Urls};
 pub use tokens::Tokens;
@@ -91,7 +93,10 @@ pub fn admin_router(context: Context) -> Router {
     let v1 = Router::new()
         .route("/status", get(status::status))
         .route("/robots", get(robots::list).post(robots::register))
-        .route("/robots/{id}", get(robots::show).delete(robots::remove))
+        .route(
+            "/robots/{id}",
+            get(robots::show).patch(robots::edit).delete(robots::remove),
+        )
         .route("/robots/{id}/accept", post(devices::accept))
         .route("/robots/{id}/cancel", post(devices::cancel))
         .route(
@@ -117,7 +122,12 @@ pub fn admin_router(context: Context) -> Router {
         .route("/ca", get(ca::show))
         .route("/ca/reload", post(ca::reload))
         .route("/groups", get(groups::list).post(groups::add))
-        .route("/groups/{name}", get(groups::show).delete(groups::remove))
+        .route(
+            "/groups/{name}",
+            get(groups::show).patch(groups::edit).delete(groups::remove),
+        )
+        .route("/groups/{name}/robots/{robot}", get(groups::membership))
+        .route("/selectors/check", post(selectors::check))
         .route("/images", get(images::list).post(images::add))
         .route("/images/{image}", get(images::show).delete(images::remove))
         .route(

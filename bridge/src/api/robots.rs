@@ -4,8 +4,8 @@ use super::Context;
 use super::device_views::DeviceView;
 use super::error::{ApiError, ErrorView, unexpected_reply};
 use super::request::{
-    Admin, HistoryQuery, MAX_PAGE, PageQuery, Path, Query, REGISTRATION_LIMIT, RawJson, Viewer,
-    parse,
+    Admin, HistoryQuery, Json, MAX_PAGE, Operator, PageQuery, Path, Query, REGISTRATION_LIMIT,
+    RawJson, Viewer, parse,
 };
 use super::tokens;
 use super::views::{Page, RobotView, rfc3339};
@@ -17,11 +17,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use rollcall_engine::{
     Actor, Command, Completion, EcuName, EcuSpec, HardwareId, Member, Model, Refusal, Reply, Robot,
-    RobotId, RobotKey, RobotProgress, RobotSpec, RolloutId, RolloutStatus,
+    RobotEdit, RobotId, RobotKey, RobotProgress, RobotSpec, RolloutId, RolloutStatus, Tag,
 };
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most robots of one registration.
 pub const MAX_REGISTRATIONS: usize = 10_000;
@@ -46,6 +46,9 @@ pub struct NewRobot {
     /// Free labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Free words.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<Tag>,
     /// Its ECUs, exactly one of them primary; none for an Edgehog device, which says its part number.
     pub ecus: Vec<NewEcu>,
 }
@@ -155,6 +158,7 @@ impl NewRobot {
             name: self.name.clone(),
             model: model.map_err(ApiError::invalid)?,
             labels: self.labels.clone(),
+            tags: self.tags.clone(),
             ecus: self.ecus.iter().map(ecu).collect::<Result<_, ApiError>>()?,
             secret,
         })
@@ -329,6 +333,26 @@ pub(super) async fn remove(
     removed
         .map_err(|error| ApiError::command(error, |r| matches!(r, Refusal::UnknownRobot { .. })))?;
     Ok(axum::Json(serde_json::json!({ "removed": id })))
+}
+
+/// `PATCH /v1/robots/{id}`: its tags and labels.
+pub(super) async fn edit(
+    State(context): State<Context>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+    Json(edit): Json<RobotEdit>,
+) -> Result<axum::Json<RobotView>, ApiError> {
+    let robot = RobotId::new(&id).map_err(|_| unknown(&id))?;
+    let edited = context
+        .bridge
+        .command(by, Command::EditRobot { robot, edit })
+        .await;
+    edited
+        .map_err(|error| ApiError::command(error, |r| matches!(r, Refusal::UnknownRobot { .. })))?;
+    let robot = context
+        .bridge
+        .query(move |view| find(view, &id).map(|robot| RobotView::new(view, robot)));
+    Ok(axum::Json(robot.await??))
 }
 
 /// `GET /v1/robots/{id}/history`: A30, and every record.

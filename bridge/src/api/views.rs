@@ -5,7 +5,9 @@ use super::device_views::DeviceView;
 use crate::artifacts::{Artifacts, Condition, Tally};
 use crate::hex;
 use crate::writer::View;
-use rollcall_engine::{Cancelling, Group, Hold, Image, Robot, RobotStatus, TargetState, Timestamp};
+use rollcall_engine::{
+    Cancelling, Group, Hold, Image, Membership, Robot, RobotStatus, State, TargetState, Timestamp,
+};
 use rollcall_proto::native;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +49,7 @@ pub struct RobotView {
     pub name: String,
     pub model: Option<String>,
     pub labels: BTreeMap<String, String>,
+    pub tags: BTreeSet<String>,
     pub groups: BTreeSet<String>,
     pub status: String,
     pub online: bool,
@@ -178,7 +181,10 @@ pub struct GroupView {
     pub name: String,
     pub created: String,
     pub created_ms: u64,
-    pub robot_count: usize,
+    /// Which robots; `null` where they are listed.
+    pub selector: Option<String>,
+    /// `null` in lists for a selector, which would have to look at the whole fleet.
+    pub robot_count: Option<usize>,
 }
 
 /// A group with a part of its robots.
@@ -198,6 +204,7 @@ impl RobotView {
             RobotStatus::Updating => "updating",
             RobotStatus::Failed => "failed",
         };
+        let groups = view.state.groups_of(robot);
         // A robot that never connected has been gone since its registration, which says nothing.
         let since =
             Some(robot.link.since).filter(|_| robot.cursor.last_seen.0 > 0 || robot.online());
@@ -207,7 +214,8 @@ impl RobotView {
             name: robot.name.clone(),
             model: robot.model.as_ref().map(ToString::to_string),
             labels: robot.labels.clone(),
-            groups: robot.groups.iter().map(ToString::to_string).collect(),
+            tags: robot.tags.iter().map(ToString::to_string).collect(),
+            groups: groups.iter().map(ToString::to_string).collect(),
             status: status.to_owned(),
             online: robot.online(),
             online_since: since.map(rfc3339),
@@ -315,7 +323,22 @@ impl GroupView {
             name: group.name.to_string(),
             created: rfc3339(group.created),
             created_ms: group.created.0,
-            robot_count: group.robots.len(),
+            selector: match &group.membership {
+                Membership::Listed(_) => None,
+                Membership::Selected(selector) => Some(selector.as_str().to_owned()),
+            },
+            robot_count: match &group.membership {
+                Membership::Listed(robots) => Some(robots.len()),
+                Membership::Selected(_) => None,
+            },
+        }
+    }
+
+    /// With the number of robots that a selector means now.
+    pub(super) fn counted(state: &State, group: &Group) -> Self {
+        Self {
+            robot_count: Some(state.members(group, None).count()),
+            ..Self::new(group)
         }
     }
 }

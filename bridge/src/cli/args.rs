@@ -11,7 +11,8 @@ use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
 use device_sim::cli::RunArgs;
 use rollcall_engine::{
-    EcuName, GroupName, HardwareId, ImageRef, Model, RobotId, RolloutName, TargetSelection,
+    EcuName, GroupName, HardwareId, ImageRef, Model, RobotId, RolloutName, Selector, Tag,
+    TargetSelection,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -132,6 +133,12 @@ pub(super) enum RobotCommand {
         /// Which.
         id: String,
     },
+    /// Put tags on a robot, or take them off.
+    #[command(subcommand)]
+    Tag(TagCommand),
+    /// Set a robot's labels, or take them off.
+    #[command(subcommand)]
+    Label(LabelCommand),
     /// Remove a robot; its open operations are cancelled.
     Rm {
         /// Which.
@@ -197,6 +204,46 @@ pub(super) enum PropertyCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum TagCommand {
+    /// Put tags on a robot.
+    Add {
+        /// Which.
+        id: String,
+        /// The tags.
+        #[arg(required = true)]
+        tag: Vec<Tag>,
+    },
+    /// Take tags off a robot.
+    Rm {
+        /// Which.
+        id: String,
+        /// The tags.
+        #[arg(required = true)]
+        tag: Vec<Tag>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LabelCommand {
+    /// Set labels of a robot.
+    Set {
+        /// Which.
+        id: String,
+        /// The labels.
+        #[arg(required = true, value_name = "K=V", value_parser = label)]
+        label: Vec<(String, String)>,
+    },
+    /// Take labels off a robot.
+    Rm {
+        /// Which.
+        id: String,
+        /// Their keys.
+        #[arg(required = true)]
+        key: Vec<String>,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Confirm {
     /// Do not ask.
@@ -231,6 +278,10 @@ pub(super) struct AddRobot {
     /// A label.
     #[arg(long, num_args = 1.., value_name = "K=V", value_parser = label)]
     pub(super) label: Vec<(String, String)>,
+
+    /// A tag.
+    #[arg(long, num_args = 1..)]
+    pub(super) tag: Vec<Tag>,
 
     /// What people call it; the id if not given.
     #[arg(long)]
@@ -277,13 +328,32 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupCommand {
-    /// Make a group, or add robots to one.
+    /// Make a group of listed robots or of those that a selector means, or add robots to one that lists them.
     Add {
         /// Its name.
         name: GroupName,
         /// A robot to add.
-        #[arg(long, num_args = 1.., value_name = "ID")]
+        #[arg(long, num_args = 1.., value_name = "ID", conflicts_with = "selector")]
         robot: Vec<RobotId>,
+        /// Which robots, such as 'label["site"] == "kiel"'; docs/selectors.md.
+        #[arg(long)]
+        selector: Option<Selector>,
+    },
+    /// Give a group that has a selector another one.
+    Edit {
+        /// Which.
+        name: String,
+        /// Which robots from now on.
+        #[arg(long)]
+        selector: Selector,
+    },
+    /// Show which robots a selector means. Nothing is stored.
+    Check {
+        /// The selector.
+        selector: Selector,
+        /// Say of this robot whether it is meant, and why.
+        #[arg(long, value_name = "ID")]
+        robot: Option<RobotId>,
     },
     /// List the groups.
     Ls,
@@ -291,6 +361,9 @@ pub(super) enum GroupCommand {
     Show {
         /// Which.
         name: String,
+        /// Say of this robot whether it belongs, and why.
+        #[arg(long, value_name = "ID")]
+        robot: Option<RobotId>,
     },
     /// Remove a group; running rollouts keep their robots.
     Rm {
@@ -446,8 +519,12 @@ pub(super) struct CreateArgs {
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     /// Which robots: group:NAME, hardware:ID or robots:ID,ID
-    #[arg(long, value_parser = target)]
-    pub(super) target: TargetSelection,
+    #[arg(long, value_parser = target, required_unless_present = "selector")]
+    pub(super) target: Option<TargetSelection>,
+
+    /// Which robots: those that the selector means at the launch; docs/selectors.md.
+    #[arg(long, conflicts_with = "target")]
+    pub(super) selector: Option<Selector>,
 
     /// Which image for which hardware id.
     #[arg(long, required = true, num_args = 1.., value_name = "HW=NAME@VERSION", value_parser = mapped)]
@@ -460,7 +537,7 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true)
-    .args(["name", "target", "image", "max_in_progress"]))]
+    .args(["name", "target", "selector", "image", "max_in_progress"]))]
 pub(super) struct EditArgs {
     /// Its number.
     pub(super) id: u32,
@@ -473,6 +550,10 @@ pub(super) struct EditArgs {
     #[arg(long, value_parser = target)]
     pub(super) target: Option<TargetSelection>,
 
+    /// Other robots: those that the selector means at the launch.
+    #[arg(long, conflicts_with = "target")]
+    pub(super) selector: Option<Selector>,
+
     /// Another map, whole.
     #[arg(long, num_args = 1.., value_name = "HW=NAME@VERSION", value_parser = mapped)]
     pub(super) image: Vec<(HardwareId, ImageRef)>,
@@ -484,6 +565,14 @@ pub(super) struct EditArgs {
     /// Refuse when the rollout is no longer at this revision.
     #[arg(long, value_name = "N")]
     pub(super) revision: Option<u32>,
+}
+
+/// The target that one of two arguments gives.
+pub(super) fn one_target(
+    target: Option<TargetSelection>,
+    selector: Option<Selector>,
+) -> Option<TargetSelection> {
+    target.or(selector.map(TargetSelection::Selector))
 }
 
 fn target(text: &str) -> Result<TargetSelection, String> {

@@ -3,8 +3,12 @@
 use super::args::GroupCommand;
 use super::client::{Client, paged, segment};
 use super::exit::Failure;
-use super::output::{Output, confirm, sheet, table};
-use crate::api::{GroupDetail, GroupView, NewGroup};
+use super::output::{Output, confirm, note, sheet, table};
+use crate::api::{
+    ChangedGroup, CheckedSelector, GroupDetail, GroupView, MembershipView, NewGroup,
+    SelectorToCheck,
+};
+use rollcall_engine::{GroupName, RobotId, Selector};
 use serde_json::Value;
 
 pub(super) fn run(
@@ -13,22 +17,33 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     match command {
-        GroupCommand::Add { name, robot } => {
-            let group = NewGroup {
-                name: name.to_string(),
-                robots: robot.iter().map(ToString::to_string).collect(),
+        GroupCommand::Add {
+            name,
+            robot,
+            selector,
+        } => add(&name, &robot, selector.as_ref(), client, output),
+        GroupCommand::Edit { name, selector } => {
+            let changed = ChangedGroup {
+                selector: selector.as_str().to_owned(),
             };
-            let group: GroupView = client.post("/groups", &group)?;
-            if output.json {
-                return Ok(output.json(&group)?);
-            }
-            Ok(output.line(format_args!(
-                "group {} has {} robots",
-                group.name, group.robot_count
-            ))?)
+            let group: GroupView =
+                client.patch(&format!("/groups/{}", segment(&name)), &changed)?;
+            print_count(&group, output)
         }
+        GroupCommand::Check { selector, robot } => check(&selector, robot, client, output),
         GroupCommand::Ls => list(client, output),
-        GroupCommand::Show { name } => show(&name, client, output),
+        GroupCommand::Show { name, robot: None } => show(&name, client, output),
+        GroupCommand::Show {
+            name,
+            robot: Some(robot),
+        } => {
+            let path = format!("/groups/{}/robots/{robot}", segment(&name));
+            let membership: MembershipView = client.get(&path)?;
+            if output.json {
+                return Ok(output.json(&membership)?);
+            }
+            print_membership(&membership, &format!("group {name}"), output)
+        }
         GroupCommand::Rm { name, confirm: yes } => {
             confirm(
                 yes.yes,
@@ -43,17 +58,48 @@ pub(super) fn run(
     }
 }
 
+fn add(
+    name: &GroupName,
+    robots: &[RobotId],
+    selector: Option<&Selector>,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let group = NewGroup {
+        name: name.to_string(),
+        robots: robots.iter().map(ToString::to_string).collect(),
+        selector: selector.map(|selector| selector.as_str().to_owned()),
+    };
+    let group: GroupView = client.post("/groups", &group)?;
+    print_count(&group, output)
+}
+
+fn print_count(group: &GroupView, output: &mut Output) -> Result<(), Failure> {
+    if output.json {
+        output.json(group)?;
+    } else {
+        let count = group.robot_count.unwrap_or_default();
+        output.line(format_args!("group {} has {count} robots", group.name))?;
+    }
+    if group.selector.is_some() && group.robot_count == Some(0) {
+        note("The selector means no robot at present; `rollcall group check` tries others.");
+    }
+    Ok(())
+}
+
 fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     let groups = client.all::<GroupView>("/groups")?;
     if output.json {
         return Ok(output.json(&groups)?);
     }
-    let mut table = table(["group", "robots", "created"]);
+    let mut table = table(["group", "robots", "created", "selector"]);
     for group in &groups.items {
+        let count = group.robot_count.map(|count| count.to_string());
         table.add_row([
             group.name.as_str(),
-            &group.robot_count.to_string(),
+            count.as_deref().unwrap_or("by selector"),
             &group.created,
+            group.selector.as_deref().unwrap_or("-"),
         ]);
     }
     Ok(output.table(table)?)
@@ -73,10 +119,69 @@ fn show(name: &str, client: &Client, output: &mut Output) -> Result<(), Failure>
     let mut sheet = sheet();
     sheet.add_row(["group", &group.group.name]);
     sheet.add_row(["created", &group.group.created]);
-    sheet.add_row(["robots", &group.group.robot_count.to_string()]);
+    if let Some(selector) = &group.group.selector {
+        sheet.add_row(["selector", selector]);
+    }
+    let count = group.group.robot_count.unwrap_or_default();
+    sheet.add_row(["robots", &count.to_string()]);
     output.table(sheet)?;
     for robot in &group.robots {
         output.line(robot)?;
     }
     Ok(())
+}
+
+fn check(
+    selector: &Selector,
+    robot: Option<RobotId>,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let asked = SelectorToCheck {
+        selector: selector.as_str().to_owned(),
+        robot: robot.map(|robot| robot.to_string()),
+    };
+    let mut checked: CheckedSelector = client.post(&paged("/selectors/check", None), &asked)?;
+    while let Some(next) = checked.next.take() {
+        let more: CheckedSelector = client.post(&paged("/selectors/check", Some(&next)), &asked)?;
+        checked.items.extend(more.items);
+        checked.next = more.next;
+    }
+    if output.json {
+        return Ok(output.json(&checked)?);
+    }
+    if let Some(membership) = &checked.robot {
+        return print_membership(membership, "the selector", output);
+    }
+    output.line(format_args!("{} robots", checked.robot_count))?;
+    for robot in &checked.items {
+        output.line(robot)?;
+    }
+    Ok(())
+}
+
+/// Whether a robot belongs to `what`, and the filters that decide it.
+fn print_membership(
+    membership: &MembershipView,
+    what: &str,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let robot = &membership.robot;
+    let verdict = if membership.member { "in" } else { "not in" };
+    if membership.selector.is_none() {
+        return Ok(output.line(format_args!(
+            "{robot} is {verdict} {what}, which lists its robots"
+        ))?);
+    }
+    output.line(format_args!("{robot} is {verdict} {what}:"))?;
+    let mut table = table(["filter", "holds", "the robot has"]);
+    for finding in &membership.decided_by {
+        let found = finding.found.join(", ");
+        table.add_row([
+            finding.filter.as_str(),
+            if finding.holds { "yes" } else { "no" },
+            if found.is_empty() { "nothing" } else { &found },
+        ]);
+    }
+    Ok(output.table(table)?)
 }

@@ -1,12 +1,13 @@
 //! `rollcall robot …`
 
-use super::args::{AddRobot, HistoryArgs, RobotCommand};
+use super::args::{AddRobot, HistoryArgs, LabelCommand, RobotCommand, TagCommand};
 use super::client::{Client, segment};
 use super::device;
 use super::exit::Failure;
 use super::output::{Output, confirm, note, or_dash, sheet, table};
 use crate::api::{CredentialsView, EcuView, NewEcu, NewRobot, RegisteredRobot, RobotView};
-use rollcall_engine::{CredentialsStatus, Hold};
+use comfy_table::Table;
+use rollcall_engine::{CredentialsStatus, Hold, RobotEdit};
 use serde_json::Value;
 
 pub(super) fn run(
@@ -31,6 +32,38 @@ pub(super) fn run(
         }
         RobotCommand::Cancel { id, all } => device::cancel(&id, all, client, output),
         RobotCommand::Property(command) => device::property(command, client, output),
+        RobotCommand::Tag(TagCommand::Add { id, tag }) => {
+            let add_tags = tag.into_iter().collect();
+            let edit = RobotEdit {
+                add_tags,
+                ..RobotEdit::default()
+            };
+            edit_words(&id, &edit, client, output)
+        }
+        RobotCommand::Tag(TagCommand::Rm { id, tag }) => {
+            let remove_tags = tag.into_iter().collect();
+            let edit = RobotEdit {
+                remove_tags,
+                ..RobotEdit::default()
+            };
+            edit_words(&id, &edit, client, output)
+        }
+        RobotCommand::Label(LabelCommand::Set { id, label }) => {
+            let set_labels = label.into_iter().collect();
+            let edit = RobotEdit {
+                set_labels,
+                ..RobotEdit::default()
+            };
+            edit_words(&id, &edit, client, output)
+        }
+        RobotCommand::Label(LabelCommand::Rm { id, key }) => {
+            let remove_labels = key.into_iter().collect();
+            let edit = RobotEdit {
+                remove_labels,
+                ..RobotEdit::default()
+            };
+            edit_words(&id, &edit, client, output)
+        }
         RobotCommand::Accept { id } => {
             let path = format!("/robots/{}/accept", segment(&id));
             let robot: RobotView = client.post(&path, &serde_json::json!({}))?;
@@ -57,6 +90,7 @@ fn add(args: AddRobot, client: &Client, output: &mut Output) -> Result<(), Failu
         name: args.name,
         model: args.model.map(|model| model.to_string()),
         labels: args.label.into_iter().collect(),
+        tags: args.tag.into_iter().collect(),
         ecus: args.ecu.into_iter().map(ecu).collect(),
     };
     let registered: RegisteredRobot = client.post("/robots", &robot)?;
@@ -71,6 +105,39 @@ fn add(args: AddRobot, client: &Client, output: &mut Output) -> Result<(), Failu
     output.table(sheet)?;
     note("The secret is not stored and will not be shown again.");
     Ok(())
+}
+
+fn edit_words(
+    id: &str,
+    edit: &RobotEdit,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let robot: RobotView = client.patch(&format!("/robots/{}", segment(id)), edit)?;
+    if output.json {
+        return Ok(output.json(&robot)?);
+    }
+    let mut sheet = sheet();
+    words(&robot, &mut sheet);
+    Ok(output.table(sheet)?)
+}
+
+/// What people say of a robot.
+fn words(robot: &RobotView, sheet: &mut Table) {
+    let labels = robot.labels.iter();
+    let labels = labels
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    sheet.add_row(["labels", &listed(labels)]);
+    sheet.add_row(["tags", &listed(robot.tags.iter().cloned().collect())]);
+}
+
+fn listed(texts: Vec<String>) -> String {
+    if texts.is_empty() {
+        "-".to_owned()
+    } else {
+        texts.join(", ")
+    }
 }
 
 fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
@@ -98,28 +165,12 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
     if output.json {
         return Ok(output.json(&robot)?);
     }
-    let list = |texts: Vec<String>| {
-        if texts.is_empty() {
-            "-".to_owned()
-        } else {
-            texts.join(", ")
-        }
-    };
     let mut sheet = sheet();
     sheet.add_row(["robot", &robot.id]);
     sheet.add_row(["name", &robot.name]);
     sheet.add_row(["model", or_dash(robot.model.as_deref())]);
-    sheet.add_row([
-        "labels",
-        &list(
-            robot
-                .labels
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect(),
-        ),
-    ]);
-    sheet.add_row(["groups", &list(robot.groups.iter().cloned().collect())]);
+    words(&robot, &mut sheet);
+    sheet.add_row(["groups", &listed(robot.groups.iter().cloned().collect())]);
     sheet.add_row(["status", &robot.status]);
     let presence = if robot.online { "online" } else { "offline" };
     let since = robot

@@ -1,6 +1,6 @@
 //! `rollcall rollout …`
 
-use super::args::{CreateArgs, EditArgs, PlanArgs, PreviewArgs, RolloutCommand};
+use super::args::{CreateArgs, EditArgs, PlanArgs, PreviewArgs, RolloutCommand, one_target};
 use super::client::{Client, paged, segment};
 use super::exit::{Exit, Failure};
 use super::output::{Output, confirm, note};
@@ -58,21 +58,22 @@ fn map(images: Vec<(HardwareId, ImageRef)>) -> Vec<MappedImage> {
     images.into_iter().map(mapped).collect()
 }
 
-fn new_rollout(name: RolloutName, plan: PlanArgs) -> NewRollout {
+fn new_rollout(name: RolloutName, plan: PlanArgs) -> Result<NewRollout, Failure> {
     let mut mechanism = Mechanism::default();
     if let Some(cap) = plan.max_in_progress {
         mechanism.max_in_progress = cap;
     }
-    NewRollout {
+    let target = one_target(plan.target, plan.selector);
+    Ok(NewRollout {
         name,
-        target: plan.target,
+        target: target.ok_or_else(|| Failure::usage("a rollout needs --target or --selector"))?,
         images: map(plan.image),
         mechanism,
-    }
+    })
 }
 
 fn preview(args: PreviewArgs, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let new = new_rollout(args.name, args.plan);
+    let new = new_rollout(args.name, args.plan)?;
     let mut preview: PreviewView = client.post(&paged("/rollouts/preview", None), &new)?;
     while let Some(next) = preview.next.take() {
         let more: PreviewView = client.post(&paged("/rollouts/preview", Some(&next)), &new)?;
@@ -86,7 +87,7 @@ fn preview(args: PreviewArgs, client: &Client, output: &mut Output) -> Result<()
 }
 
 fn create(args: CreateArgs, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let rollout: RolloutView = client.post("/rollouts", &new_rollout(args.name, args.plan))?;
+    let rollout: RolloutView = client.post("/rollouts", &new_rollout(args.name, args.plan)?)?;
     if output.json {
         return Ok(output.json(&rollout)?);
     }
@@ -136,7 +137,7 @@ fn edit(args: EditArgs, client: &Client, output: &mut Output) -> Result<(), Fail
     let changed = ChangedRollout {
         revision: args.revision,
         name: args.name,
-        target: args.target,
+        target: one_target(args.target, args.selector),
         images: (!args.image.is_empty()).then(|| map(args.image)),
         max_in_progress: args.max_in_progress,
     };

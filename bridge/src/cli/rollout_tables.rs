@@ -73,6 +73,7 @@ fn skip_text(reason: SkipReason) -> &'static str {
 fn target_text(target: &TargetSelection) -> String {
     match target {
         TargetSelection::Group(name) => format!("group:{name}"),
+        TargetSelection::Selector(selector) => format!("selector: {}", selector.as_str()),
         TargetSelection::Hardware(id) => format!("hardware:{id}"),
         TargetSelection::Robots(ids) if ids.len() > 5 => format!("{} listed robots", ids.len()),
         TargetSelection::Robots(ids) => {

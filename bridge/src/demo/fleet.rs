@@ -72,6 +72,7 @@ pub(super) async fn register(server: &Server, args: &DemoArgs) -> Result<DemoFle
             name: None,
             model: None,
             labels: BTreeMap::new(),
+            tags: BTreeSet::new(),
             ecus: robot.ecus.clone(),
             secret: Sha256::digest(robot.secret.as_bytes()).into(),
         })

@@ -7,7 +7,7 @@ use prost::Message;
 use rollcall_engine as engine;
 use rollcall_engine::{
     Cursor, Ecu, EcuName, Group, GroupKey, GroupName, HardwareId, Hold, Image, ImageKey, Link,
-    Model, Protocol, ReportedImage, Robot, RobotId, RobotKey, Timestamp,
+    Membership, Model, Protocol, ReportedImage, Robot, RobotId, RobotKey, Tag, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -39,6 +39,8 @@ struct StoredRobot {
     by_part_number: bool,
     #[prost(message, optional, tag = "12")]
     credentials: Option<StoredCredentials>,
+    #[prost(string, repeated, tag = "14")]
+    tags: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -102,6 +104,9 @@ struct StoredGroup {
     name: String,
     #[prost(uint64, tag = "2")]
     created: u64,
+    /// Absent where the robots are listed, which their own rows say.
+    #[prost(string, optional, tag = "3")]
+    selector: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -146,6 +151,7 @@ pub(super) fn encode_robot(robot: &Robot) -> Vec<u8> {
             Some(Protocol::Edgehog) => 2,
         },
         by_part_number: robot.by_part_number,
+        tags: robot.tags.iter().map(Tag::to_string).collect(),
     }
     .encode_to_vec()
 }
@@ -211,6 +217,7 @@ pub(super) fn decode_robot(key: RowKey, bytes: &[u8]) -> Result<Robot, RecordErr
         by_part_number: stored.by_part_number,
         device: None,
         owed: BTreeSet::new(),
+        tags: all(&stored.tags, "tag", Tag::new)?,
         cursor: Cursor::default(),
         link: Link::default(),
         memberships: Vec::new(),
@@ -301,6 +308,10 @@ pub(super) fn encode_group(group: &Group) -> Vec<u8> {
     StoredGroup {
         name: group.name.to_string(),
         created: group.created.0,
+        selector: match &group.membership {
+            Membership::Listed(_) => None,
+            Membership::Selected(selector) => Some(selector.as_str().to_owned()),
+        },
     }
     .encode_to_vec()
 }
@@ -311,7 +322,12 @@ pub(super) fn decode_group(key: RowKey, bytes: &[u8]) -> Result<Group, RecordErr
         key: GroupKey(number(key)?),
         name: name(&stored.name, "group name", GroupName::new)?,
         created: Timestamp(stored.created),
-        robots: BTreeSet::new(),
+        membership: match stored.selector {
+            None => Membership::Listed(BTreeSet::new()),
+            Some(text) => {
+                Membership::Selected(text.parse().map_err(|_| RecordError::Invalid("selector"))?)
+            }
+        },
     })
 }
 

@@ -12,6 +12,7 @@ fn commands() -> Vec<Command> {
             name: Some("R".into()),
             model: Some(Model::new("m1").unwrap()),
             labels: [("site".to_owned(), "kiel".to_owned())].into(),
+            tags: [Tag::new("canary").unwrap()].into(),
             ecus: vec![
                 EcuSpec {
                     name: EcuName::new("main").unwrap(),
@@ -93,9 +94,16 @@ fn commands() -> Vec<Command> {
         Command::RemoveImage {
             image: "os@1.0.0".parse().unwrap(),
         },
+        Command::AddSelectorGroup {
+            name: GroupName::new("s").unwrap(),
+            selector: r#""canary" in tags  and label["site"]=="kiel""#.parse().unwrap(),
+        },
         Command::AddImage(image),
         rollout(TargetSelection::Group(group)),
         rollout(TargetSelection::Hardware(HardwareId::new("hw").unwrap())),
+        rollout(TargetSelection::Selector(
+            r#"hardware == "hw""#.parse().unwrap(),
+        )),
         Command::LaunchRollout {
             rollout: RolloutId(1),
             accept_drift: false,

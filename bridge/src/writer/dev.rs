@@ -12,7 +12,7 @@ use rollcall_engine::{
     Actor, Command, DeviceValue, EcuSpec, LinkEvent, Meaning, Reply, Report, RobotId, RobotKey,
     RobotSpec,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Messages of one unregistered robot that may wait; an Edgehog device publishes about 25 properties.
 const MAX_WAITING: usize = 64;
@@ -132,6 +132,7 @@ impl<S: Store + Retention> Writer<S> {
                     name: None,
                     model: None,
                     labels: BTreeMap::new(),
+                    tags: BTreeSet::new(),
                     ecus,
                     secret: [0; 32],
                 };

@@ -23,6 +23,7 @@ mod operators;
 mod robots;
 mod rows;
 mod scenario;
+mod selectors;
 mod server;
 mod standing;
 mod tally;

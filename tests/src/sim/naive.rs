@@ -3,9 +3,11 @@
 //! It knows only the inventory and asks the engine for nothing but facts that robots reported (model, part number, declared boards).
 
 use super::Broken;
+use super::selectors::{self, Facts};
 use rollcall_engine::{
     Command, Ecu, EcuName, HardwareId, ImageRef, Model, Refusal, Reply, RobotId, RobotKey,
-    RolloutId, RolloutSpec, RolloutStatus, SkipReason, State, TargetSelection, TargetState,
+    RolloutId, RolloutSpec, RolloutStatus, Selector, SkipReason, State, TargetSelection,
+    TargetState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +18,13 @@ struct Board {
     primary: bool,
 }
 
+/// How a group knows its robots.
+#[derive(Debug, Clone)]
+enum Belongs {
+    Listed(BTreeSet<RobotId>),
+    Selected(Selector),
+}
+
 /// What a rollout should do to a robot: ECU names with images in order, or why nothing.
 type Share = Result<Vec<(EcuName, ImageRef)>, SkipReason>;
 
@@ -23,7 +32,8 @@ type Share = Result<Vec<(EcuName, ImageRef)>, SkipReason>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Naive {
     robots: BTreeMap<RobotId, (RobotKey, Vec<Board>)>,
-    groups: BTreeMap<String, BTreeSet<RobotId>>,
+    words: BTreeMap<RobotId, (BTreeSet<String>, BTreeMap<String, String>)>,
+    groups: BTreeMap<String, Belongs>,
     images: BTreeMap<ImageRef, (BTreeSet<HardwareId>, Option<Model>)>,
     rollouts: BTreeMap<RolloutId, RolloutSpec>,
     /// Before the current command: pending and other open targets of launched rollouts, by robot and ECU.
@@ -68,23 +78,48 @@ impl Naive {
                     .collect();
                 boards.sort_by_key(|board| board.name.clone());
                 self.robots.insert(spec.id.clone(), (*key, boards));
+                self.words.insert(spec.id.clone(), Default::default());
             }
             (Command::AcceptDeclared { robot }, Ok(_)) => {
                 if let Some((key, boards)) = self.robots.get_mut(robot) {
                     *boards = boards_of(state, *key);
                 }
             }
+            (Command::EditRobot { robot, edit }, Ok(_)) => {
+                let (tags, labels) = self.words.entry(robot.clone()).or_default();
+                for tag in &edit.remove_tags {
+                    tags.remove(tag.as_str());
+                }
+                tags.extend(edit.add_tags.iter().map(ToString::to_string));
+                for label in &edit.remove_labels {
+                    labels.remove(label);
+                }
+                labels.extend(edit.set_labels.clone());
+            }
             (Command::RemoveRobot { robot }, Ok(_)) => {
                 self.robots.remove(robot);
-                for members in self.groups.values_mut() {
-                    members.remove(robot);
+                for group in self.groups.values_mut() {
+                    if let Belongs::Listed(members) = group {
+                        members.remove(robot);
+                    }
                 }
             }
             (Command::AddGroup { name, robots }, Ok(_)) => {
+                let new = || Belongs::Listed(BTreeSet::new());
+                match self.groups.entry(name.to_string()).or_insert_with(new) {
+                    Belongs::Listed(members) => members.extend(robots.iter().cloned()),
+                    Belongs::Selected(_) => {
+                        return Err(Broken(format!("{name} lists robots and has a selector")));
+                    }
+                }
+            }
+            (
+                Command::AddSelectorGroup { name, selector }
+                | Command::EditGroup { name, selector },
+                Ok(_),
+            ) => {
                 self.groups
-                    .entry(name.to_string())
-                    .or_default()
-                    .extend(robots.iter().cloned());
+                    .insert(name.to_string(), Belongs::Selected(selector.clone()));
             }
             (Command::RemoveGroup { name }, Ok(_)) => drop(self.groups.remove(name.as_str())),
             (Command::AddImage(spec), Ok(_)) => {
@@ -134,7 +169,11 @@ impl Naive {
     /// A4, A5, A3: whom a selection means; `None` when it names something that does not exist.
     fn selected(&self, state: &State, target: &TargetSelection) -> Option<BTreeSet<RobotId>> {
         match target {
-            TargetSelection::Group(name) => self.groups.get(name.as_str()).cloned(),
+            TargetSelection::Group(name) => match self.groups.get(name.as_str())? {
+                Belongs::Listed(members) => Some(members.clone()),
+                Belongs::Selected(selector) => Some(self.meant(state, selector)),
+            },
+            TargetSelection::Selector(selector) => Some(self.meant(state, selector)),
             TargetSelection::Hardware(hardware) => {
                 let has = |id: &&RobotId| {
                     let boards = self.boards(state, id);
@@ -149,6 +188,22 @@ impl Naive {
                     .then_some(ids)
             }
         }
+    }
+
+    /// device-contract 4.2: the robots that a selector means now.
+    fn meant(&self, state: &State, selector: &Selector) -> BTreeSet<RobotId> {
+        let meaning = selectors::meaning(selector);
+        let means = |id: &&RobotId| {
+            let (tags, labels) = &self.words[*id];
+            let boards = self.boards(state, id).into_iter();
+            meaning(&Facts {
+                tags,
+                labels,
+                boards: boards.map(|board| board.hardware.to_string()).collect(),
+                robot: state.robot(self.robots[*id].0).expect("it is registered"),
+            })
+        };
+        self.robots.keys().filter(means).cloned().collect()
     }
 
     /// A7, A8, A9, X8, A10: what the robot gets.

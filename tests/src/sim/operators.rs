@@ -2,11 +2,16 @@
 
 use super::dice::Dice;
 use super::scenario::{HARDWARE, MINUTE, RobotPlan, SECOND, Scenario, hardware};
+use super::selectors::{self, SITES, TAGS};
 use rollcall_engine::{
     Command, GroupName, HardwareId, ImageRef, ImageSpec, Mechanism, OnFailure, PropertyChange,
-    RobotId, RolloutEdit, RolloutId, RolloutName, RolloutSpec, RolloutStatus, State,
-    TargetSelection,
+    RobotEdit, RobotId, RolloutEdit, RolloutId, RolloutName, RolloutSpec, RolloutStatus, State,
+    Tag, TargetSelection,
 };
+use std::collections::BTreeMap;
+
+/// One world in so many has people who use selectors.
+const WITH_SELECTORS: u64 = 4;
 
 const GROUPS: [&str; 3] = ["day", "night", "yard"];
 
@@ -16,6 +21,8 @@ pub(super) struct Operators {
     dice: Dice,
     robots: Vec<RobotPlan>,
     images: Vec<ImageSpec>,
+    /// What they do with selectors has dice of its own, so that the other worlds stay what they are.
+    selecting: Option<Dice>,
 }
 
 impl Operators {
@@ -24,6 +31,8 @@ impl Operators {
             dice: Dice::new(seed, 2 << 40),
             robots: scenario.robots.clone(),
             images: scenario.images.clone(),
+            selecting: (seed % WITH_SELECTORS == WITH_SELECTORS - 1)
+                .then(|| Dice::new(seed, 5 << 40)),
         }
     }
 
@@ -53,6 +62,9 @@ impl Operators {
 
     /// The next thing that somebody does, given what the server shows.
     pub(super) fn act(&mut self, state: &State) -> Vec<Command> {
+        if let Some(commands) = self.select(state) {
+            return commands;
+        }
         match self.dice.within(0, 99) {
             0..=39 => self.begin(state),
             40..=54 => self
@@ -136,6 +148,53 @@ impl Operators {
             value: value.map(str::to_owned),
         };
         Some(Command::SetProperty { robot, change })
+    }
+
+    /// Something with selectors, in worlds that have them.
+    fn select(&mut self, state: &State) -> Option<Vec<Command>> {
+        self.selecting.as_ref()?;
+        let ids = self.ids(state);
+        let (images, mechanism) = (self.map(), self.mechanism());
+        let dice = self.selecting.as_mut().filter(|_| !ids.is_empty())?;
+        let selector = dice.pick(&selectors::all()).clone();
+        let name_of = |dice: &mut Dice| group(dice.word(&GROUPS));
+        Some(match dice.within(0, 9) {
+            0..=2 => {
+                let edits = dice.some(&ids, 50);
+                let edit = |robot| Command::EditRobot {
+                    robot,
+                    edit: words(dice),
+                };
+                edits.into_iter().map(edit).collect()
+            }
+            3 => vec![Command::AddSelectorGroup {
+                name: name_of(dice),
+                selector,
+            }],
+            4 => vec![Command::EditGroup {
+                name: name_of(dice),
+                selector,
+            }],
+            5 | 6 => {
+                let target = if dice.chance(50) {
+                    TargetSelection::Group(name_of(dice))
+                } else {
+                    TargetSelection::Selector(selector)
+                };
+                let create = Command::CreateRollout(RolloutSpec {
+                    name: name("selected"),
+                    target,
+                    images,
+                    mechanism,
+                });
+                let launch = Command::LaunchRollout {
+                    rollout: RolloutId(state.counters().rollouts + 1),
+                    accept_drift: dice.chance(70),
+                };
+                vec![create, launch]
+            }
+            _ => return None,
+        })
     }
 
     fn ids(&self, state: &State) -> Vec<RobotId> {
@@ -312,6 +371,28 @@ impl Operators {
             }
             _ => Command::AddRobot(self.dice.pick(&self.robots).spec.clone()),
         }
+    }
+}
+
+/// Other words for a robot.
+fn words(dice: &mut Dice) -> RobotEdit {
+    let tag = |tag: &'static str| Tag::new(tag).expect("tags above follow the grammar");
+    let mut labels = BTreeMap::new();
+    if dice.chance(70) {
+        labels.insert("site".to_owned(), dice.word(&SITES).to_owned());
+    }
+    if dice.chance(50) {
+        labels.insert("row".to_owned(), dice.within(1, 12).to_string());
+    }
+    RobotEdit {
+        add_tags: dice.some(&TAGS, 40).into_iter().map(tag).collect(),
+        remove_tags: dice.some(&TAGS, 30).into_iter().map(tag).collect(),
+        set_labels: labels,
+        remove_labels: dice
+            .some(&["site", "row"], 20)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

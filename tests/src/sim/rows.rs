@@ -5,8 +5,8 @@
 
 use super::Broken;
 use rollcall_engine::{
-    Counters, Counts, Cursor, Device, Group, GroupKey, Image, ImageKey, Link, Member, Robot,
-    RobotKey, Rollout, RolloutId, Row, State, Timestamp,
+    Counters, Counts, Cursor, Device, Group, GroupKey, Image, ImageKey, Link, Member, Membership,
+    Robot, RobotKey, Rollout, RolloutId, Row, State, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,7 +108,10 @@ impl Rows {
             ..robot.clone()
         });
         let groups = self.groups.values().map(|group| Group {
-            robots: BTreeSet::new(),
+            membership: match &group.membership {
+                Membership::Listed(_) => Membership::Listed(BTreeSet::new()),
+                selected @ Membership::Selected(_) => selected.clone(),
+            },
             ..group.clone()
         });
         let rollouts = self.rollouts.values().map(|rollout| {

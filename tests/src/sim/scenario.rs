@@ -4,7 +4,7 @@ use super::dice::Dice;
 use device_sim::model::{EcuConfig, Image, ImageLabel, Protocol, RobotConfig};
 use device_sim::profile::{Percent, Profile, Range, Reboot};
 use rollcall_engine::{EcuName, EcuSpec, HardwareId, ImageSpec, Model, RobotId, RobotSpec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(super) const SECOND: u64 = 1_000;
@@ -218,6 +218,7 @@ fn registration(id: &str, ecus: &[EcuConfig]) -> RobotSpec {
         name: None,
         model: None,
         labels: BTreeMap::new(),
+        tags: BTreeSet::new(),
         ecus: ecus.collect(),
         secret: [1; 32],
     }

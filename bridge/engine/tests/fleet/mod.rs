@@ -9,7 +9,7 @@
 pub mod device;
 
 use rollcall_engine::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -126,6 +126,7 @@ impl Fleet {
             name: None,
             model: None,
             labels: BTreeMap::new(),
+            tags: BTreeSet::new(),
             ecus: ecus.to_vec(),
             secret: [0; 32],
         };
