@@ -294,3 +294,77 @@ fn an_image_that_lies_elsewhere_keeps_its_url() {
         (&json!("fw@2"), &json!(null))
     );
 }
+
+/// E17: what an image asks of the version that it replaces is kept with it, and a wrong requirement is shown where it is.
+#[test]
+fn an_image_can_ask_for_the_version_that_it_replaces() {
+    let served = Served::new();
+    let sha256 = "00".repeat(32);
+    let image = |version: &str, from: &str| {
+        json!({
+            "image": format!("fw@{version}"), "hardware_ids": ["hw"], "url": "http://x/y", "size": 1, "sha256": sha256,
+            "from_version": from,
+        })
+    };
+    let added = served.post("/v1/images", image("2.0.0", ">= 1.0.0 and < 2.0.0"));
+    assert_eq!(added.status, 201);
+    let shown = served.get("/v1/images/fw@2.0.0").ok();
+    assert_eq!(shown["from_version"], ">= 1.0.0 and < 2.0.0");
+    let refused = served.post("/v1/images", image("3.0.0", ">= 1.0.0 && < 2.0.0"));
+    assert_eq!(
+        refused.refusal(),
+        (422, "invalid_version_requirement".to_owned())
+    );
+    assert!(
+        refused.text().contains("\"column\":10"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(served.get("/v1/images/fw@3.0.0").status, 404);
+}
+
+/// X5, X7: the preview of ECUs that have said nothing yet promises nothing.
+#[test]
+fn a_preview_counts_who_will_fail_and_who_is_forced() {
+    let served = Served::new();
+    served.robot("r1", "hw");
+    let sha256 = "00".repeat(32);
+    let image = json!({
+        "image": "fw@2.0.0", "hardware_ids": ["hw"], "url": "http://x/y", "size": 1, "sha256": sha256,
+    });
+    assert_eq!(served.post("/v1/images", image).status, 201);
+    let rollout = json!({
+        "name": "n",
+        "target": { "hardware": "hw" },
+        "images": [{ "hardware_id": "hw", "image": "fw@2.0.0" }],
+        "mechanism": { "force_downgrade": "within_requirement" },
+    });
+    let preview = served.post("/v1/rollouts/preview", rollout.clone()).ok();
+    assert_eq!(
+        (&preview["will_fail"], &preview["lifted"]),
+        (&json!(0), &json!(0))
+    );
+    let ecu = &preview["items"][0]["ecus"][0];
+    assert_eq!(ecu["at_dispatch"], json!({ "would": "unreported" }));
+    let created = served.post("/v1/rollouts", rollout);
+    assert_eq!(created.status, 201);
+    let edited = served
+        .call(
+            "PATCH",
+            "/v1/rollouts/1",
+            json!({ "force_downgrade": "all" }),
+        )
+        .ok();
+    assert_eq!(edited["mechanism"]["force_downgrade"], "all");
+    let unknown = served.call(
+        "PATCH",
+        "/v1/rollouts/1",
+        json!({ "force_downgrade": "yes" }),
+    );
+    assert_eq!(unknown.refusal(), (422, "invalid_value".to_owned()));
+    let why = served.get("/v1/rollouts/1/robots/r1/why").ok();
+    assert_eq!(
+        why["ecus"][0]["at_dispatch"],
+        json!({ "would": "unreported" })
+    );
+}

@@ -7,7 +7,7 @@ use rollcall_engine::{
     Actor, Command, DeviceValue, Input, InterfaceVersion, Interfaces, Report, RobotId, RobotKey,
     RobotSpec, State, Timestamp,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PROPERTIES: usize = 26;
 
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             name: None,
             model: None,
             labels: BTreeMap::new(),
+            tags: BTreeSet::new(),
             ecus: Vec::new(),
             secret: [0; 32],
         };

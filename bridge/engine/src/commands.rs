@@ -252,6 +252,7 @@ impl State {
             hardware_ids: spec.hardware_ids.into_iter().collect(),
             model: spec.model,
             build_id: spec.build_id,
+            from_version: spec.from_version,
             url: spec.url,
             hosted: spec.hosted,
             size: spec.size,

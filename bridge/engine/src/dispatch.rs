@@ -4,14 +4,13 @@
 //! than its cap; an image goes to an ECU only if registration, the rollout's map and the image agree on the hardware
 //! id at this very moment (A10).
 
-use crate::inventory::{Ecu, Image, Robot, RobotKey};
+use crate::check::{Check, check, fits};
+use crate::inventory::{Robot, RobotKey};
 use crate::operation::operation_id;
 use crate::outcome::{Effect, Request, RequestKind, Row};
 use crate::rollout::{OnFailure, Rollout, RolloutId};
 use crate::state::{Changes, State};
-use crate::target::{
-    CancelReason, FailureReason, Ran, SkipReason, SuccessKind, Target, TargetState,
-};
+use crate::target::{CancelReason, FailureReason, Ran, SuccessKind, Target, TargetState};
 
 /// How much of a robot's words is kept beside a target; the history keeps them whole.
 const MAX_DETAIL_BYTES: usize = 512;
@@ -127,27 +126,26 @@ impl State {
         if target.state != TargetState::Pending {
             return None;
         }
-        let ecu = robot.ecus.get(usize::from(target.ecu))?;
         let image = self.images.get(&target.image)?;
-        if robot.hold(target.ecu.into()).is_some() {
-            return Some(Verdict::Hold);
-        }
-        if !fits(rollout, image, ecu) {
-            return Some(fail(FailureReason::IncompatibleHardware));
-        }
-        if image.model.is_some() && image.model != robot.model {
-            let reason = SkipReason::OtherModel;
-            return Some(Verdict::End(TargetState::Skipped { reason }));
-        }
-        Some(match &ecu.reported {
-            None => fail(FailureReason::MissingVersion),
-            Some(reported) if reported.version.is_empty() => fail(FailureReason::MissingVersion),
-            Some(reported) if image.is_reported_by(reported, robot.protocol) => {
-                Verdict::End(TargetState::Succeeded {
-                    how: SuccessKind::AlreadyCurrent,
-                })
-            }
-            Some(_) => Verdict::Send,
+        let checked = check(
+            &rollout.images,
+            &rollout.mechanism,
+            image,
+            robot,
+            target.ecu,
+        );
+        Some(match checked {
+            Check::Send { .. } => Verdict::Send,
+            Check::Held => Verdict::Hold,
+            Check::AlreadyCurrent => Verdict::End(TargetState::Succeeded {
+                how: SuccessKind::AlreadyCurrent,
+            }),
+            Check::Skip { reason } => Verdict::End(TargetState::Skipped { reason }),
+            Check::Fail { reason } => Verdict::End(TargetState::Failed { reason }),
+            // A robot that is ready has said all that it will say.
+            Check::Unreported => Verdict::End(TargetState::Failed {
+                reason: FailureReason::MissingVersion,
+            }),
         })
     }
 
@@ -233,7 +231,7 @@ impl State {
                     && operation == request.operation
                     && target.cancelling.is_none()
                     && robot.hold(target.ecu.into()).is_none()
-                    && fits(rollout, image, ecu),
+                    && fits(&rollout.images, image, ecu),
             )
         };
         request.kind == RequestKind::Cancel || update().unwrap_or(false)
@@ -247,10 +245,23 @@ impl State {
         let Some((id, index)) = robot.active else {
             return;
         };
-        let requested = self.active_target(robot).is_some_and(|(_, target)| {
-            target.state == TargetState::Requested
-                && target.cancelling.is_none()
-                && robot.hold(target.ecu.into()).is_none()
+        // E15 holds for every push: an ECU that was changed meanwhile by other hands is not overrun by an old request.
+        let requested = self.active_target(robot).is_some_and(|(rollout, target)| {
+            let image = self.images.get(&target.image);
+            let checked = image.map(|image| {
+                check(
+                    &rollout.images,
+                    &rollout.mechanism,
+                    image,
+                    robot,
+                    target.ecu,
+                )
+            });
+            let stopped = matches!(
+                checked,
+                None | Some(Check::Held | Check::Skip { .. } | Check::Fail { .. })
+            );
+            target.state == TargetState::Requested && target.cancelling.is_none() && !stopped
         });
         if requested {
             self.send(id, key, index, RequestKind::Update, changes);
@@ -310,16 +321,6 @@ impl State {
             changes.touch(Row::Member(id, key));
         }
     }
-}
-
-fn fail(reason: FailureReason) -> Verdict {
-    Verdict::End(TargetState::Failed { reason })
-}
-
-/// A10: registration, the rollout's map and the image agree on the hardware id.
-fn fits(rollout: &Rollout, image: &Image, ecu: &Ecu) -> bool {
-    let mapped = rollout.images.get(&ecu.hardware_id) == Some(&image.key);
-    mapped && image.hardware_ids.contains(&ecu.hardware_id)
 }
 
 fn has_sendable(rollout: &Rollout, robot: &Robot) -> bool {

@@ -4,7 +4,8 @@ use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
 use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName};
-use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
+use crate::requirement::Requirement;
+use crate::rollout::{ForceDowngrade, RolloutId, RolloutSpec, TargetSelection};
 use crate::selector::Selector;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -258,6 +259,9 @@ pub struct ImageSpec {
     /// The build id that must be reported after the update.
     #[serde(default)]
     pub build_id: Option<String>,
+    /// What the version that it replaces must meet (E17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_version: Option<Requirement>,
     /// Where robots fetch it.
     pub url: String,
     /// Whether the file is hosted here.
@@ -282,6 +286,8 @@ pub struct RolloutEdit {
     pub images: Option<Vec<(HardwareId, ImageRef)>>,
     /// Another cap, in robots.
     pub max_in_progress: Option<u32>,
+    /// Other rules for versions.
+    pub force_downgrade: Option<ForceDowngrade>,
 }
 
 /// What happens to a robot's connection.

@@ -3,6 +3,7 @@
 use crate::credentials::Credentials;
 use crate::device::{Device, InterfaceVersion};
 use crate::names::{EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, RobotId, Tag};
+use crate::requirement::Requirement;
 use crate::rollout::{Rollout, RolloutId};
 use crate::selector::Selector;
 use crate::time::{Millis, Timestamp};
@@ -426,6 +427,8 @@ pub struct Image {
     pub model: Option<Model>,
     /// Compared too when set: the build id that the ECU reports after the update.
     pub build_id: Option<String>,
+    /// What the version that it replaces must meet (E17).
+    pub from_version: Option<Requirement>,
     /// Where robots fetch it: an absolute URL, or a path below the server's own artifact URL.
     pub url: String,
     /// Whether the file is hosted here.
@@ -444,11 +447,22 @@ impl Image {
     /// Whether `reported` says that this image runs: name, version, and digest and build id as far as both know them.
     #[must_use]
     pub fn is_reported_by(&self, reported: &ReportedImage, protocol: Option<Protocol>) -> bool {
-        // An Edgehog device reports no digest, and as a name whatever its maker wrote into the system.
-        let any_name = protocol == Some(Protocol::Edgehog) || reported.name.is_empty();
-        (any_name || reported.name == self.reference.name.as_str())
-            && reported.version == self.version_without_build(reported)
+        self.is_named_by(reported, protocol)
+            && self.is_version_of(reported)
             && reported.digest.is_none_or(|digest| digest == self.sha256)
+    }
+
+    /// Whether `reported` may be a version of this image. An Edgehog device reports as a name whatever its maker wrote into
+    /// the system.
+    pub(crate) fn is_named_by(&self, reported: &ReportedImage, protocol: Option<Protocol>) -> bool {
+        protocol == Some(Protocol::Edgehog)
+            || reported.name.is_empty()
+            || reported.name == self.reference.name.as_str()
+    }
+
+    /// Whether version and build are those that are reported, whatever the bytes are.
+    pub(crate) fn is_version_of(&self, reported: &ReportedImage) -> bool {
+        reported.version == self.version_without_build(reported)
             && self
                 .build_id
                 .as_ref()
@@ -466,6 +480,11 @@ impl Image {
     pub(crate) fn build(&self) -> Option<&str> {
         let in_version = || Some(self.reference.version.as_str().split_once('+')?.1);
         self.build_id.as_deref().or_else(in_version)
+    }
+
+    /// Its version, if that is SemVer.
+    pub(crate) fn version(&self) -> Option<semver::Version> {
+        semver::Version::parse(self.reference.version.as_str()).ok()
     }
 
     /// Edgehog's runtime splits `1.0.0+b7` into version and build id, so compare in the form that was reported.

@@ -45,7 +45,7 @@ impl State {
     }
 
     fn plan_for_somebody(&self, spec: &RolloutSpec) -> Result<Plan, Refusal> {
-        let plan = self.plan(&spec.target, &self.check_spec(spec)?)?;
+        let plan = self.plan(&spec.target, &self.check_spec(spec)?, &spec.mechanism)?;
         if plan.affected().next().is_none() {
             return Err(Refusal::AffectsNobody {
                 skipped: plan.robots.len(),
@@ -92,6 +92,9 @@ impl State {
         spec.mechanism.max_in_progress = edit
             .max_in_progress
             .unwrap_or(spec.mechanism.max_in_progress);
+        spec.mechanism.force_downgrade = edit
+            .force_downgrade
+            .unwrap_or(spec.mechanism.force_downgrade);
         let images = self.check_spec(&spec)?;
         let preview = self.plan_for_somebody(&spec)?.fingerprints();
         if let Some(rollout) = self.rollouts.get_mut(&id) {
@@ -128,7 +131,7 @@ impl State {
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
         let rollout = self.prepared(id, "launched")?;
-        let plan = self.plan(&rollout.target, &rollout.images)?;
+        let plan = self.plan(&rollout.target, &rollout.images, &rollout.mechanism)?;
         if plan.affected().next().is_none() {
             return Err(Refusal::AffectsNobody {
                 skipped: plan.robots.len(),

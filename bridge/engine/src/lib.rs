@@ -31,6 +31,7 @@
 mod accept;
 mod apply;
 mod cancel;
+mod check;
 mod commands;
 mod credentials;
 mod deadlines;
@@ -51,14 +52,17 @@ mod projection;
 mod proof;
 mod refusal;
 mod reports;
+mod requirement;
 mod rollout;
 mod selector;
 mod settings;
 mod state;
+mod syntax;
 mod target;
 mod time;
 mod why;
 
+pub use check::Check;
 pub use credentials::{
     Certificate, Credentials, CredentialsStatus, PairingToken, PairingTokenSpec, Registration,
     Serial, TokenKey,
@@ -87,13 +91,15 @@ pub use projection::{
     AirboticsEcu, AirboticsRobot, AirboticsRollout, EdgehogOperation, EdgehogTarget,
 };
 pub use refusal::Refusal;
+pub use requirement::Requirement;
 pub use rollout::{
-    Completion, Counts, Defaults, Mechanism, Member, OnFailure, RobotProgress, Rollout, RolloutId,
-    RolloutSpec, RolloutStatus, TargetSelection,
+    Completion, Counts, Defaults, ForceDowngrade, Mechanism, Member, OnFailure, RobotProgress,
+    Rollout, RolloutId, RolloutSpec, RolloutStatus, TargetSelection,
 };
-pub use selector::{Explanation, Finding, MAX_SELECTOR_BYTES, Selector, SelectorError};
+pub use selector::{Explanation, Finding, MAX_SELECTOR_BYTES, Selector};
 pub use settings::{MAX_SETTING_PATHS, MAX_SETTINGS};
 pub use state::State;
+pub use syntax::SyntaxError;
 pub use target::{
     CancelReason, Cancelling, FailureReason, Ran, SkipReason, SuccessKind, Target, TargetState,
 };

@@ -1,5 +1,6 @@
 //! Planning: what a rollout would do, as a value. Preview and launch share it, so they cannot disagree.
 
+use crate::check::{Check, check, suits};
 use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
 use crate::names::HardwareId;
 use crate::refusal::Refusal;
@@ -35,8 +36,8 @@ pub struct PlannedEcu {
     pub image: ImageKey,
     /// The version that it reports, if it does.
     pub from: Option<String>,
-    /// It reports that image already; nothing would be sent.
-    pub already_current: bool,
+    /// What would happen if it were sent now.
+    pub at_dispatch: Check,
 }
 
 /// Another launched rollout that has open targets on the same ECUs (X20).
@@ -105,6 +106,8 @@ impl PlannedRobot {
             eat(&[ecu.ecu]);
             eat(&ecu.image.0.to_be_bytes());
             eat(ecu.from.as_deref().unwrap_or("\0").as_bytes());
+            // A build id can change what happens without another version.
+            eat(&[u8::from(matches!(ecu.at_dispatch, Check::Fail { .. }))]);
         }
         eat(&[match self.skipped {
             None => 0xff,
@@ -123,7 +126,7 @@ impl State {
     /// Refuses what creation would refuse, except that it may affect nobody.
     pub fn preview(&self, spec: &RolloutSpec) -> Result<Preview, Refusal> {
         let images = self.check_spec(spec)?;
-        let plan = self.plan(&spec.target, &images)?;
+        let plan = self.plan(&spec.target, &images, &spec.mechanism)?;
         let conflicts = self.conflicts(&plan);
         Ok(Preview { plan, conflicts })
     }
@@ -145,7 +148,7 @@ impl State {
         let robots = self.selected(&rollout.target, after)?.take(limit);
         Ok(Plan {
             robots: robots
-                .map(|robot| self.plan_robot(robot, &rollout.images))
+                .map(|robot| self.plan_robot(robot, &rollout.images, &rollout.mechanism))
                 .collect(),
         })
     }
@@ -159,7 +162,9 @@ impl State {
             .rollouts
             .get(&id)
             .ok_or(Refusal::UnknownRollout { id })?;
-        let now = self.plan(&rollout.target, &rollout.images)?.fingerprints();
+        let now = self
+            .plan(&rollout.target, &rollout.images, &rollout.mechanism)?
+            .fingerprints();
         let then = &rollout.preview;
         Ok(Drift {
             joined: now
@@ -264,14 +269,22 @@ impl State {
         &self,
         target: &TargetSelection,
         images: &BTreeMap<HardwareId, ImageKey>,
+        mechanism: &Mechanism,
     ) -> Result<Plan, Refusal> {
         let robots = self.selected(target, None)?;
         Ok(Plan {
-            robots: robots.map(|robot| self.plan_robot(robot, images)).collect(),
+            robots: robots
+                .map(|robot| self.plan_robot(robot, images, mechanism))
+                .collect(),
         })
     }
 
-    fn plan_robot(&self, robot: &Robot, images: &BTreeMap<HardwareId, ImageKey>) -> PlannedRobot {
+    fn plan_robot(
+        &self,
+        robot: &Robot,
+        images: &BTreeMap<HardwareId, ImageKey>,
+        mechanism: &Mechanism,
+    ) -> PlannedRobot {
         let mut ecus = Vec::new();
         let mut skipped = if robot.by_part_number && robot.ecus.is_empty() {
             SkipReason::NoPartNumber
@@ -285,7 +298,7 @@ impl State {
             else {
                 continue;
             };
-            if image.model.is_some() && image.model != robot.model {
+            if !suits(image, robot) {
                 skipped = SkipReason::OtherModel;
                 continue;
             }
@@ -294,8 +307,7 @@ impl State {
                 ecu: index,
                 image: image.key,
                 from: reported.map(|reported| reported.version.clone()),
-                already_current: reported
-                    .is_some_and(|reported| image.is_reported_by(reported, robot.protocol)),
+                at_dispatch: check(images, mechanism, image, robot, index),
             });
         }
         let skipped = ecus.is_empty().then_some(skipped);

@@ -38,6 +38,19 @@ pub enum OnFailure {
     Stop,
 }
 
+/// Which rules for versions a rollout overrides (X5). Nothing overrides the hardware id, or a missing version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForceDowngrade {
+    /// None.
+    #[default]
+    No,
+    /// All: order, requirement, and versions that cannot be read (E18).
+    All,
+    /// The order only; an image's requirement holds.
+    WithinRequirement,
+}
+
 /// The pace of a rollout. Spans are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,6 +71,8 @@ pub struct Mechanism {
     pub deadline: Millis,
     /// Whether a failed ECU stops its robot's other ECUs.
     pub on_failure: OnFailure,
+    /// Which rules for versions are overridden.
+    pub force_downgrade: ForceDowngrade,
     /// X1: the strict reading of Airbotics, in which a created rollout can be neither edited nor deleted.
     pub immutable_on_create: bool,
 }
@@ -86,6 +101,7 @@ impl Default for Mechanism {
             rollback_grace: minute,
             deadline: 30 * 24 * 60 * minute,
             on_failure: OnFailure::Continue,
+            force_downgrade: ForceDowngrade::No,
             immutable_on_create: false,
         }
     }

@@ -122,6 +122,15 @@ pub enum FailureReason {
     Interrupted,
     /// The ECU never reported what it runs, so nothing can be judged; nothing was sent.
     MissingVersion,
+    /// The ECU reports a version that is not SemVer, so its order or the image's requirement cannot be judged; nothing was
+    /// sent.
+    InvalidVersion,
+    /// The image is older than what the ECU runs; nothing was sent.
+    DowngradeNotAllowed,
+    /// The image differs from what the ECU runs in the build only, which has no order; nothing was sent.
+    AmbiguousVersionOrder,
+    /// What the ECU runs does not meet the image's requirement (E17); nothing was sent.
+    VersionRequirementNotMet,
     /// The ECU named the operation but reports another image.
     OtherImageReported,
     /// Registration has changed so that the ECU is no longer compatible; nothing was sent.

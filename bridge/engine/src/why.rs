@@ -1,5 +1,6 @@
 //! The answer to "why is this robot not done?", as a value.
 
+use crate::check::{Check, check};
 use crate::device::InterfaceVersion;
 use crate::inventory::{Hold, Robot, RobotKey};
 use crate::names::EcuName;
@@ -61,6 +62,8 @@ pub struct Why {
     pub then: &'static str,
     /// What an operator can do.
     pub remedy: &'static str,
+    /// While it is pending: what would happen if it were sent now.
+    pub at_dispatch: Option<Check>,
     /// The robot's own words.
     pub detail: Option<String>,
     /// An operator wants it cancelled.
@@ -114,6 +117,7 @@ impl State {
             until: None,
             then: "nothing is sent before the launch",
             remedy: "launch the rollout",
+            at_dispatch: Some(ecu.at_dispatch),
             detail: None,
             cancelling: None,
         };
@@ -150,9 +154,26 @@ impl State {
             waits_for,
             then,
             remedy,
+            at_dispatch: self.at_dispatch(id, robot, target),
             detail: target.detail.as_deref().map(str::to_owned),
             cancelling: target.cancelling.as_deref().cloned(),
         }
+    }
+
+    /// What would happen if the pending target were sent now.
+    fn at_dispatch(&self, id: RolloutId, robot: &Robot, target: &Target) -> Option<Check> {
+        let rollout = self.rollouts.get(&id)?;
+        let image = self.images.get(&target.image)?;
+        let check = || {
+            check(
+                &rollout.images,
+                &rollout.mechanism,
+                image,
+                robot,
+                target.ecu,
+            )
+        };
+        (target.state == TargetState::Pending).then(check)
     }
 
     /// What the pending target waits for.
@@ -225,6 +246,7 @@ fn skipped(reason: SkipReason, since: Timestamp) -> Why {
         until: None,
         then: "the robot gets nothing from this rollout",
         remedy,
+        at_dispatch: None,
         detail: None,
         cancelling: None,
     }

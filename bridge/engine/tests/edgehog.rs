@@ -360,6 +360,7 @@ mod traps {
             hardware_ids: vec![hw("hw")],
             model: None,
             build_id: None,
+            from_version: None,
             url: "token".to_owned(),
             hosted: true,
             size: 1,

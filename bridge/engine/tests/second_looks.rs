@@ -198,6 +198,7 @@ fn a_robot_without_a_model_is_skipped_by_an_image_that_is_for_one() {
         hardware_ids: vec![hw("hw")],
         model: Some(Model::new("a").unwrap()),
         build_id: None,
+        from_version: None,
         url: "http://127.0.0.1/a".into(),
         hosted: false,
         size: 1,

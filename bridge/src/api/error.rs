@@ -7,7 +7,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
-use rollcall_engine::{Refusal, SelectorError};
+use rollcall_engine::{Refusal, SyntaxError};
 use serde::{Deserialize, Serialize};
 
 /// An answer that says no.
@@ -119,14 +119,14 @@ impl From<Refusal> for ApiError {
     }
 }
 
-impl From<SelectorError> for ApiError {
-    fn from(error: SelectorError) -> Self {
+impl From<SyntaxError> for ApiError {
+    fn from(error: SyntaxError) -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid_selector",
+            &format!("invalid_{}", error.what.replace(' ', "_")),
             error.one_line(),
         )
-        .hint("docs/selectors.md has the grammar with examples")
+        .hint("docs/selectors.md and docs/versions.md have the grammars with examples")
         .detail(serde_json::json!({
             "offset": error.offset,
             "line": error.line,

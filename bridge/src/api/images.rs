@@ -12,6 +12,7 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use rollcall_engine::{
     Actor, Command, HardwareId, Image, ImageRef, ImageSpec, Model, NameError, Refusal, Reply,
+    Requirement,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub struct NewImage {
     /// The build id that must be reported after the update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_id: Option<String>,
+    /// What the version that it replaces must meet, such as `>= 1.0.0 and < 2.0.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_version: Option<String>,
     /// Where robots fetch it.
     pub url: String,
     /// Bytes.
@@ -45,6 +49,7 @@ pub(super) struct UploadQuery {
     hardware: String,
     model: Option<String>,
     build_id: Option<String>,
+    from_version: Option<String>,
     /// Refuse the file if it is another.
     sha256: Option<String>,
 }
@@ -65,6 +70,7 @@ struct Description {
     hardware_ids: Vec<HardwareId>,
     model: Option<Model>,
     build_id: Option<String>,
+    from_version: Option<Requirement>,
 }
 
 impl Description {
@@ -73,6 +79,7 @@ impl Description {
         hardware_ids: impl Iterator<Item = &'a str>,
         model: Option<&str>,
         build_id: Option<String>,
+        from_version: Option<&str>,
     ) -> Result<Self, ApiError> {
         let hardware_ids = hardware_ids.map(HardwareId::new);
         if build_id
@@ -95,6 +102,7 @@ impl Description {
                 .transpose()
                 .map_err(ApiError::invalid)?,
             build_id,
+            from_version: from_version.map(str::parse).transpose()?,
         })
     }
 
@@ -104,6 +112,7 @@ impl Description {
             hardware_ids: self.hardware_ids,
             model: self.model,
             build_id: self.build_id,
+            from_version: self.from_version,
             url,
             hosted,
             size,
@@ -141,7 +150,13 @@ pub(super) async fn add(
 ) -> Added {
     let hardware_ids = image.hardware_ids.iter().map(String::as_str);
     let model = image.model.as_deref();
-    let description = Description::new(&image.image, hardware_ids, model, image.build_id.clone())?;
+    let description = Description::new(
+        &image.image,
+        hardware_ids,
+        model,
+        image.build_id.clone(),
+        image.from_version.as_deref(),
+    )?;
     let spec = description.spec(image.url, false, image.size, digest(&image.sha256)?);
     add_image(&context, by, spec).await
 }
@@ -156,8 +171,13 @@ pub(super) async fn upload(
     body: Body,
 ) -> Added {
     let hardware_ids = query.hardware.split(',').map(str::trim);
-    let description =
-        Description::new(&image, hardware_ids, query.model.as_deref(), query.build_id)?;
+    let description = Description::new(
+        &image,
+        hardware_ids,
+        query.model.as_deref(),
+        query.build_id,
+        query.from_version.as_deref(),
+    )?;
     let expected = query.sha256.as_deref().map(digest).transpose()?;
     refuse_existing(&context, &description.reference).await?;
     let announced = announced(&headers);

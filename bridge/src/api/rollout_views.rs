@@ -3,9 +3,9 @@
 use super::views::{CancellingView, rfc3339, word};
 use crate::artifacts::Tally;
 use rollcall_engine::{
-    Completion, Conflict, Counts, Mechanism, Member, PlannedRobot, Preview, Robot, RobotProgress,
-    Rollout, RolloutId, RolloutStatus, SkipReason, State, Target, TargetSelection, TargetState,
-    Why,
+    Check, Completion, Conflict, Counts, Mechanism, Member, PlannedRobot, Preview, Robot,
+    RobotProgress, Rollout, RolloutId, RolloutStatus, SkipReason, State, Target, TargetSelection,
+    TargetState, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,6 +95,8 @@ pub struct PreviewView {
     pub skipped_robots: usize,
     pub ecus: usize,
     pub already_current: usize,
+    pub will_fail: usize,
+    pub lifted: usize,
     pub conflicts: Vec<ConflictView>,
     pub items: Vec<PlannedView>,
     pub next: Option<String>,
@@ -128,6 +130,7 @@ pub struct PlannedEcuView {
     pub image: String,
     pub from: Option<String>,
     pub already_current: bool,
+    pub at_dispatch: Check,
 }
 
 /// Where one ECU stands, and why.
@@ -147,6 +150,7 @@ pub struct WhyView {
     pub until_ms: Option<u64>,
     pub then: String,
     pub remedy: String,
+    pub at_dispatch: Option<Check>,
     pub detail: Option<String>,
     pub operation: Option<String>,
     /// What was downloaded for the operation since the server started.
@@ -320,6 +324,7 @@ impl PreviewView {
         let robots = &preview.plan.robots;
         let affected = preview.plan.affected().count();
         let ecus = || robots.iter().flat_map(|robot| &robot.ecus);
+        let count = |is: fn(&Check) -> bool| ecus().filter(|ecu| is(&ecu.at_dispatch)).count();
         // The plan is in the order of the robots' numbers.
         let from =
             robots.partition_point(|robot| after.is_some_and(|after| robot.robot.0 <= after));
@@ -334,7 +339,9 @@ impl PreviewView {
             affected_robots: affected,
             skipped_robots: robots.len() - affected,
             ecus: ecus().count(),
-            already_current: ecus().filter(|ecu| ecu.already_current).count(),
+            already_current: count(|check| matches!(check, Check::AlreadyCurrent)),
+            will_fail: count(|check| matches!(check, Check::Fail { .. })),
+            lifted: count(|check| matches!(check, Check::Send { lifted: Some(_) })),
             conflicts: preview.conflicts.iter().map(ConflictView::new).collect(),
             items: page
                 .into_iter()
@@ -365,7 +372,8 @@ impl PlannedView {
                 hardware_id: ecu.hardware_id.to_string(),
                 image: reference(state, planned.image),
                 from: planned.from.clone(),
-                already_current: planned.already_current,
+                already_current: planned.at_dispatch == Check::AlreadyCurrent,
+                at_dispatch: planned.at_dispatch,
             })
         });
         Some(Self {
@@ -393,6 +401,7 @@ impl From<Why> for WhyView {
             until_ms: why.until.map(|at| at.0),
             then: why.then.to_owned(),
             remedy: why.remedy.to_owned(),
+            at_dispatch: why.at_dispatch,
             detail: why.detail,
             operation: None,
             downloads: None,

@@ -2,7 +2,8 @@
 
 use super::error::ApiError;
 use rollcall_engine::{
-    HardwareId, ImageRef, Mechanism, RolloutEdit, RolloutName, RolloutSpec, TargetSelection,
+    ForceDowngrade, HardwareId, ImageRef, Mechanism, RolloutEdit, RolloutName, RolloutSpec,
+    TargetSelection,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,8 @@ pub struct ChangedRollout {
     pub images: Option<Vec<MappedImage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_progress: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub force_downgrade: Option<ForceDowngrade>,
 }
 
 fn map(images: Vec<MappedImage>) -> Result<Vec<(HardwareId, ImageRef)>, ApiError> {
@@ -81,6 +84,7 @@ impl TryFrom<ChangedRollout> for RolloutEdit {
             target: changed.target,
             images: changed.images.map(map).transpose()?,
             max_in_progress: changed.max_in_progress,
+            force_downgrade: changed.force_downgrade,
         })
     }
 }

@@ -164,6 +164,7 @@ pub struct ImageView {
     pub hardware_ids: BTreeSet<String>,
     pub model: Option<String>,
     pub build_id: Option<String>,
+    pub from_version: Option<String>,
     pub url: String,
     pub hosted: bool,
     /// `unchecked`, `whole`, `damaged` or `missing`; `null` for an image that lies elsewhere.
@@ -306,6 +307,7 @@ impl ImageView {
             hardware_ids: image.hardware_ids.iter().map(ToString::to_string).collect(),
             model: image.model.as_ref().map(ToString::to_string),
             build_id: image.build_id.clone(),
+            from_version: image.from_version.as_ref().map(ToString::to_string),
             url: artifacts.url(image),
             hosted: image.hosted,
             file: artifacts.condition(image),

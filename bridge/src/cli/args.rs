@@ -11,8 +11,8 @@ use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
 use device_sim::cli::RunArgs;
 use rollcall_engine::{
-    EcuName, GroupName, HardwareId, ImageRef, Model, RobotId, RolloutName, Selector, Tag,
-    TargetSelection,
+    EcuName, ForceDowngrade, GroupName, HardwareId, ImageRef, Model, Requirement, RobotId,
+    RolloutName, Selector, Tag, TargetSelection,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -436,6 +436,10 @@ pub(super) struct AddImage {
     /// The build id that ECUs must report after the update.
     #[arg(long)]
     pub(super) build_id: Option<String>,
+
+    /// What the version that it replaces must meet, such as '>= 1.0.0 and < 2.0.0'; docs/versions.md.
+    #[arg(long, value_name = "REQUIREMENT")]
+    pub(super) from_version: Option<Requirement>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -533,11 +537,15 @@ pub(super) struct PlanArgs {
     /// Robots with an operation under way at one time [default: 100].
     #[arg(long, value_name = "N")]
     pub(super) max_in_progress: Option<u32>,
+
+    /// Send images that are older than what runs too: `all` rules for versions are off, or `within-requirement` the order only.
+    #[arg(long, value_name = "SCOPE", num_args = 0..=1, default_missing_value = "all", value_parser = force_downgrade)]
+    pub(super) force_downgrade: Option<ForceDowngrade>,
 }
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true)
-    .args(["name", "target", "selector", "image", "max_in_progress"]))]
+    .args(["name", "target", "selector", "image", "max_in_progress", "force_downgrade"]))]
 pub(super) struct EditArgs {
     /// Its number.
     pub(super) id: u32,
@@ -562,9 +570,24 @@ pub(super) struct EditArgs {
     #[arg(long, value_name = "N")]
     pub(super) max_in_progress: Option<u32>,
 
+    /// Other rules for versions: no, all or within-requirement.
+    #[arg(long, value_name = "SCOPE", num_args = 0..=1, default_missing_value = "all", value_parser = force_downgrade)]
+    pub(super) force_downgrade: Option<ForceDowngrade>,
+
     /// Refuse when the rollout is no longer at this revision.
     #[arg(long, value_name = "N")]
     pub(super) revision: Option<u32>,
+}
+
+fn force_downgrade(text: &str) -> Result<ForceDowngrade, String> {
+    match text {
+        "no" => Ok(ForceDowngrade::No),
+        "all" => Ok(ForceDowngrade::All),
+        "within-requirement" => Ok(ForceDowngrade::WithinRequirement),
+        _ => Err(format!(
+            "{text:?} is no scope; use all, within-requirement or no"
+        )),
+    }
 }
 
 /// The target that one of two arguments gives.

@@ -6,6 +6,7 @@ use super::exit::Failure;
 use super::output::{Output, confirm, or_dash, sheet, table};
 use crate::api::{ImageView, NewImage};
 use crate::artifacts::Condition;
+use rollcall_engine::Requirement;
 use serde_json::Value;
 use std::fs::File;
 use std::path::Path;
@@ -58,6 +59,7 @@ fn add(args: AddImage, client: &Client) -> Result<ImageView, Failure> {
         hardware_ids: args.hardware.iter().map(ToString::to_string).collect(),
         model: args.model.map(|model| model.to_string()),
         build_id: args.build_id,
+        from_version: args.from_version.map(|requirement| requirement.to_string()),
         url: args.url.ok_or_else(missing)?,
         size: args.size.ok_or_else(missing)?,
         sha256: args.sha256.ok_or_else(missing)?,
@@ -93,6 +95,10 @@ fn upload(args: &AddImage, path: &Path, client: &Client) -> Result<ImageView, Fa
     let optional = [
         ("model", model),
         ("build_id", args.build_id.as_deref()),
+        (
+            "from_version",
+            args.from_version.as_ref().map(Requirement::as_str),
+        ),
         ("sha256", args.sha256.as_deref()),
     ];
     for (key, value) in optional {
@@ -146,6 +152,7 @@ fn print(image: &ImageView, output: &mut Output) -> Result<(), Failure> {
     sheet.add_row(["hardware ids", &hardware(image)]);
     sheet.add_row(["model", or_dash(image.model.as_deref())]);
     sheet.add_row(["build id", or_dash(image.build_id.as_deref())]);
+    sheet.add_row(["from version", or_dash(image.from_version.as_deref())]);
     sheet.add_row(["size", &format!("{} bytes", image.size)]);
     sheet.add_row(["sha-256", &image.sha256]);
     sheet.add_row(["url", &image.url]);

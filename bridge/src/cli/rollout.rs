@@ -63,6 +63,7 @@ fn new_rollout(name: RolloutName, plan: PlanArgs) -> Result<NewRollout, Failure>
     if let Some(cap) = plan.max_in_progress {
         mechanism.max_in_progress = cap;
     }
+    mechanism.force_downgrade = plan.force_downgrade.unwrap_or_default();
     let target = one_target(plan.target, plan.selector);
     Ok(NewRollout {
         name,
@@ -140,6 +141,7 @@ fn edit(args: EditArgs, client: &Client, output: &mut Output) -> Result<(), Fail
         target: one_target(args.target, args.selector),
         images: (!args.image.is_empty()).then(|| map(args.image)),
         max_in_progress: args.max_in_progress,
+        force_downgrade: args.force_downgrade,
     };
     let rollout: RolloutView = client.patch(&format!("/rollouts/{}", args.id), &changed)?;
     if output.json {

@@ -5,7 +5,7 @@ use super::output::{Output, note, or_dash, sheet, table};
 use crate::api::{MemberView, PlannedView, PreviewView, RolloutView, WhyView};
 use crate::artifacts::Tally;
 use indicatif::DecimalBytes;
-use rollcall_engine::{Counts, SkipReason, SuccessKind, TargetSelection, TargetState};
+use rollcall_engine::{Check, Counts, SkipReason, SuccessKind, TargetSelection, TargetState};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,6 +62,20 @@ pub(super) fn downloads_text(tally: &Tally) -> String {
     )
 }
 
+/// What an ECU would get, in a few words.
+fn check_text(check: &Check, image: &str) -> String {
+    match check {
+        Check::Send { lifted: None } | Check::Unreported => image.to_owned(),
+        Check::Send {
+            lifted: Some(reason),
+        } => format!("{image}, forced past: {}", word(reason)),
+        Check::AlreadyCurrent => "nothing, already current".to_owned(),
+        Check::Held => format!("{image}, when its hold ends"),
+        Check::Skip { reason } => format!("nothing, {}", skip_text(*reason)),
+        Check::Fail { reason } => format!("nothing, fails at once: {}", word(reason)),
+    }
+}
+
 fn skip_text(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::NoCompatibleEcu => "no ECU has a mapped hardware id",
@@ -106,9 +120,21 @@ pub(super) fn preview(
         preview.robots,
         preview.affected_robots,
         preview.skipped_robots,
-        preview.ecus - preview.already_current,
+        preview.ecus - preview.already_current - preview.will_fail,
         preview.already_current
     ))?;
+    if preview.will_fail > 0 {
+        output.line(format_args!(
+            "{} ECUs will fail at once, for their versions",
+            preview.will_fail
+        ))?;
+    }
+    if preview.lifted > 0 {
+        output.line(format_args!(
+            "{} ECUs get their image only because the downgrade is forced",
+            preview.lifted
+        ))?;
+    }
     for conflict in &preview.conflicts {
         output.line(format_args!(
             "conflict with rollout {}: {} ECUs would be superseded, {} are in progress and finish first",
@@ -127,17 +153,13 @@ pub(super) fn preview(
             .take(rows)
             .flat_map(|robot| robot.ecus.iter().map(move |ecu| (robot, ecu)))
         {
-            let gets = if ecu.already_current {
-                "nothing, already current"
-            } else {
-                ecu.image.as_str()
-            };
+            let gets = check_text(&ecu.at_dispatch, &ecu.image);
             table.add_row([
-                &robot.robot,
+                robot.robot.as_str(),
                 &ecu.ecu,
                 &ecu.hardware_id,
                 or_dash(ecu.from.as_deref()),
-                gets,
+                &gets,
             ]);
         }
         output.line("")?;
@@ -316,6 +338,11 @@ pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> 
             .map(|until| format!(" ({until})"))
             .unwrap_or_default();
         sheet.add_row(["then", &format!("{}{until}", why.then)]);
+        if let Some(check @ (Check::Fail { .. } | Check::Send { lifted: Some(_) })) =
+            &why.at_dispatch
+        {
+            sheet.add_row(["if sent now", &check_text(check, "the image")]);
+        }
         sheet.add_row(["you can", &why.remedy]);
         if let Some(detail) = &why.detail {
             sheet.add_row(["the robot said", detail]);

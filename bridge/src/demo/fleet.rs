@@ -122,6 +122,7 @@ pub(super) async fn add_images(server: &Server, fleet: &DemoFleet) -> Result<()>
             hardware_ids: vec![hardware_id.clone()],
             model: None,
             build_id: None,
+            from_version: None,
             url: stored.token,
             hosted: true,
             size: stored.size,

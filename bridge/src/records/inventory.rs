@@ -131,6 +131,8 @@ struct StoredImage {
     created: u64,
     #[prost(uint64, optional, tag = "10")]
     removed: Option<u64>,
+    #[prost(string, optional, tag = "12")]
+    from_version: Option<String>,
 }
 
 pub(super) fn encode_robot(robot: &Robot) -> Vec<u8> {
@@ -341,6 +343,7 @@ pub(super) fn encode_image(image: &Image) -> Vec<u8> {
             .collect(),
         model: image.model.as_ref().map(Model::to_string),
         build_id: image.build_id.clone(),
+        from_version: image.from_version.as_ref().map(ToString::to_string),
         url: image.url.clone(),
         hosted: image.hosted,
         size: image.size,
@@ -362,6 +365,11 @@ pub(super) fn decode_image(key: RowKey, bytes: &[u8]) -> Result<Image, RecordErr
         hardware_ids: all(&stored.hardware_ids, "hardware id", HardwareId::new)?,
         model: optional(stored.model.as_deref(), "model", Model::new)?,
         build_id: stored.build_id,
+        from_version: stored
+            .from_version
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|_| RecordError::Invalid("version requirement"))?,
         url: stored.url,
         hosted: stored.hosted,
         size: stored.size,

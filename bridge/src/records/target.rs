@@ -267,4 +267,8 @@ numbered!(FailureReason, "failure reason", failure_number, failure_reason, {
     StorageFull = 18,
     Unspecified = 19,
     Busy = 20,
+    InvalidVersion = 21,
+    DowngradeNotAllowed = 22,
+    AmbiguousVersionOrder = 23,
+    VersionRequirementNotMet = 24,
 });

@@ -33,6 +33,7 @@ fn commands() -> Vec<Command> {
         hardware_ids: vec![HardwareId::new("hw").unwrap()],
         model: None,
         build_id: Some("b7".into()),
+        from_version: Some("~> 1.5 or == 1.0.0".parse().unwrap()),
         url: "http://127.0.0.1/x".into(),
         hosted: false,
         size: 9,

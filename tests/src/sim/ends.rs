@@ -8,8 +8,8 @@ use super::watch::{Asked, is_given_up};
 use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
 use rollcall_engine::{
-    CancelReason, Command, Completion, FailureReason, Input, Link, Robot, Rollout, RolloutId,
-    RolloutStatus, SkipReason, State, SuccessKind, Target, TargetState, Timestamp,
+    CancelReason, Command, Completion, FailureReason, ForceDowngrade, Input, Link, Robot, Rollout,
+    RolloutId, RolloutStatus, SkipReason, State, SuccessKind, Target, TargetState, Timestamp,
 };
 use rollcall_proto::Code;
 
@@ -44,6 +44,7 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
                     actor,
                     robot,
                     rollout: rollout.id,
+                    force: rollout.mechanism.force_downgrade,
                     target,
                 };
                 verdict.check().map_err(|why| {
@@ -147,6 +148,7 @@ struct Verdict<'a> {
     actor: &'a Actor,
     robot: &'a Robot,
     rollout: RolloutId,
+    force: ForceDowngrade,
     target: &'a Target,
 }
 
@@ -286,6 +288,19 @@ impl Verdict<'_> {
                 return ensure(
                     self.target.attempt == 0,
                     "it was asked for without a version",
+                );
+            }
+            FailureReason::InvalidVersion
+            | FailureReason::DowngradeNotAllowed
+            | FailureReason::AmbiguousVersionOrder
+            | FailureReason::VersionRequirementNotMet => {
+                ensure(
+                    self.target.attempt == 0,
+                    "E15: it was asked for all the same",
+                )?;
+                return ensure(
+                    self.force != ForceDowngrade::All,
+                    "X5: the rollout overrides this",
                 );
             }
             FailureReason::IncompatibleHardware => {

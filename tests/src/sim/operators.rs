@@ -4,14 +4,14 @@ use super::dice::Dice;
 use super::scenario::{HARDWARE, MINUTE, RobotPlan, SECOND, Scenario, hardware};
 use super::selectors::{self, SITES, TAGS};
 use rollcall_engine::{
-    Command, GroupName, HardwareId, ImageRef, ImageSpec, Mechanism, OnFailure, PropertyChange,
-    RobotEdit, RobotId, RolloutEdit, RolloutId, RolloutName, RolloutSpec, RolloutStatus, State,
-    Tag, TargetSelection,
+    Command, ForceDowngrade, GroupName, HardwareId, ImageRef, ImageSpec, Mechanism, OnFailure,
+    PropertyChange, RobotEdit, RobotId, RolloutEdit, RolloutId, RolloutName, RolloutSpec,
+    RolloutStatus, State, Tag, TargetSelection,
 };
 use std::collections::BTreeMap;
 
 /// One world in so many has people who use selectors.
-const WITH_SELECTORS: u64 = 4;
+const WITH_SELECTORS: u64 = 8;
 
 const GROUPS: [&str; 3] = ["day", "night", "yard"];
 
@@ -158,7 +158,7 @@ impl Operators {
         let dice = self.selecting.as_mut().filter(|_| !ids.is_empty())?;
         let selector = dice.pick(&selectors::all()).clone();
         let name_of = |dice: &mut Dice| group(dice.word(&GROUPS));
-        Some(match dice.within(0, 9) {
+        Some(match dice.within(0, 19) {
             0..=2 => {
                 let edits = dice.some(&ids, 50);
                 let edit = |robot| Command::EditRobot {
@@ -193,6 +193,8 @@ impl Operators {
                 };
                 vec![create, launch]
             }
+            // What the others do here too rarely, since these people are busy with selectors.
+            7..=9 => return self.interfere(state).map(|command| vec![command]),
             _ => return None,
         })
     }
@@ -254,6 +256,7 @@ impl Operators {
                 None
             },
             images: self.dice.chance(50).then(|| self.map()),
+            force_downgrade: None,
             max_in_progress: self
                 .dice
                 .chance(50)
@@ -296,6 +299,16 @@ impl Operators {
     }
 
     fn mechanism(&mut self) -> Mechanism {
+        // Where nobody selects, versions go up and down freely.
+        let force_downgrade = match &mut self.selecting {
+            None => ForceDowngrade::All,
+            Some(dice) => *dice.pick(&[
+                ForceDowngrade::No,
+                ForceDowngrade::No,
+                ForceDowngrade::All,
+                ForceDowngrade::WithinRequirement,
+            ]),
+        };
         let dice = &mut self.dice;
         let hasty = dice.chance(30);
         let span = |dice: &mut Dice, low, high| if hasty { low } else { dice.within(low, high) };
@@ -317,6 +330,7 @@ impl Operators {
                 OnFailure::Continue
             },
             immutable_on_create: dice.chance(5),
+            force_downgrade,
         }
     }
 

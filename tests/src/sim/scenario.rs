@@ -239,6 +239,7 @@ fn images() -> Vec<ImageSpec> {
         hardware_ids: boards.iter().map(|board| hardware(board)).collect(),
         model: None,
         build_id: None,
+        from_version: None,
         url: format!("http://artifacts/{reference}"),
         hosted: false,
         size,
@@ -248,7 +249,11 @@ fn images() -> Vec<ImageSpec> {
     for board in HARDWARE {
         images.push(image(&format!("{board}-os@1.0.0"), &[board], 90_000));
         images.push(image(&format!("{board}-os@2.0.0"), &[board], 2_000_000));
-        images.push(image(&format!("{board}-os@3.0.0+b31"), &[board], 400_000));
+        let mut third = image(&format!("{board}-os@3.0.0+b31"), &[board], 400_000);
+        if board == "motor" || board == "lidar" {
+            third.from_version = Some(">= 2.0.0".parse().expect("it is a requirement"));
+        }
+        images.push(third);
     }
     let mut special = image("special@1.0.0", &["compute"], 50_000);
     special.model = Some(model("m1"));

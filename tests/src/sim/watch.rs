@@ -7,9 +7,9 @@ use super::naive::Naive;
 use super::standing;
 use super::tally::Tally;
 use rollcall_engine::{
-    Command, EcuName, Effect, FailureReason, Image, Input, Member, Refusal, Reply, Request,
-    RequestKind, Robot, RobotKey, Rollout, RolloutId, RolloutStatus, Row, State, SuccessKind,
-    Target, TargetState,
+    Command, Ecu, EcuName, Effect, FailureReason, ForceDowngrade, Image, Input, Member, Refusal,
+    Reply, Request, RequestKind, Robot, RobotKey, Rollout, RolloutId, RolloutStatus, Row, State,
+    SuccessKind, Target, TargetState,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -364,6 +364,9 @@ impl Watch {
         {
             return broken("A10: incompatible dispatch");
         }
+        if !may_follow(rollout, image, ecu) {
+            return broken("E15 E17: the versions forbid it");
+        }
         if !self.asked.contains_key(&request.operation) {
             self.fresh.push(request.operation);
         }
@@ -435,5 +438,29 @@ pub(super) const fn is_given_up(state: &TargetState) -> bool {
         | TargetState::Installing { .. }
         | TargetState::Applied
         | TargetState::Verifying => false,
+    }
+}
+
+/// E17 and device-contract 4.6, said once more: three numbers, and nothing that this world's images do not have.
+fn may_follow(rollout: &Rollout, image: &Image, ecu: &Ecu) -> bool {
+    let runs = ecu.reported.as_ref().expect("E15: it has reported");
+    let numbers = |version: &str| -> Option<Vec<u32>> {
+        // The pre-releases of this world are those of 0.0.0, which is below everything.
+        let core = version.split(['+', '-']).next()?;
+        core.split('.').map(|number| number.parse().ok()).collect()
+    };
+    let (Some(wanted), Some(found)) = (
+        numbers(image.reference.version.as_str()),
+        numbers(&runs.version),
+    ) else {
+        return rollout.mechanism.force_downgrade == ForceDowngrade::All;
+    };
+    let other_image = !runs.name.is_empty() && runs.name != image.reference.name.as_str();
+    let ordered = other_image || wanted >= found;
+    let met = image.from_version.is_none() || (!other_image && found >= vec![2, 0, 0]);
+    match rollout.mechanism.force_downgrade {
+        ForceDowngrade::No => ordered && met,
+        ForceDowngrade::All => true,
+        ForceDowngrade::WithinRequirement => met,
     }
 }

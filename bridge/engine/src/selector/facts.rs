@@ -83,7 +83,10 @@ fn any_of_field<'a>(
             .any(|reported| look(text(&reported.build_id))),
         Field::Online => look(Fact::Truth(robot.online())),
         Field::Ready => look(Fact::Truth(robot.ready())),
-        Field::Held => look(Fact::Truth(ecus.any(|ecu| ecu.hold.is_some()))),
+        Field::Held => {
+            let held = (0..robot.ecus.len()).any(|index| robot.hold(index).is_some());
+            look(Fact::Truth(held))
+        }
         Field::Registered => look(Fact::Moment(robot.registered)),
         // One that is online is seen at this moment; one that never was has not been seen.
         Field::Seen if robot.online() => look(Fact::Moment(now)),

@@ -1,6 +1,7 @@
 //! From text to tokens. Edgehog's grammar asks for blanks in some places, so each token knows whether one precedes it.
 
-use super::error::SelectorError;
+use super::misread;
+use crate::syntax::SyntaxError;
 use std::fmt;
 
 /// A piece of a selector.
@@ -61,7 +62,7 @@ pub(super) const fn is_blank(c: char) -> bool {
 }
 
 /// The tokens of `text`, the last of them [`Token::End`].
-pub(super) fn tokens(text: &str) -> Result<Vec<Placed<'_>>, SelectorError> {
+pub(super) fn tokens(text: &str) -> Result<Vec<Placed<'_>>, SyntaxError> {
     let mut tokens = Vec::new();
     let mut offset = 0;
     loop {
@@ -82,7 +83,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Placed<'_>>, SelectorError> {
 }
 
 /// The token that begins at `start`, and its length.
-fn token(text: &str, start: usize) -> Result<(Token<'_>, usize), SelectorError> {
+fn token(text: &str, start: usize) -> Result<(Token<'_>, usize), SyntaxError> {
     let rest = &text[start..];
     let Some(first) = rest.chars().next() else {
         return Ok((Token::End, 0));
@@ -90,7 +91,7 @@ fn token(text: &str, start: usize) -> Result<(Token<'_>, usize), SelectorError> 
     if first == '"' || first == '/' {
         let (content, length) = quoted(rest, first).ok_or_else(|| {
             let what = if first == '"' { "text" } else { "regex" };
-            SelectorError::new(
+            misread(
                 text,
                 start,
                 format!("the {what} that begins here has no closing `{first}`"),
@@ -120,7 +121,7 @@ fn token(text: &str, start: usize) -> Result<(Token<'_>, usize), SelectorError> 
         Some((sign, advice)) => format!("`{sign}` says nothing here; {advice}"),
         None => format!("{first:?} says nothing here"),
     };
-    Err(SelectorError::new(text, start, message))
+    Err(misread(text, start, message))
 }
 
 /// What stands between two `quote`s, and the length with both. Only the quote itself can be escaped, as in Edgehog.
@@ -142,7 +143,7 @@ fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
-fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), SelectorError> {
+fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), SyntaxError> {
     let rest = &text[start..];
     let digits = |from: usize| {
         let tail = &rest[from..];
@@ -154,7 +155,7 @@ fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), SelectorError>
     let fraction = rest[integral..]
         .starts_with('.')
         .then(|| digits(integral + 1));
-    let too_large = || SelectorError::new(text, start, "this number is too large");
+    let too_large = || misread(text, start, "this number is too large");
     match fraction {
         None => {
             let number = rest[..integral].parse().map_err(|_| too_large())?;
@@ -168,7 +169,7 @@ fn number(text: &str, start: usize) -> Result<(Token<'_>, usize), SelectorError>
                 Err(too_large())
             }
         }
-        Some(end) => Err(SelectorError::new(
+        Some(end) => Err(misread(
             text,
             start + end,
             "expected digits behind the decimal point",

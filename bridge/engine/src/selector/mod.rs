@@ -14,7 +14,6 @@
 
 mod ast;
 mod compare;
-mod error;
 mod explain;
 mod facts;
 mod lexer;
@@ -23,10 +22,10 @@ mod parser;
 mod pattern;
 mod print;
 
-pub use error::SelectorError;
 pub use explain::{Explanation, Finding};
 
 use crate::inventory::Robot;
+use crate::syntax::SyntaxError;
 use crate::time::Timestamp;
 use ast::Expr;
 use serde::{Deserialize, Serialize};
@@ -52,7 +51,7 @@ const MAX_PATTERNS: usize = 16;
 /// assert_eq!(selector.to_string(), r#""canary" in tags and label["site"] == "berlin""#);
 /// let error = r#"online = true"#.parse::<Selector>().unwrap_err();
 /// assert_eq!((error.offset, error.column), (7, 8));
-/// # Ok::<(), rollcall_engine::SelectorError>(())
+/// # Ok::<(), rollcall_engine::SyntaxError>(())
 /// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -81,9 +80,13 @@ impl Selector {
     }
 }
 
+fn misread(text: &str, offset: usize, message: impl Into<String>) -> SyntaxError {
+    SyntaxError::new("selector", text, offset, message)
+}
+
 impl FromStr for Selector {
-    type Err = SelectorError;
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
+    type Err = SyntaxError;
+    fn from_str(text: &str) -> Result<Self, SyntaxError> {
         Ok(Self {
             expr: Arc::new(parser::parse(text)?),
             text: text.into(),
@@ -95,8 +98,7 @@ impl TryFrom<String> for Selector {
     /// In one line, since it becomes a part of another message.
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-            .map_err(|error: SelectorError| error.one_line())
+        text.parse().map_err(|error: SyntaxError| error.one_line())
     }
 }
 

@@ -1,11 +1,12 @@
 //! From tokens to an expression, by recursive descent.
 
 use super::ast::{Comparison, Expr, Field, Filter, Kind, Operand, Test};
-use super::error::SelectorError;
 use super::lexer::{Placed, Token, tokens};
 use super::literal::{self, Literal};
+use super::misread;
 use super::pattern::Pattern;
 use super::{MAX_DEPTH, MAX_FILTERS, MAX_PATTERNS, MAX_SELECTOR_BYTES};
+use crate::syntax::SyntaxError;
 
 const A_FILTER: &str = "expected a filter, such as `online == true`, `hardware == \"compute\"`, `\"canary\" in tags` \
                         or `label[\"site\"] == \"berlin\"`";
@@ -13,10 +14,10 @@ const A_VALUE: &str = "expected a value: a text in double quotes, a number, true
                        ago(\"7d\") or binaryblob(\"…\")";
 
 /// Reads a selector.
-pub(super) fn parse(text: &str) -> Result<Expr, SelectorError> {
+pub(super) fn parse(text: &str) -> Result<Expr, SyntaxError> {
     if text.len() > MAX_SELECTOR_BYTES {
         let message = format!("it is longer than {MAX_SELECTOR_BYTES} bytes; shorten it");
-        return Err(SelectorError::new(text, MAX_SELECTOR_BYTES, message));
+        return Err(misread(text, MAX_SELECTOR_BYTES, message));
     }
     let mut parser = Parser {
         text,
@@ -59,11 +60,11 @@ impl<'a> Parser<'a> {
         current
     }
 
-    fn error(&self, message: impl Into<String>) -> SelectorError {
-        SelectorError::new(self.text, self.current().offset, message)
+    fn error(&self, message: impl Into<String>) -> SyntaxError {
+        misread(self.text, self.current().offset, message)
     }
 
-    fn expected(&self, what: &str) -> SelectorError {
+    fn expected(&self, what: &str) -> SyntaxError {
         self.error(format!("{what}; found {}", self.peek()))
     }
 
@@ -71,14 +72,14 @@ impl<'a> Parser<'a> {
         matches!(self.peek(), Token::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
-    fn need_blank(&self) -> Result<(), SelectorError> {
+    fn need_blank(&self) -> Result<(), SyntaxError> {
         if self.current().blank_before {
             return Ok(());
         }
         Err(self.error(format!("expected a blank before {}", self.peek())))
     }
 
-    fn sign(&mut self, sign: &'static str) -> Result<(), SelectorError> {
+    fn sign(&mut self, sign: &'static str) -> Result<(), SyntaxError> {
         if *self.peek() == Token::Sign(sign) {
             self.advance();
             return Ok(());
@@ -87,7 +88,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Goes one level down; the caller goes up again with `self.depth -= 1`.
-    fn descend(&mut self) -> Result<(), SelectorError> {
+    fn descend(&mut self) -> Result<(), SyntaxError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(self.error(format!(
@@ -97,7 +98,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn expression(&mut self) -> Result<Expr, SelectorError> {
+    fn expression(&mut self) -> Result<Expr, SyntaxError> {
         let mut parts = vec![self.term()?];
         while self.connective("or")? {
             match self.term()? {
@@ -111,7 +112,7 @@ impl<'a> Parser<'a> {
         }))
     }
 
-    fn term(&mut self) -> Result<Expr, SelectorError> {
+    fn term(&mut self) -> Result<Expr, SyntaxError> {
         let mut parts = vec![self.factor()?];
         while self.connective("and")? {
             match self.factor()? {
@@ -125,7 +126,7 @@ impl<'a> Parser<'a> {
         }))
     }
 
-    fn connective(&mut self, keyword: &str) -> Result<bool, SelectorError> {
+    fn connective(&mut self, keyword: &str) -> Result<bool, SyntaxError> {
         if !self.at_keyword(keyword) {
             return Ok(false);
         }
@@ -135,7 +136,7 @@ impl<'a> Parser<'a> {
         Ok(true)
     }
 
-    fn factor(&mut self) -> Result<Expr, SelectorError> {
+    fn factor(&mut self) -> Result<Expr, SyntaxError> {
         if *self.peek() == Token::Sign("(") {
             self.descend()?;
             self.advance();
@@ -164,7 +165,7 @@ impl<'a> Parser<'a> {
         self.filter().map(Expr::Filter)
     }
 
-    fn filter(&mut self) -> Result<Filter, SelectorError> {
+    fn filter(&mut self) -> Result<Filter, SyntaxError> {
         let start = self.current().offset;
         if let Token::Regex(source) = self.peek() {
             let source = source.clone();
@@ -187,11 +188,11 @@ impl<'a> Parser<'a> {
         self.comparison(operand)
     }
 
-    fn like(&mut self, start: usize, pattern: Pattern) -> Result<Filter, SelectorError> {
+    fn like(&mut self, start: usize, pattern: Pattern) -> Result<Filter, SyntaxError> {
         self.patterns += 1;
         if self.patterns > MAX_PATTERNS {
             let message = format!("more than {MAX_PATTERNS} patterns; join some of them");
-            return Err(SelectorError::new(self.text, start, message));
+            return Err(misread(self.text, start, message));
         }
         let negated = match self.peek() {
             Token::Sign("~=") => false,
@@ -204,7 +205,7 @@ impl<'a> Parser<'a> {
         let operand = self.set_operand()?;
         if matches!(operand.kind(), Kind::Truth | Kind::Moment) {
             let message = "a pattern says nothing about this; only texts can be matched";
-            return Err(SelectorError::new(self.text, start, message));
+            return Err(misread(self.text, start, message));
         }
         Ok(Filter {
             operand,
@@ -213,7 +214,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn contains(&mut self, start: usize, literal: Literal) -> Result<Filter, SelectorError> {
+    fn contains(&mut self, start: usize, literal: Literal) -> Result<Filter, SyntaxError> {
         let negated = self.at_keyword("not");
         if !negated && !self.at_keyword("in") {
             return Err(self.expected(
@@ -239,13 +240,13 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn set_operand(&mut self) -> Result<Operand, SelectorError> {
+    fn set_operand(&mut self) -> Result<Operand, SyntaxError> {
         self.operand(
             "expected what to look at: tags, groups, attributes[\"…\"], label[\"…\"], id, hardware, …",
         )
     }
 
-    fn comparison(&mut self, operand: Operand) -> Result<Filter, SelectorError> {
+    fn comparison(&mut self, operand: Operand) -> Result<Filter, SyntaxError> {
         if operand.kind() == Kind::Set {
             return Err(self.expected("a set is asked from the other side: `\"x\" in tags`"));
         }
@@ -282,7 +283,7 @@ impl<'a> Parser<'a> {
         comparison: Comparison,
         literal: &Literal,
         start: usize,
-    ) -> Result<(), SelectorError> {
+    ) -> Result<(), SyntaxError> {
         let is_moment = matches!(literal, Literal::Moment(_) | Literal::Now | Literal::Ago(_));
         let complaint = match (operand.kind(), literal) {
             (Kind::Any, _) => return Ok(()),
@@ -313,11 +314,11 @@ impl<'a> Parser<'a> {
                 "this is compared with a moment: datetime(\"2026-01-31T00:00:00Z\"), now() or ago(\"7d\")"
             }
         };
-        Err(SelectorError::new(self.text, start, complaint))
+        Err(misread(self.text, start, complaint))
     }
 
     /// A value, if one begins here.
-    fn literal(&mut self) -> Result<Option<Literal>, SelectorError> {
+    fn literal(&mut self) -> Result<Option<Literal>, SyntaxError> {
         let literal = match self.peek() {
             Token::Text(text) => Literal::Text(text.as_str().into()),
             Token::Integer(number) => Literal::Integer(*number),
@@ -358,7 +359,7 @@ impl<'a> Parser<'a> {
         &mut self,
         read: fn(&str) -> Option<Literal>,
         otherwise: &str,
-    ) -> Result<Option<Literal>, SelectorError> {
+    ) -> Result<Option<Literal>, SyntaxError> {
         self.advance();
         self.sign("(")?;
         let literal = match self.peek() {
@@ -371,7 +372,7 @@ impl<'a> Parser<'a> {
         Ok(Some(literal))
     }
 
-    fn operand(&mut self, otherwise: &str) -> Result<Operand, SelectorError> {
+    fn operand(&mut self, otherwise: &str) -> Result<Operand, SyntaxError> {
         let Token::Word(word) = *self.peek() else {
             return Err(self.expected(otherwise));
         };
@@ -398,7 +399,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn unknown_word(&self, word: &str) -> SelectorError {
+    fn unknown_word(&self, word: &str) -> SyntaxError {
         let known: Vec<_> = Field::ALL.into_iter().map(Field::word).collect();
         let word: String = word.chars().take(40).collect();
         self.error(format!(
@@ -407,7 +408,7 @@ impl<'a> Parser<'a> {
         ))
     }
 
-    fn image(&mut self) -> Result<Box<str>, SelectorError> {
+    fn image(&mut self) -> Result<Box<str>, SyntaxError> {
         self.key("(", ")", "an image's name, such as version(\"os\")")
             .map(String::into_boxed_str)
     }
@@ -418,7 +419,7 @@ impl<'a> Parser<'a> {
         open: &'static str,
         close: &'static str,
         what: &str,
-    ) -> Result<String, SelectorError> {
+    ) -> Result<String, SyntaxError> {
         self.sign(open)?;
         let key = match self.peek() {
             Token::Text(key) if !key.is_empty() => key.clone(),
@@ -429,7 +430,7 @@ impl<'a> Parser<'a> {
         Ok(key)
     }
 
-    fn attribute(&mut self) -> Result<Operand, SelectorError> {
+    fn attribute(&mut self) -> Result<Operand, SyntaxError> {
         let place = self.place + 1;
         let name = self.key(
             "[",
@@ -438,7 +439,7 @@ impl<'a> Parser<'a> {
         )?;
         let at_name = |message: &str| {
             let offset = self.tokens.get(place).map_or(0, |token| token.offset);
-            SelectorError::new(self.text, offset, message)
+            misread(self.text, offset, message)
         };
         let in_namespace = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         let Some((namespace, key)) = name

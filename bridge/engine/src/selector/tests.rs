@@ -11,7 +11,7 @@ fn parsed(text: &str) -> Selector {
     }
 }
 
-fn refused(text: &str) -> super::SelectorError {
+fn refused(text: &str) -> crate::syntax::SyntaxError {
     match text.parse::<Selector>() {
         Ok(selector) => panic!("{text} was read as {selector}"),
         Err(error) => error,

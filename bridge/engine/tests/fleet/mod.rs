@@ -149,6 +149,7 @@ impl Fleet {
             hardware_ids: hardware.iter().map(|id| hw(id)).collect(),
             model: None,
             build_id: None,
+            from_version: None,
             url: "http://127.0.0.1/a".into(),
             hosted: false,
             size: 1,

@@ -43,6 +43,10 @@ fn the_commands_of_the_tour_are_understood() {
         "rollcall rollout edit 1 --selector online==true",
         "rollcall image add fw@1.0.0 --hardware hw-a hw-b --file fw.bin",
         "rollcall image add fw@1.0.0 --hardware hw-a,hw-b --url http://x/y --size 3 --sha256 00",
+        "rollcall rollout create --name n --target group:g --image a=b@1 --force-downgrade",
+        "rollcall rollout create --name n --target group:g --image a=b@1 --force-downgrade within-requirement",
+        "rollcall rollout edit 1 --force-downgrade no",
+        "rollcall image add fw@1.0.0 --hardware hw-a --file fw.bin --from-version >=1.0.0",
         "rollcall rollout preview --target group:g --image hw-a=fw@1.0.0",
         "rollcall rollout create --name n --target robots:r1,r2 --image hw-a=fw@1 --image hw-b=fw@2 --max-in-progress 3",
         "rollcall rollout edit 1 --max-in-progress 3",
@@ -85,6 +89,14 @@ fn what_makes_no_sense_is_refused_with_what_would() {
             "NAME@VERSION",
         ),
         ("rollcall image add fw@1 --hardware a", "--file"),
+        (
+            "rollcall image add fw@1 --hardware a --file f --from-version ^1.0.0",
+            "version requirement not understood at column 1",
+        ),
+        (
+            "rollcall rollout create --name n --target group:g --image a=b@1 --force-downgrade yes",
+            "no scope",
+        ),
         (
             "rollcall image add fw@1 --hardware a --url http://x",
             "--size",

@@ -1,13 +1,15 @@
-//! Why a text is no selector, and where.
+//! Why a text that people write is not understood, and where.
 
 use std::fmt;
 
 /// Characters of the line that are shown on each side of the place.
 const CONTEXT: usize = 60;
 
-/// Why a text is no selector. Its `Display` is a message, and the line with a caret below the place.
+/// Why a text is not understood. Its `Display` is a message, and the line with a caret below the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SelectorError {
+pub struct SyntaxError {
+    /// What the text should be, such as `selector`.
+    pub what: &'static str,
     /// What was expected there, and what stands there.
     pub message: String,
     /// The place, in bytes from the beginning of the text.
@@ -22,8 +24,13 @@ pub struct SelectorError {
     caret: usize,
 }
 
-impl SelectorError {
-    pub(super) fn new(text: &str, offset: usize, message: impl Into<String>) -> Self {
+impl SyntaxError {
+    pub(crate) fn new(
+        what: &'static str,
+        text: &str,
+        offset: usize,
+        message: impl Into<String>,
+    ) -> Self {
         let offset = text.floor_char_boundary(offset);
         let (before, after) = text.split_at(offset);
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -37,6 +44,7 @@ impl SelectorError {
         let excerpt = lead.into_iter();
         let excerpt = excerpt.chain(after.chars().take(CONTEXT).map(plain));
         Self {
+            what,
             message: message.into(),
             offset,
             line: text[..offset].matches('\n').count() + 1,
@@ -55,13 +63,13 @@ impl SelectorError {
             String::new()
         };
         format!(
-            "selector not understood at {line}column {}: {}",
-            self.column, self.message
+            "{} not understood at {line}column {}: {}",
+            self.what, self.column, self.message
         )
     }
 }
 
-impl fmt::Display for SelectorError {
+impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.one_line())?;
         writeln!(f, "  {}", self.excerpt.trim_end())?;
@@ -69,4 +77,4 @@ impl fmt::Display for SelectorError {
     }
 }
 
-impl std::error::Error for SelectorError {}
+impl std::error::Error for SyntaxError {}

@@ -1,0 +1,151 @@
+//! What would happen if an image were sent to an ECU at this moment: the one answer that preview, dispatch and `why` give.
+//!
+//! Versions are compared as SemVer where the image's is SemVer. One that is not has no order: it is the ECU's or it is not.
+
+use crate::inventory::{Ecu, Image, ImageKey, ReportedImage, Robot};
+use crate::names::HardwareId;
+use crate::rollout::{ForceDowngrade, Mechanism};
+use crate::target::{FailureReason, SkipReason};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// What would happen if an image were sent to an ECU at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "would", rename_all = "snake_case")]
+pub enum Check {
+    /// It would be sent.
+    Send {
+        /// What it would fail for, had the rollout no `force_downgrade` (X5).
+        lifted: Option<FailureReason>,
+    },
+    /// Nothing would be sent: the ECU runs it already (E16).
+    AlreadyCurrent,
+    /// Nobody can say before the ECU has reported what it runs.
+    Unreported,
+    /// Nothing is sent while the robot declares something else than is registered.
+    Held,
+    /// It would be skipped.
+    Skip {
+        /// Why.
+        reason: SkipReason,
+    },
+    /// It would fail at once, and nothing would be sent.
+    Fail {
+        /// Why.
+        reason: FailureReason,
+    },
+}
+
+/// E15: checks everything about sending `image` to the ECU with this index, in a rollout with this map and mechanism.
+pub(crate) fn check(
+    map: &BTreeMap<HardwareId, ImageKey>,
+    mechanism: &Mechanism,
+    image: &Image,
+    robot: &Robot,
+    index: u8,
+) -> Check {
+    let Some(ecu) = robot.ecus.get(usize::from(index)) else {
+        return Check::Unreported;
+    };
+    if robot.hold(index.into()).is_some() {
+        return Check::Held;
+    }
+    if !fits(map, image, ecu) {
+        return fail(FailureReason::IncompatibleHardware);
+    }
+    if !suits(image, robot) {
+        let reason = SkipReason::OtherModel;
+        return Check::Skip { reason };
+    }
+    let Some(reported) = &ecu.reported else {
+        return Check::Unreported;
+    };
+    if reported.version.is_empty() {
+        return fail(FailureReason::MissingVersion);
+    }
+    if image.is_reported_by(reported, robot.protocol) {
+        return Check::AlreadyCurrent;
+    }
+    let named = image.is_named_by(reported, robot.protocol);
+    let mut lifted = None;
+    for objection in objections(image, reported, named) {
+        if !lifts(mechanism.force_downgrade, objection) {
+            return fail(objection);
+        }
+        lifted = lifted.or(Some(objection));
+    }
+    Check::Send { lifted }
+}
+
+const fn fail(reason: FailureReason) -> Check {
+    Check::Fail { reason }
+}
+
+/// A10: registration, the rollout's map and the image agree on the hardware id.
+pub(crate) fn fits(map: &BTreeMap<HardwareId, ImageKey>, image: &Image, ecu: &Ecu) -> bool {
+    let mapped = map.get(&ecu.hardware_id) == Some(&image.key);
+    mapped && image.hardware_ids.contains(&ecu.hardware_id)
+}
+
+/// X8: the image is for every model, or for the robot's.
+pub(crate) fn suits(image: &Image, robot: &Robot) -> bool {
+    image.model.is_none() || image.model == robot.model
+}
+
+/// What speaks against sending the image, by the versions alone (E17, device-contract 4.6).
+fn objections(
+    image: &Image,
+    reported: &ReportedImage,
+    named: bool,
+) -> impl Iterator<Item = FailureReason> {
+    let order = order_objection(image, reported, named);
+    let requirement = requirement_objection(image, reported, named);
+    order.into_iter().chain(requirement)
+}
+
+fn order_objection(image: &Image, reported: &ReportedImage, named: bool) -> Option<FailureReason> {
+    let wanted = image.version()?;
+    // Another image's versions are another's numbers.
+    if !named {
+        return None;
+    }
+    let Ok(found) = Version::parse(&reported.version) else {
+        return Some(FailureReason::InvalidVersion);
+    };
+    match wanted.cmp_precedence(&found) {
+        Ordering::Greater => None,
+        Ordering::Less => Some(FailureReason::DowngradeNotAllowed),
+        // The same version and build with other bytes: sending it mends the ECU.
+        Ordering::Equal if image.is_version_of(reported) => None,
+        Ordering::Equal => Some(FailureReason::AmbiguousVersionOrder),
+    }
+}
+
+fn requirement_objection(
+    image: &Image,
+    reported: &ReportedImage,
+    named: bool,
+) -> Option<FailureReason> {
+    let requirement = image.from_version.as_ref()?;
+    if !named {
+        return Some(FailureReason::VersionRequirementNotMet);
+    }
+    let Ok(found) = Version::parse(&reported.version) else {
+        return Some(FailureReason::InvalidVersion);
+    };
+    (!requirement.matches(&found)).then_some(FailureReason::VersionRequirementNotMet)
+}
+
+/// X5: which objections the rollout overrides.
+const fn lifts(force: ForceDowngrade, objection: FailureReason) -> bool {
+    match force {
+        ForceDowngrade::No => false,
+        ForceDowngrade::All => true,
+        ForceDowngrade::WithinRequirement => matches!(
+            objection,
+            FailureReason::DowngradeNotAllowed | FailureReason::AmbiguousVersionOrder
+        ),
+    }
+}
