@@ -108,4 +108,4 @@ pub use why::{WaitReason, Why};
 
 /// The version of the rules. It grows with every change that makes the same inputs lead to another state; the history
 /// records it beside each input.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
