@@ -12,7 +12,7 @@ use rollcall_tests::sim::{self, Broken, Tally, Trace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Worlds that once broke a rule, with the rule.
-const REGRESSIONS: [(u64, &str); 9] = [
+const REGRESSIONS: [(u64, &str); 10] = [
     (
         1_000_001,
         "A28: launches kept their order of creation, not of launch, across a restart",
@@ -48,6 +48,10 @@ const REGRESSIONS: [(u64, &str); 9] = [
     (
         4_000_478,
         "simulation: an accepted model ended what was planned for the former one",
+    ),
+    (
+        1_001_252,
+        "simulation: what a removed device had still under way was held against the introspection that went with it",
     ),
 ];
 

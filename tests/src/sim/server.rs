@@ -195,8 +195,18 @@ impl Server {
     ) -> Result<(), Broken> {
         let settled = ticket.map(|ticket| Leaving::Settled { connection, ticket });
         let robot = self.state.as_ref().and_then(|state| state.robot(key));
-        let message = device::read(robot, &publish.0, &publish.1)
-            .map_err(|error| Broken(format!("{} cannot be read: {error}", publish.0)))?;
+        let message = match device::read(robot, &publish.0, &publish.1) {
+            Ok(message) => message,
+            // What it said last overtakes its removal, with which its introspection went. It is disconnected anyway.
+            Err(_) if robot.is_none_or(|robot| robot.removed.is_some()) => {
+                batch.leaving.push(Leaving::HangUp { connection });
+                self.refused.insert(publish);
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(Broken(format!("{} cannot be read: {error}", publish.0)));
+            }
+        };
         if message == device::Message::EmptyCache {
             batch.leaving.push(Leaving::Properties { connection, key });
         }
