@@ -30,6 +30,7 @@
 
 mod accept;
 mod apply;
+mod calendar;
 mod cancel;
 mod check;
 mod commands;
@@ -62,6 +63,10 @@ mod target;
 mod time;
 mod why;
 
+pub use calendar::{
+    BadZone, Cron, LONGEST_DAYS, MAX_WINDOW_MINUTES, MAX_WINDOWS, Opening, Span, Spans, TimeZone,
+    Window, Windows, WindowsError,
+};
 pub use check::Check;
 pub use credentials::{
     Certificate, Credentials, CredentialsStatus, PairingToken, PairingTokenSpec, Registration,
