@@ -144,6 +144,18 @@ fn worlds_of_shard_4_keep_every_standing_rule() {
     shard(4);
 }
 
+/// The greatest fleet is 100,000 ECUs.
+#[test]
+fn a_large_world_keeps_every_standing_rule() {
+    let long = std::env::var_os("ROLLCALL_LONG").is_some();
+    let robots = if long { 25_000 } else { 1_000 };
+    let start = std::time::Instant::now();
+    let tally = sim::play_large(7_000_000, robots, &Trace::off()).unwrap();
+    println!("{robots} robots in {:?}: {tally:#?}", start.elapsed());
+    assert!(tally.installed > 3 * robots, "hardly anybody was updated");
+    assert!(tally.starts > 0, "the server never died");
+}
+
 #[test]
 fn worlds_that_once_broke_a_rule_keep_it_now() {
     for (seed, rule) in REGRESSIONS {

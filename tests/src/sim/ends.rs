@@ -12,6 +12,7 @@ use rollcall_engine::{
     RolloutId, RolloutStatus, SkipReason, State, SuccessKind, Target, TargetState, Timestamp,
 };
 use rollcall_proto::Code;
+use std::collections::BTreeMap;
 
 /// Checks everything that can only be checked at the end.
 pub(super) fn check(world: &mut World) -> Result<(), Broken> {
@@ -27,16 +28,15 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
     for actor in &world.actors {
         world.watch.tally.properties += properties_agree(&state, actor)?;
     }
+    let actors = world.actors.iter();
+    let actors: BTreeMap<_, _> = actors.map(|actor| (actor.robot.id(), actor)).collect();
     for rollout in World::launched(&state) {
         judged_as_a_whole(rollout)?;
         for (key, member) in &rollout.members {
             let robot = state
                 .robot(*key)
                 .ok_or_else(|| Broken(format!("member {} is no robot", key.0)))?;
-            let actor = world
-                .actors
-                .iter()
-                .find(|actor| actor.robot.id() == robot.id.as_str());
+            let actor = actors.get(robot.id.as_str()).copied();
             let actor = actor.ok_or_else(|| Broken(format!("{} is nobody", robot.id)))?;
             for target in &member.targets {
                 let verdict = Verdict {

@@ -21,6 +21,7 @@ pub(super) struct Operators {
     dice: Dice,
     robots: Vec<RobotPlan>,
     images: Vec<ImageSpec>,
+    opening: bool,
     /// What they do with selectors has dice of its own, so that the other worlds stay what they are.
     selecting: Option<Dice>,
 }
@@ -31,6 +32,7 @@ impl Operators {
             dice: Dice::new(seed, 2 << 40),
             robots: scenario.robots.clone(),
             images: scenario.images.clone(),
+            opening: scenario.opening,
             selecting: (seed % WITH_SELECTORS == WITH_SELECTORS - 1)
                 .then(|| Dice::new(seed, 5 << 40)),
         }
@@ -56,6 +58,9 @@ impl Operators {
                 name: group(name),
                 robots: self.dice.some(&ids, 60),
             });
+        }
+        if self.opening {
+            commands.extend(opening(ids.len()));
         }
         commands
     }
@@ -386,6 +391,30 @@ impl Operators {
             _ => Command::AddRobot(self.dice.pick(&self.robots).spec.clone()),
         }
     }
+}
+
+/// A rollout of the second version over all boards of all `robots`, a quarter of them at a time.
+fn opening(robots: usize) -> [Command; 2] {
+    let boards = ["compute", "motor", "lidar"].into_iter();
+    let image = |board| {
+        let image = format!("{board}-os@2.0.0");
+        (hardware(board), image.parse().expect("it is a reference"))
+    };
+    let create = Command::CreateRollout(RolloutSpec {
+        name: name("opening"),
+        target: TargetSelection::Hardware(hardware("compute")),
+        images: boards.map(image).collect(),
+        mechanism: Mechanism {
+            max_in_progress: u32::try_from(robots / 4).unwrap_or(1).max(1),
+            deadline: 240 * MINUTE,
+            ..Mechanism::default()
+        },
+    });
+    let launch = Command::LaunchRollout {
+        rollout: RolloutId(1),
+        accept_drift: true,
+    };
+    [create, launch]
 }
 
 /// Other words for a robot.

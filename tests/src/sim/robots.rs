@@ -16,6 +16,8 @@ use uuid::Uuid;
 pub(super) struct Actor {
     pub(super) robot: Robot,
     pub(super) link: Option<LinkId>,
+    /// The connection that the broker accepted last.
+    pub(super) accepted: Option<LinkId>,
     /// OTAEvents by ticket, for the check that acknowledged means durable.
     pub(super) told: BTreeMap<u64, (Uuid, Publish)>,
     /// Operations of which an event was acknowledged.
@@ -40,6 +42,7 @@ impl Actor {
         Self {
             robot,
             link: None,
+            accepted: None,
             told: BTreeMap::new(),
             heard: BTreeSet::new(),
             numbered: BTreeMap::new(),

@@ -50,6 +50,8 @@ pub(super) struct Scenario {
     /// How many things operators do, and within which time.
     pub(super) actions: usize,
     pub(super) horizon: u64,
+    /// A rollout over everybody begins with the world.
+    pub(super) opening: bool,
 }
 
 impl Scenario {
@@ -78,7 +80,66 @@ impl Scenario {
             hazards: hazards(dice),
             actions: usize::try_from(dice.within(4, 24)).unwrap_or(4),
             horizon: dice.within(10, 120) * MINUTE,
+            opening: false,
         }
+    }
+
+    /// A world whose trouble is its size.
+    pub(super) fn large(seed: u64, robots: u64) -> Self {
+        let dice = &mut Dice::new(seed, 1 << 40);
+        let mut profile = Profile::default();
+        profile.timing.install = Range::between(SECOND, 40 * SECOND);
+        profile.timing.reboot = Range::between(SECOND, 90 * SECOND);
+        let two = Percent::new(2.0).unwrap_or_default();
+        profile.failures.install = two;
+        profile.failures.rollback = two;
+        profile.messages.lose_final = two;
+        let profile = Arc::new(profile);
+        let robots = (0..robots).map(|index| four_ecus(seed, index, &profile));
+        Self {
+            robots: robots.collect(),
+            images: images(),
+            hazards: Hazards {
+                latency: 20,
+                duplicate: 1,
+                cut_every: Some(20 * SECOND),
+                crash_every: Some(10 * MINUTE),
+                crash_in_commit: 0,
+                broken_fetch: 1,
+            },
+            actions: 6,
+            horizon: dice.within(20, 40) * MINUTE,
+            opening: true,
+        }
+    }
+}
+
+fn four_ecus(seed: u64, index: u64, profile: &Arc<Profile>) -> RobotPlan {
+    let ecu = |name: &str, hardware: &str, primary| EcuConfig {
+        name: name.to_owned(),
+        hardware_id: hardware.to_owned(),
+        primary,
+        image: Image::initial(hardware),
+    };
+    let ecus = vec![
+        ecu("main", "compute", true),
+        ecu("a-motor", "motor", false),
+        ecu("b-motor", "motor", false),
+        ecu("front", "lidar", false),
+    ];
+    let spec = registration(&format!("r{index}"), &ecus);
+    let config = RobotConfig {
+        id: spec.id.to_string(),
+        index,
+        seed,
+        protocol: Protocol::Native,
+        first_boot: 1,
+        ecus,
+    };
+    RobotPlan {
+        config,
+        profile: Arc::clone(profile),
+        spec,
     }
 }
 

@@ -6,22 +6,37 @@ use rollcall_engine::{
     State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
 };
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hasher};
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken(what())) }
 }
 
-/// Everything but the time, as text.
-pub(super) fn fingerprint(state: &State) -> String {
+/// Everything but the time, as a hash of its debug form.
+pub(super) fn fingerprint(state: &State) -> u64 {
+    let mut hash = Hashed(DefaultHasher::new());
     let robots: Vec<_> = state.robots(None).collect();
     let groups: Vec<_> = state.groups().collect();
     let images = state.images().count();
     let rollouts: Vec<_> = state.rollouts().collect();
-    format!(
-        "{:?} {robots:?} {groups:?} {images} {rollouts:?} {:?}",
-        state.counters(),
-        state.next_timer()
-    )
+    let (counters, timer) = (state.counters(), state.next_timer());
+    let written = write!(
+        hash,
+        "{counters:?} {robots:?} {groups:?} {images} {rollouts:?} {timer:?}"
+    );
+    written.expect("a hash takes every text");
+    hash.0.finish()
+}
+
+/// Hashes what is written, so that a text of megabytes is not kept.
+struct Hashed(DefaultHasher);
+
+impl Write for Hashed {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// Design 5.1: caps hold at every instant. Cheap enough for every single input.

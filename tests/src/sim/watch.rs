@@ -14,8 +14,9 @@ use rollcall_engine::{
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// One input in so many is watched for changing nothing when it is refused.
+/// One input in so many is watched for changing nothing when it is refused, and every command of a small world.
 const SAMPLE: u64 = 40;
+const SMALL: usize = 200;
 
 /// An operation that the server has asked for.
 #[derive(Debug, Clone)]
@@ -41,6 +42,7 @@ pub(super) struct Watch {
     /// When the server was down.
     pub(super) downtimes: Vec<(u64, u64)>,
     inputs: u64,
+    next_sample: u64,
     next_whole: u64,
     /// What a death before the next commit takes back: the naive opinion as of the last commit, if commands have come
     /// since, and the operations that were wanted since.
@@ -75,10 +77,16 @@ const fn advance(state: &TargetState) -> Option<(u8, u8)> {
 
 impl Watch {
     /// Takes the state's fingerprint before some of the inputs, and before every command.
-    pub(super) fn before_apply(&mut self, state: &State, input: &Input) -> Option<String> {
+    pub(super) fn before_apply(&mut self, state: &State, input: &Input) -> Option<u64> {
         self.inputs += 1;
-        let command = matches!(input, Input::Command { .. });
-        (command || self.inputs.is_multiple_of(SAMPLE)).then(|| standing::fingerprint(state))
+        let robots = state.counters().robots;
+        let command = matches!(input, Input::Command { .. }) && self.members.len() < SMALL;
+        if !(command && robots < 100) && self.inputs < self.next_sample {
+            return None;
+        }
+        // A look at everything costs as much as there is to look at.
+        self.next_sample = self.inputs + SAMPLE + u64::from(robots) + self.members.len() as u64;
+        Some(standing::fingerprint(state))
     }
 
     /// Checks what an input did.
@@ -89,7 +97,7 @@ impl Watch {
         reply: &Result<Reply, Refusal>,
         touched: &[Row],
         effects: &[Effect],
-        sample: Option<String>,
+        sample: Option<u64>,
     ) -> Result<(), Broken> {
         self.tally.inputs += 1;
         if let Err(refusal) = reply {
@@ -151,7 +159,9 @@ impl Watch {
         }
         // Small worlds are looked at after every turn. In large ones the look takes long, so it waits a little; what an
         // input has touched is looked at in any case.
-        self.next_whole = self.inputs + self.members.len() as u64 / 6;
+        let members = self.members.len() as u64;
+        let often = if members < 1_000 { 6 } else { 1 };
+        self.next_whole = self.inputs + members / often;
         self.whole(state, now)
     }
 

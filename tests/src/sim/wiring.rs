@@ -56,11 +56,17 @@ impl World {
                 Output::AbandonFetch(_) => {}
             }
         }
-        if !self.actors[index].has_new_violations() {
+        let actor = &mut self.actors[index];
+        self.timers.set(index, actor.robot.poll_timeout());
+        if !actor.has_new_violations() {
             return Ok(());
         }
-        let state = self.state().into_owned();
-        let excused = self.actors[index].check_violations(&state, &self.watch.asked)?;
+        let recovered = || self.server.rows.recover();
+        let state = match &self.server.state {
+            Some(state) => std::borrow::Cow::Borrowed(state),
+            None => std::borrow::Cow::Owned(recovered()),
+        };
+        let excused = actor.check_violations(&state, &self.watch.asked)?;
         self.watch.tally.given_up_and_busy += excused;
         Ok(())
     }
@@ -252,9 +258,9 @@ impl World {
             self.links[link].server_open = false;
             return self.close_from_server(link);
         };
-        let former = (0..link).rev().find(|other| {
-            self.links[*other].server_open && self.links[*other].robot == self.links[link].robot
-        });
+        let actor = &mut self.actors[self.links[link].robot];
+        let former = actor.accepted.replace(link);
+        let former = former.filter(|former| self.links[*former].server_open);
         self.links[link].key = Some(key);
         self.links[link].server_open = true;
         // Whether the broker reports the end of the connection that is taken over before or after, must not matter.
