@@ -148,7 +148,7 @@ impl Record {
     ///
     /// # Errors
     /// When a command has no JSON form, which its types rule out.
-    pub(crate) fn encode(self) -> Result<Vec<u8>, serde_json::Error> {
+    pub fn encode(self) -> Result<Vec<u8>, serde_json::Error> {
         let base = match &self.entry {
             Entry::Started { base, .. } => base.clone(),
             _ => None,

@@ -122,7 +122,26 @@ fn meets_what_it_is_for(tally: &Tally) {
             "no target became {state} in a whole shard"
         );
     }
+    for moment in DEATHS {
+        assert!(
+            tally.deaths.contains_key(moment),
+            "no server died {moment} in a whole shard"
+        );
+    }
 }
+
+/// Moments at which the server dies in every shard.
+const DEATHS: [&str; 9] = [
+    "idle",
+    "before a commit",
+    "after a commit, before anything left",
+    "in a property window",
+    "while a rollout runs",
+    "while a request is unanswered",
+    "while a robot installs",
+    "while a robot restarts",
+    "owing a Cancel",
+];
 
 #[test]
 fn worlds_of_shard_1_keep_every_standing_rule() {

@@ -45,8 +45,31 @@ pub(crate) enum RecordError {
     Invalid(&'static str),
 }
 
-/// The key of a row, and its value as the state has it now (`None`: the row is gone).
-pub(crate) fn change(state: &State, chains: &Chains, row: &Row) -> Option<RowChange> {
+/// Takes one row after the other.
+pub type Take<'t> = dyn FnMut(RowKey, &[u8]) -> Result<(), LoadError> + 't;
+
+/// Where stored rows are.
+pub trait Stored {
+    /// Hands out the rows of a table in the order of their keys, until `take` refuses one.
+    ///
+    /// # Errors
+    /// When a row cannot be read, or is refused.
+    fn each(&self, table: Table, take: &mut Take<'_>) -> Result<(), LoadError>;
+}
+
+impl Stored for RedbStore {
+    fn each(&self, table: Table, take: &mut Take<'_>) -> Result<(), LoadError> {
+        for row in self.rows(table)? {
+            let row = row?;
+            take(row.key, row.value())?;
+        }
+        Ok(())
+    }
+}
+
+/// The key of a row, and its value as the state has it now (`None`: the row is gone). Nothing for the counters.
+#[must_use]
+pub fn change(state: &State, chains: &Chains, row: &Row) -> Option<RowChange> {
     let (table, key, value) = match row {
         Row::Counters => return None,
         Row::Robot(key) => (
@@ -131,7 +154,9 @@ struct StoredCounters {
     tokens: u32,
 }
 
-pub(crate) fn encode_counters(counters: Counters) -> Vec<u8> {
+/// The counters as they are stored.
+#[must_use]
+pub fn encode_counters(counters: Counters) -> Vec<u8> {
     let Counters {
         robots,
         groups,
@@ -153,7 +178,7 @@ pub(crate) fn encode_counters(counters: Counters) -> Vec<u8> {
 ///
 /// # Errors
 /// When a row cannot be read or understood; nothing is skipped.
-pub fn load(store: &RedbStore, recovered: &Recovered) -> Result<(State, Chains), LoadError> {
+pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains), LoadError> {
     let counters =
         StoredCounters::decode(recovered.counters.as_slice()).map_err(LoadError::Counters)?;
     let counters = Counters {
@@ -208,36 +233,36 @@ pub fn load(store: &RedbStore, recovered: &Recovered) -> Result<(State, Chains),
     )
     .with_pairing_tokens(tokens.into_iter().map(|(_, token)| token));
     // One by one, so that what devices have in common is there once at any time.
-    for row in store.rows(Table::Devices)? {
-        let row = row?;
-        let damaged = |error: RecordError| LoadError::Damaged {
-            table: Table::Devices,
-            key: row.key,
-            why: error.to_string(),
-        };
-        let key = number(row.key).map_err(damaged)?;
-        let device = device::decode(row.value()).map_err(damaged)?;
-        state.restore_device(RobotKey(key), device);
-    }
+    store.each(Table::Devices, &mut |key, bytes| {
+        let damaged = |error| damaged(Table::Devices, key, &error);
+        let robot = number(key).map_err(damaged)?;
+        let device = device::decode(bytes).map_err(damaged)?;
+        state.restore_device(RobotKey(robot), device);
+        Ok(())
+    })?;
     Ok((state, chains))
+}
+
+fn damaged(table: Table, key: RowKey, error: &RecordError) -> LoadError {
+    LoadError::Damaged {
+        table,
+        key,
+        why: error.to_string(),
+    }
 }
 
 /// All rows of a table, in the order of their keys.
 fn read<T>(
-    store: &RedbStore,
+    store: &impl Stored,
     table: Table,
     decode: impl Fn(RowKey, &[u8]) -> Result<T, RecordError>,
 ) -> Result<Vec<(RowKey, T)>, LoadError> {
     let mut rows = Vec::new();
-    for row in store.rows(table)? {
-        let row = row?;
-        let damaged = |error: RecordError| LoadError::Damaged {
-            table,
-            key: row.key,
-            why: error.to_string(),
-        };
-        rows.push((row.key, decode(row.key, row.value()).map_err(damaged)?));
-    }
+    store.each(table, &mut |key, bytes| {
+        let value = decode(key, bytes).map_err(|error| damaged(table, key, &error))?;
+        rows.push((key, value));
+        Ok(())
+    })?;
     Ok(rows)
 }
 

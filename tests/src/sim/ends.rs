@@ -2,7 +2,7 @@
 
 use super::Broken;
 use super::robots::Actor;
-use super::rows::{durable_robot, pairs, same, unready};
+use super::rows::{Rows, durable_robot, pairs, same, unready};
 use super::server::Record;
 use super::watch::{Asked, is_given_up};
 use super::world::World;
@@ -335,10 +335,10 @@ impl Verdict<'_> {
     /// Whether an operator has taken what the robot declares for its registration.
     fn was_accepted(&self) -> bool {
         self.world.server.history.iter().any(|record| {
-            let Input::Command { command, .. } = &record.input else {
+            let (_, Input::Command { command, .. }) = record.read() else {
                 return false;
             };
-            matches!(command, Command::AcceptDeclared { robot } if *robot == self.robot.id)
+            matches!(command, Command::AcceptDeclared { robot } if robot == self.robot.id)
         })
     }
 
@@ -365,19 +365,21 @@ fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {
     }
 }
 
-/// Design 2: the recorded inputs lead to the same state, and to the same answers.
+/// Design 2: the recorded inputs, read back from their stored bytes, lead to the same answers, to the same rows byte for
+/// byte, and to the same derived parts.
 fn replay(history: &[Record], expected: &State) -> Result<(), Broken> {
     let mut state = State::default();
     for record in history {
-        let outcome = state.apply(record.at, record.input.clone());
+        let (at, input) = record.read();
+        let outcome = state.apply(at, input.clone());
         if outcome.reply != Ok(record.reply) {
-            let input = &record.input;
             return Err(Broken(format!(
                 "replay: {input:?} was answered {:?}, now {:?}",
                 record.reply, outcome.reply
             )));
         }
     }
+    Rows::of(&state).check_same("replay", &Rows::of(expected))?;
     for (found, expected) in pairs("robots", state.robots(None), expected.robots(None))? {
         same("replay: robot", &settled(found), &settled(expected))?;
     }

@@ -1,138 +1,112 @@
-//! The database of a simulated server: one value per row, as far as commits have written them.
+//! The database of a simulated server: the stored bytes of every row, as far as commits have written them.
 //!
 //! **Invariant**: only rows that the engine names as touched are ever written, so a row that it forgets to name is
-//! missing after the next crash, exactly as in the real store.
+//! missing after the next crash, exactly as in the real store; and what the codec of a row forgets is missing too.
 
 use super::Broken;
-use rollcall_engine::{
-    Counters, Counts, Cursor, Device, Group, GroupKey, Image, ImageKey, Link, Member, Membership,
-    Robot, RobotKey, Rollout, RolloutId, Row, State, Timestamp,
-};
+use super::standing::Hashed;
+use rollcall::records::{self, LoadError, Stored, Take};
+use rollcall::store::{Recovered, RowKey, Table};
+use rollcall::writer::Chains;
+use rollcall_engine::{Link, Robot, Rollout, Row, State, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What would be found on the disk.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     pub(super) at: Timestamp,
-    counters: Counters,
-    robots: BTreeMap<RobotKey, Robot>,
-    pub(super) cursors: BTreeMap<RobotKey, Cursor>,
-    groups: BTreeMap<GroupKey, Group>,
-    images: BTreeMap<ImageKey, Image>,
-    rollouts: BTreeMap<RolloutId, Rollout>,
-    previews: BTreeMap<RolloutId, BTreeMap<RobotKey, u64>>,
-    members: BTreeMap<(RolloutId, RobotKey), Member>,
-    devices: BTreeMap<RobotKey, Device>,
+    counters: Vec<u8>,
+    tables: BTreeMap<Table, BTreeMap<RowKey, Vec<u8>>>,
 }
 
-fn put<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
-    match value {
-        Some(value) => table.insert(key, value),
-        None => table.remove(&key),
-    };
-}
-
-/// The stored part of a robot.
-fn bare_robot(robot: &Robot) -> Robot {
-    Robot {
-        cursor: Cursor::default(),
-        link: Link::default(),
-        memberships: Vec::new(),
-        open: Vec::new(),
-        active: None,
-        timer: None,
-        device: None,
-        owed: BTreeSet::new(),
-        ..robot.clone()
+impl Stored for Rows {
+    fn each(&self, table: Table, take: &mut Take<'_>) -> Result<(), LoadError> {
+        let rows = self.tables.get(&table).into_iter().flatten();
+        rows.into_iter().try_for_each(|(key, row)| take(*key, row))
     }
 }
 
-/// The stored part of a rollout.
-fn bare_rollout(rollout: &Rollout) -> Rollout {
-    Rollout {
-        preview: BTreeMap::new(),
-        members: BTreeMap::new(),
-        counts: Counts::default(),
-        ready: BTreeSet::new(),
-        ..rollout.clone()
+/// Every row that a state should have.
+fn all_rows(state: &State) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for robot in state.robots(None) {
+        let key = robot.key;
+        rows.extend([Row::Robot(key), Row::Cursor(key), Row::Device(key)]);
     }
+    rows.extend(state.groups().map(|group| Row::Group(group.key)));
+    rows.extend(state.images().map(|image| Row::Image(image.key)));
+    for rollout in state.rollouts() {
+        rows.extend([Row::Rollout(rollout.id), Row::Preview(rollout.id)]);
+        let members = rollout.members.keys();
+        rows.extend(members.map(|robot| Row::Member(rollout.id, *robot)));
+    }
+    rows
 }
 
 impl Rows {
+    /// Everything of `state`, as it would be stored.
+    pub(super) fn of(state: &State) -> Self {
+        let mut rows = Self::default();
+        rows.commit(state, &all_rows(state).into_iter().collect());
+        rows
+    }
+
     /// Writes the rows as `state` has them.
     pub(super) fn commit(&mut self, state: &State, touched: &BTreeSet<Row>) {
         self.at = state.now();
-        self.counters = state.counters();
-        for row in touched {
-            match *row {
-                Row::Counters => {}
-                Row::Robot(key) => put(&mut self.robots, key, state.robot(key).map(bare_robot)),
-                Row::Cursor(key) => put(
-                    &mut self.cursors,
-                    key,
-                    state.robot(key).map(|robot| robot.cursor),
-                ),
-                Row::Device(key) => {
-                    let device = state.robot(key).and_then(|robot| robot.device.as_deref());
-                    put(&mut self.devices, key, device.cloned());
-                }
-                Row::Group(key) => put(&mut self.groups, key, state.group_by_key(key).cloned()),
-                Row::Image(key) => put(&mut self.images, key, state.image(key).cloned()),
-                Row::Rollout(id) => {
-                    put(&mut self.rollouts, id, state.rollout(id).map(bare_rollout))
-                }
-                Row::Preview(id) => {
-                    let preview = state.rollout(id).map(|rollout| rollout.preview.clone());
-                    put(
-                        &mut self.previews,
-                        id,
-                        preview.filter(|preview| !preview.is_empty()),
-                    );
-                }
-                Row::Member(id, key) => {
-                    let member = state
-                        .rollout(id)
-                        .and_then(|rollout| rollout.members.get(&key));
-                    put(&mut self.members, (id, key), member.cloned());
-                }
-                // Nobody pairs in the simulation.
-                Row::PairingToken(_) => {}
-            }
+        self.counters = records::encode_counters(state.counters());
+        let chains = Chains::default();
+        for change in touched
+            .iter()
+            .filter_map(|row| records::change(state, &chains, row))
+        {
+            let table = self.tables.entry(change.table).or_default();
+            match change.value {
+                Some(value) => table.insert(change.key, value),
+                None => table.remove(&change.key),
+            };
         }
     }
 
     /// What a server finds when it starts.
     pub(super) fn recover(&self) -> State {
-        let robots = self.robots.values().map(|robot| Robot {
-            cursor: self.cursors.get(&robot.key).copied().unwrap_or_default(),
-            ..robot.clone()
-        });
-        let groups = self.groups.values().map(|group| Group {
-            membership: match &group.membership {
-                Membership::Listed(_) => Membership::Listed(BTreeSet::new()),
-                selected @ Membership::Selected(_) => selected.clone(),
-            },
-            ..group.clone()
-        });
-        let rollouts = self.rollouts.values().map(|rollout| {
-            let members = self
-                .members
-                .range((rollout.id, RobotKey(0))..=(rollout.id, RobotKey(u32::MAX)));
-            Rollout {
-                preview: self.previews.get(&rollout.id).cloned().unwrap_or_default(),
-                members: members
-                    .map(|((_, robot), member)| (*robot, member.clone()))
-                    .collect(),
-                ..rollout.clone()
-            }
-        });
-        let images = self.images.values().cloned();
-        let rollouts: Vec<_> = rollouts.collect();
-        let mut state = State::rebuild(self.at, self.counters, robots, groups, images, rollouts);
-        for (key, device) in &self.devices {
-            state.restore_device(*key, device.clone());
+        if self.counters.is_empty() {
+            return State::default();
         }
+        let recovered = Recovered {
+            created: false,
+            schema_version: rollcall::store::SCHEMA_VERSION,
+            next_history: 1,
+            at_ms: self.at.0,
+            counters: self.counters.clone(),
+            redo_commits: 0,
+            redo_rows: 0,
+        };
+        let (state, _) = records::load(self, &recovered).expect("what was stored can be read");
         state
+    }
+
+    /// Byte for byte the same rows. A robot of which nothing was ever heard may have no cursor, and the like.
+    pub(super) fn check_same(&self, what: &str, expected: &Self) -> Result<(), Broken> {
+        if self.counters != expected.counters {
+            return Err(Broken(format!("{what}: other counters")));
+        }
+        for table in Table::ALL {
+            let none = BTreeMap::new();
+            let [found, expected] =
+                [self, expected].map(|rows| rows.tables.get(&table).unwrap_or(&none));
+            if found == expected {
+                continue;
+            }
+            let mut keys = found.keys().chain(expected.keys());
+            let other = keys.find(|key| found.get(key) != expected.get(key));
+            return Err(Broken(format!(
+                "{what}: row {other:?} of {table:?} is {:?} instead of {:?}",
+                other.and_then(|key| found.get(key)),
+                other.and_then(|key| expected.get(key)),
+            )));
+        }
+        Ok(())
     }
 
     /// Design 2: recovery gives what was committed, derived parts included.
@@ -140,6 +114,7 @@ impl Rows {
     /// Called when nothing has been applied since the last commit.
     pub(super) fn check_recovery(&self, state: &State) -> Result<(), Broken> {
         let recovered = self.recover();
+        Self::of(&recovered).check_same("recovery", &Self::of(state))?;
         same("counters", &recovered.counters(), &state.counters())?;
         let (found, expected) = (recovered.robots(None), state.robots(None));
         for (found, expected) in pairs("robots", found, expected)? {
@@ -194,11 +169,10 @@ pub(super) fn pairs<'a, T: 'a>(
 
 /// Equality by the debug form, which names every field.
 pub(super) fn same<T: std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), Broken> {
-    let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
-    if found == expected {
+    if Hashed::of(format_args!("{found:?}")) == Hashed::of(format_args!("{expected:?}")) {
         return Ok(());
     }
     Err(Broken(format!(
-        "{what} differs\n   found {found}\nexpected {expected}"
+        "{what} differs\n   found {found:?}\nexpected {expected:?}"
     )))
 }

@@ -7,9 +7,10 @@ use super::Broken;
 use super::rows::Rows;
 use super::watch::Watch;
 use rollcall::device;
+use rollcall::history::{self, Entry};
 use rollcall_engine::{
     Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, Report, RobotKey,
-    Row, State, Timestamp,
+    Row, State, TargetState, Timer, Timestamp,
 };
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
@@ -50,12 +51,35 @@ pub(super) enum Leaving {
     Effect(Effect),
 }
 
-/// One line of the history: an input that was taken, and when.
+/// One line of the history as it is stored: an input that was taken, and when.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    pub(super) at: Timestamp,
-    pub(super) input: Input,
+    bytes: Vec<u8>,
     pub(super) reply: Reply,
+}
+
+impl Record {
+    fn new(at: Timestamp, robot: Option<RobotKey>, entry: Entry, reply: Reply) -> Self {
+        let record = history::Record {
+            seq: 1,
+            at,
+            engine: rollcall_engine::VERSION,
+            robot: robot.map(|robot| (robot, 0)),
+            rollouts: Vec::new(),
+            entry,
+        };
+        Self {
+            bytes: record.encode().expect("every command has a JSON form"),
+            reply,
+        }
+    }
+
+    /// What was recorded, read back.
+    pub(super) fn read(&self) -> (Timestamp, Input) {
+        let record = history::Record::decode(1, self.bytes.clone().into());
+        let record = record.expect("what was stored can be read");
+        (record.at, record.input().expect("it was an input"))
+    }
 }
 
 /// A batch on its way to the disk.
@@ -85,6 +109,8 @@ pub(super) struct Server {
     pub(super) refused: HashSet<Publish>,
     /// Time that the engine was told to be lost, all starts together.
     pub(super) lost: u64,
+    /// Rollouts were running at the last commit, so the time is made durable every few seconds.
+    heartbeat: bool,
 }
 
 impl Server {
@@ -98,6 +124,7 @@ impl Server {
             durable: HashSet::new(),
             refused: HashSet::new(),
             lost: 0,
+            heartbeat: false,
         }
     }
 
@@ -219,7 +246,12 @@ impl Server {
             return Ok(());
         };
         let is_event = matches!(report, Report::Event(_));
-        match self.apply(now, Input::Report { robot: key, report }, batch, watch)? {
+        let entry = Entry::Publish {
+            topic: publish.0.clone(),
+            payload: publish.1.clone().into(),
+        };
+        let input = Input::Report { robot: key, report };
+        match self.apply_as(now, input, entry, batch, watch)? {
             Ok(reply) => {
                 batch.leaving.extend(settled);
                 let news = is_event && reply != Reply::Duplicate;
@@ -243,11 +275,32 @@ impl Server {
         robot.is_some_and(|robot| robot.protocol == Some(Protocol::Edgehog))
     }
 
-    /// Applies one input under the eyes of the watch, and puts what follows into the batch.
+    /// Applies what is recorded as it is.
     fn apply(
         &mut self,
         now: u64,
         input: Input,
+        batch: &mut Batch,
+        watch: &mut Watch,
+    ) -> Result<Result<Reply, Refusal>, Broken> {
+        let entry = match input.clone() {
+            Input::Command { by, command } => Entry::Command { by, command },
+            Input::Link { event, .. } => Entry::Link(event),
+            Input::Due(timer) => Entry::Due(timer),
+            Input::Started { down_since, base } => Entry::Started { down_since, base },
+            Input::Report { .. } => {
+                return Err(Broken("a report is recorded as it came".to_owned()));
+            }
+        };
+        self.apply_as(now, input, entry, batch, watch)
+    }
+
+    /// Applies one input under the eyes of the watch, and puts what follows into the batch.
+    fn apply_as(
+        &mut self,
+        now: u64,
+        input: Input,
+        entry: Entry,
         batch: &mut Batch,
         watch: &mut Watch,
     ) -> Result<Result<Reply, Refusal>, Broken> {
@@ -267,11 +320,14 @@ impl Server {
             .extend(effects.into_iter().map(Leaving::Effect));
         if !matches!(answer, Reply::Duplicate | Reply::Stale) {
             batch.touched.extend(touched);
-            batch.history.push(Record {
-                at: state.now(),
-                input,
-                reply: answer,
-            });
+            let robot = match input {
+                Input::Link { robot, .. }
+                | Input::Report { robot, .. }
+                | Input::Due(Timer::Robot(robot)) => Some(robot),
+                Input::Command { .. } | Input::Due(_) | Input::Started { .. } => None,
+            };
+            let record = Record::new(state.now(), robot, entry, answer);
+            batch.history.push(record);
         }
         Ok(reply)
     }
@@ -294,6 +350,7 @@ impl Server {
     fn write(&mut self, batch: Batch, watch: &mut Watch) -> Result<Vec<Leaving>, Broken> {
         if let Some(state) = self.state.as_ref().filter(|_| !batch.history.is_empty()) {
             self.rows.commit(state, &batch.touched);
+            self.heartbeat = state.rollouts().any(|rollout| rollout.is_running());
             self.history.extend(batch.history);
             for event in batch.events {
                 // Native events are numbered, so each is one of a kind.
@@ -317,14 +374,25 @@ impl Server {
         (reached_the_disk, heartbeat_age): (bool, u64),
         watch: &mut Watch,
     ) -> Result<(), Broken> {
+        let moment = match (&self.batch, reached_the_disk) {
+            (Some(_), true) => "after a commit, before anything left",
+            (Some(_), false) => "before a commit",
+            (None, _) if !self.queue.is_empty() => "with a full queue",
+            (None, _) => "idle",
+        };
+        watch.tally.died(moment);
+        if let Some(state) = &self.state {
+            for moment in moments(state) {
+                watch.tally.died(moment);
+            }
+        }
         if let Some(batch) = self.batch.take().filter(|_| reached_the_disk) {
             self.write(batch, watch)?;
         }
         watch.died();
         self.queue.clear();
         // While rollouts run the engine's time is made durable every few seconds.
-        let recovered = self.rows.recover();
-        if recovered.rollouts().any(|rollout| rollout.is_running()) {
+        if self.heartbeat {
             self.rows.at = self
                 .rows
                 .at
@@ -355,4 +423,35 @@ impl Server {
         self.write(batch, watch)?;
         Ok(())
     }
+}
+
+/// What else is going on when the process dies.
+fn moments(state: &State) -> BTreeSet<&'static str> {
+    let mut moments = BTreeSet::new();
+    if state.rollouts().any(|rollout| rollout.is_running()) {
+        moments.insert("while a rollout runs");
+    }
+    for robot in state.robots(None) {
+        if robot.link.settled_at.is_some() {
+            moments.insert("in a property window");
+        }
+        if !robot.owed.is_empty() {
+            moments.insert("owing a Cancel");
+        }
+        let Some((_, target)) = state.active_target(robot) else {
+            continue;
+        };
+        moments.insert(match target.state {
+            TargetState::Requested => "while a request is unanswered",
+            TargetState::Applied | TargetState::Verifying => "while a robot restarts",
+            _ => "while a robot installs",
+        });
+        if target.suspect_until.is_some() {
+            moments.insert("during a suspicion");
+        }
+        if target.cancelling.is_some() {
+            moments.insert("while an operation is cancelled");
+        }
+    }
+    moments
 }

@@ -15,22 +15,27 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
 
 /// Everything but the time, as a hash of its debug form.
 pub(super) fn fingerprint(state: &State) -> u64 {
-    let mut hash = Hashed(DefaultHasher::new());
     let robots: Vec<_> = state.robots(None).collect();
     let groups: Vec<_> = state.groups().collect();
     let images = state.images().count();
     let rollouts: Vec<_> = state.rollouts().collect();
     let (counters, timer) = (state.counters(), state.next_timer());
-    let written = write!(
-        hash,
+    Hashed::of(format_args!(
         "{counters:?} {robots:?} {groups:?} {images} {rollouts:?} {timer:?}"
-    );
-    written.expect("a hash takes every text");
-    hash.0.finish()
+    ))
 }
 
 /// Hashes what is written, so that a text of megabytes is not kept.
-struct Hashed(DefaultHasher);
+pub(super) struct Hashed(DefaultHasher);
+
+impl Hashed {
+    /// The hash of a text.
+    pub(super) fn of(text: std::fmt::Arguments<'_>) -> u64 {
+        let mut hash = Self(DefaultHasher::new());
+        hash.write_fmt(text).expect("a hash takes every text");
+        hash.0.finish()
+    }
+}
 
 impl Write for Hashed {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {

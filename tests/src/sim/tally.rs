@@ -16,6 +16,8 @@ pub struct Tally {
     pub properties: u64,
     /// Starts of the server after a death.
     pub starts: u64,
+    /// Deaths of the server by their moment.
+    pub deaths: BTreeMap<&'static str, u64>,
     /// Operations that robots really installed.
     pub installed: u64,
     /// Robots at work on something that the server had given up, greatest number at one moment.
@@ -33,6 +35,10 @@ pub struct Tally {
 impl Tally {
     pub(super) fn refused(&mut self, code: &'static str) {
         *self.refusals.entry(code).or_default() += 1;
+    }
+
+    pub(super) fn died(&mut self, moment: &'static str) {
+        *self.deaths.entry(moment).or_default() += 1;
     }
 
     pub(super) fn reached(&mut self, state: &TargetState) {
@@ -62,6 +68,9 @@ impl Tally {
         self.rollouts += other.rollouts;
         for (code, count) in &other.refusals {
             *self.refusals.entry(code).or_default() += count;
+        }
+        for (moment, count) in &other.deaths {
+            *self.deaths.entry(moment).or_default() += count;
         }
         for (state, count) in &other.states {
             *self.states.entry(state.clone()).or_default() += count;

@@ -295,7 +295,7 @@ impl World {
         let leaving = self.server.committed(&mut self.watch)?;
         self.commits += 1;
         // The comparison takes long where there are many robots.
-        if self.commits.is_multiple_of(3 * self.actors.len() as u64)
+        if self.commits.is_multiple_of(12 * self.actors.len() as u64)
             && let Some(state) = &self.server.state
         {
             self.server.rows.check_recovery(state)?;
