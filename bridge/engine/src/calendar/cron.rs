@@ -79,6 +79,15 @@ impl Cron {
         Some(self.day_behind(date)? * MINUTES_PER_DAY + self.minute_of_day(0)?)
     }
 
+    /// The one behind `last`, which is one of its own: no need to look at the day again.
+    pub(super) fn behind(&self, last: i64) -> Option<i64> {
+        let minute = last.rem_euclid(MINUTES_PER_DAY);
+        match self.minute_of_day(minute + 1) {
+            Some(next) => Some(last - minute + next),
+            None => self.next(last - minute + MINUTES_PER_DAY),
+        }
+    }
+
     fn minute_of_day(&self, from: i64) -> Option<i64> {
         let hour = from / 60;
         if has(self.hours, hour)
@@ -99,10 +108,11 @@ impl Cron {
                 return Some(number(month)? + day - 1);
             }
             from = 1;
-            month = match month.month() {
-                12 => Date::new(month.year() + 1, 1, 1).ok()?,
-                next => Date::new(month.year(), next + 1, 1).ok()?,
+            let (year, next) = match first(self.months, i64::from(month.month()) + 1) {
+                Some(next) => (month.year(), next),
+                None => (month.year() + 1, first(self.months, 1)?),
             };
+            month = Date::new(year, i8::try_from(next).ok()?, 1).ok()?;
         }
         None
     }

@@ -120,18 +120,19 @@ impl<'a> Openings<'a> {
     fn new(window: &'a Window, at: i64, zone: &'a TimeZone) -> Option<Self> {
         let seconds = i64::from(window.minutes) * 60;
         let from = at - seconds;
-        let clock = Clock::at(zone.rules(), from - MARGIN)?;
+        let mut clock = Clock::at(zone.rules(), from - MARGIN)?;
         // The clock may have been set back between, and then a local time means its first coming.
         let steady = clock.end > from;
         let local = clock.offset + if steady { from } else { clock.start };
+        let cron = &window.opens;
+        let local = cron.next(local.div_euclid(60) + 1)?;
         let mut openings = Self {
-            cron: &window.opens,
+            cron,
             seconds,
+            next: clock.instant(local * 60),
             clock,
-            local: local.div_euclid(60),
-            next: None,
+            local,
         };
-        openings.step();
         while openings.next.is_some_and(|next| next <= from) {
             openings.step();
         }
@@ -139,7 +140,7 @@ impl<'a> Openings<'a> {
     }
 
     fn step(&mut self) {
-        self.next = self.cron.next(self.local + 1).and_then(|local| {
+        self.next = self.cron.behind(self.local).and_then(|local| {
             self.local = local;
             self.clock.instant(local * 60)
         });
