@@ -125,7 +125,7 @@ impl<'a> Openings<'a> {
         let steady = clock.end > from;
         let local = clock.offset + if steady { from } else { clock.start };
         let cron = &window.opens;
-        let local = cron.next(local.div_euclid(60) + 1)?;
+        let local = cron.next(local.div_euclid(60))?;
         let mut openings = Self {
             cron,
             seconds,

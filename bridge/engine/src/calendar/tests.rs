@@ -79,6 +79,9 @@ fn expressions_mean_what_they_mean_in_cron() {
     ] {
         assert_eq!(opens(text, "2026-01-01T00:00:00Z", 2), expected, "{text}");
     }
+    // A month that begins with the Sunday.
+    let sunday = opens("0 0 * * SAT-SUN", "2026-02-01T00:00:00Z", 1);
+    assert_eq!(sunday, ["2026-02-01 00:00"]);
     // No leap year in 2100, and the rarest of all: a leap day with a weekday.
     let leap = opens("0 0 29 2 *", "2096-03-01T00:00:00Z", 1);
     assert_eq!(leap, ["2104-02-29 00:00"]);
@@ -146,9 +149,16 @@ fn what_is_no_expression_is_refused_with_its_place() {
         assert_eq!(error.offset, offset, "{text:?}\n{error}");
         assert!(!error.message.contains('\n'), "{error}");
     }
-    for long in ["1,".repeat(200), "é".repeat(1 << 20), "* ".repeat(1 << 20)] {
-        let error = long.parse::<Cron>().unwrap_err();
-        assert!(error.to_string().len() < 1_000, "{error}");
+    for long in [
+        format!("{}1 0 * * *", "1,".repeat(200)),
+        "é".repeat(1 << 20),
+        "* ".repeat(1 << 20),
+    ] {
+        let error = long.parse::<Cron>().unwrap_err().to_string();
+        assert!(
+            error.contains("longer than 256 bytes") && error.len() < 1_000,
+            "{error}"
+        );
     }
 }
 
@@ -369,6 +379,19 @@ fn a_time_that_autumn_repeats_opens_the_first_time_only() {
         "Europe/Berlin",
         "2026-10-25T01:20:00Z",
         &[["2026-10-26T02:45:00+01:00", "2026-10-26T02:55:00+01:00"]],
+    );
+    // And when it is asked for after it, or months before.
+    insist_spans(
+        &[("0 3 * * *", 240)],
+        "Europe/Berlin",
+        "2026-10-25T05:30:00Z",
+        &[["2026-10-25T06:30:00+01:00", "2026-10-25T07:00:00+01:00"]],
+    );
+    insist_spans(
+        &[("30 2 25 10 *", 20)],
+        "Europe/Berlin",
+        "2026-01-01T00:00:00Z",
+        &[["2026-10-25T02:30:00+02:00", "2026-10-25T02:50:00+02:00"]],
     );
     // Elapsed time: four hours from midnight end when the clock shows 3.
     insist_spans(
