@@ -1,11 +1,12 @@
 //! The benchmark: what a real `rollcall serve` process does per second, per robot and per megabyte, measured from
-//! outside while lean robots load it over loopback TCP.
+//! outside while lean robots load it over loopback TCP; and what the engine costs by itself.
 //!
 //! **Invariant**: a figure counts only when the checks beside it hold (nothing acknowledged is lost, nothing out of
 //! order); a missed mark is told, a failed check fails the run.
 
 mod cpu;
 mod edgehog;
+mod engine;
 mod events;
 mod fleet;
 mod idle;
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Measures a `rollcall serve` process.
+/// Measures a `rollcall serve` process, or the engine.
 #[derive(Debug, Parser)]
 struct Args {
     /// What to measure.
@@ -36,7 +37,7 @@ struct Args {
     #[arg(long)]
     server: Option<PathBuf>,
     /// Robots, instead of what each measurement prescribes (restart: robots in the store, of which at most 2,000
-    /// connect).
+    /// connect; engine: this size only).
     #[arg(long, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     robots: Option<u32>,
     /// Length of the window in which events are counted.
@@ -72,6 +73,8 @@ enum What {
     Pairing,
     /// Edgehog devices that reconnect at once: verification, TLS, handshake, properties.
     Storm,
+    /// The engine without a server: cost of inputs and memory, as the fleet grows.
+    Engine,
 }
 
 /// What every measurement needs to know.
@@ -112,13 +115,32 @@ fn run(args: &Args) -> Result<bool> {
         tls::serve(address, certificates)?;
         return Ok(true);
     }
-    let bench = Bench {
-        server: server_binary(args.server.clone())?,
-        robots: args.robots.map(usize::try_from).transpose()?,
-        window: Duration::from_secs(args.seconds),
-    };
-    raise_open_files()?;
+    let robots = args.robots.map(usize::try_from).transpose()?;
     let mut report = Report::new(Machine::here()?);
+    if matches!(args.what, What::All | What::Engine) {
+        match engine::measure(robots) {
+            Ok(growth) => report.engine = Some(growth),
+            Err(error) => report.failures.push(format!("Engine: {error:#}")),
+        }
+    }
+    if args.what != What::Engine {
+        let bench = Bench {
+            server: server_binary(args.server.clone())?,
+            robots,
+            window: Duration::from_secs(args.seconds),
+        };
+        measure_server(args.what, &bench, &mut report)?;
+    }
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        writeln!(stdout, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        write!(stdout, "{report}")?;
+    }
+    Ok(report.failures.is_empty())
+}
+
+fn measure_server(what: What, bench: &Bench, report: &mut Report) -> Result<()> {
     type Measure = fn(&Bench) -> Result<Vec<Figure>>;
     let all: [(What, Measure); 8] = [
         (What::Events, events::measure),
@@ -130,22 +152,17 @@ fn run(args: &Args) -> Result<bool> {
         (What::Pairing, edgehog::pairing::measure),
         (What::Storm, edgehog::storm::measure),
     ];
-    for (what, measure) in all {
-        if args.what != What::All && args.what != what {
+    raise_open_files()?;
+    for (part, measure) in all {
+        if what != What::All && what != part {
             continue;
         }
-        match measure(&bench) {
+        match measure(bench) {
             Ok(figures) => report.figures.extend(figures),
-            Err(error) => report.failures.push(format!("{what:?}: {error:#}")),
+            Err(error) => report.failures.push(format!("{part:?}: {error:#}")),
         }
     }
-    let mut stdout = std::io::stdout().lock();
-    if args.json {
-        writeln!(stdout, "{}", serde_json::to_string(&report)?)?;
-    } else {
-        write!(stdout, "{report}")?;
-    }
-    Ok(report.failures.is_empty())
+    Ok(())
 }
 
 fn server_binary(given: Option<PathBuf>) -> Result<PathBuf> {

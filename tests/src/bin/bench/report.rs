@@ -1,5 +1,6 @@
 //! Figures with the conditions that they hold under, as a table for people and as JSON.
 
+use crate::engine::Growth;
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::{Serialize, Serializer};
@@ -111,6 +112,8 @@ const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 pub(crate) struct Report {
     machine: Machine,
     pub(crate) figures: Vec<Figure>,
+    /// How the engine's costs grow, if that was measured.
+    pub(crate) engine: Option<Growth>,
     /// Checks that did not hold; the figures of their measurement are left out.
     pub(crate) failures: Vec<String>,
 }
@@ -120,23 +123,14 @@ impl Report {
         Self {
             machine,
             figures: Vec::new(),
+            engine: None,
             failures: Vec::new(),
         }
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine {
-            cores,
-            kernel,
-            load_before,
-            data,
-        } = &self.machine;
-        writeln!(
-            f,
-            "{cores} cores, Linux {kernel}, load {load_before} before, data in {data}"
-        )?;
+impl Report {
+    fn table(&self) -> Table {
         let mut table = Table::new();
         table
             .load_style(presets::ASCII_MARKDOWN)
@@ -161,7 +155,28 @@ impl fmt::Display for Report {
         if let Some(column) = table.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        writeln!(f, "{table}")?;
+        table
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine {
+            cores,
+            kernel,
+            load_before,
+            data,
+        } = &self.machine;
+        writeln!(
+            f,
+            "{cores} cores, Linux {kernel}, load {load_before} before, data in {data}"
+        )?;
+        if !self.figures.is_empty() {
+            writeln!(f, "{}", self.table())?;
+        }
+        if let Some(growth) = &self.engine {
+            write!(f, "{growth}")?;
+        }
         for failure in &self.failures {
             writeln!(f, "FAILED CHECK: {failure}")?;
         }
@@ -170,7 +185,7 @@ impl fmt::Display for Report {
 }
 
 /// With as many digits as say something: the rates are good to a few percent.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1_000.0 => group(value),
         size if size >= 100.0 => format!("{value:.0}"),
