@@ -1,6 +1,6 @@
 //! Robots that exist in the engine only, and the inputs that they cause.
 
-use super::pace::{Kind, Pace};
+use super::pace::{Kind, Pace, Stopwatch};
 use anyhow::{Result, bail, ensure};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -267,8 +267,15 @@ impl Fleet {
         Ok((outcome, took))
     }
 
+    /// Applies a command, or whatever concerns the whole fleet, and says how much CPU time it took.
+    pub(super) fn apply_long(&mut self, input: Input) -> Result<(Outcome, Duration)> {
+        let watch = Stopwatch::start();
+        let (outcome, _) = self.apply(input)?;
+        Ok((outcome, watch.took()))
+    }
+
     pub(super) fn command(&mut self, command: Command) -> Result<(Outcome, Duration)> {
-        self.apply(by_operator(command))
+        self.apply_long(by_operator(command))
     }
 
     /// All timers of the next `span` come due.

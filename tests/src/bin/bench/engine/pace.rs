@@ -88,6 +88,27 @@ impl Pace {
     }
 }
 
+/// Takes the CPU time of this thread, for what takes so long that the scheduler lets others in between.
+#[derive(Debug)]
+pub(super) struct Stopwatch(Duration);
+
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        Self(cpu_time())
+    }
+
+    pub(super) fn took(&self) -> Duration {
+        cpu_time().saturating_sub(self.0)
+    }
+}
+
+fn cpu_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(used.tv_sec).unwrap_or_default();
+    let nanoseconds = u32::try_from(used.tv_nsec).unwrap_or_default();
+    Duration::new(seconds, nanoseconds)
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "a span of 2^52 ns would be 52 days"

@@ -2,7 +2,7 @@
 
 use super::fleet::{ECUS, Fleet, NEW, Said};
 use super::memory;
-use super::pace::{Kind, Pace};
+use super::pace::{Kind, Pace, Stopwatch};
 use anyhow::{Context, Result, bail, ensure};
 use rollcall_engine::{
     Command, Completion, Counters, Effect, EventStatus, Input, Outcome, Reply, Request, RobotKey,
@@ -54,7 +54,7 @@ impl Round {
     }
 
     fn per_robot(&mut self, name: &str, took: Duration) {
-        self.each(name, "ns per robot", self.robots, took);
+        self.each(name, "CPU ns per robot", self.robots, took);
     }
 
     fn bytes(&mut self, name: &str, before: Option<usize>, after: Option<usize>, share: f64) {
@@ -84,9 +84,9 @@ impl Round {
 
         let before = memory::live();
         let spec = fleet.rollout(u32::MAX)?;
-        let began = Instant::now();
+        let watch = Stopwatch::start();
         let preview = fleet.state.preview(&spec)?;
-        self.per_robot("preview", began.elapsed());
+        self.per_robot("preview", watch.took());
         ensure!(
             preview.plan.affected().count() == robots,
             "robots are missing in the plan"
@@ -142,17 +142,17 @@ impl Round {
         let robots: Vec<_> = state.robots(None).cloned().collect();
         let images: Vec<_> = state.images().cloned().collect();
         let rollouts: Vec<_> = state.rollouts().cloned().collect();
-        let began = Instant::now();
+        let watch = Stopwatch::start();
         let mut rebuilt = State::rebuild(fleet.now(), counters, robots, [], images, rollouts);
         let ecus = self.robots * number(ECUS);
-        self.each("rebuild from rows", "ns per ECU", ecus, began.elapsed());
+        self.each("rebuild from rows", "CPU ns per ECU", ecus, watch.took());
         let started = Input::Started {
             down_since: fleet.now(),
             base: None,
         };
-        let began = Instant::now();
+        let watch = Stopwatch::start();
         let outcome = rebuilt.apply(fleet.now(), started);
-        self.per_robot("the start after it", began.elapsed());
+        self.per_robot("the start after it", watch.took());
         outcome.reply.context("the start was refused")?;
         Ok(())
     }
@@ -203,7 +203,7 @@ impl Round {
         }
         let robot = fleet.robots[last];
         let report = fleet.reports(ECUS - 1, &NEW);
-        let (_, took) = fleet.apply(Input::Report { robot, report })?;
+        let (_, took) = fleet.apply_long(Input::Report { robot, report })?;
         self.per_robot("the report that completes the rollout", took);
         Ok(())
     }
@@ -224,12 +224,12 @@ impl Round {
         let RolloutStatus::Running { deadline, .. } = status(&fleet.state, id)? else {
             bail!("the rollout ended too early");
         };
-        let began = Instant::now();
+        let watch = Stopwatch::start();
         let due = Input::Due(Timer::Rollout(id));
         let outcome = fleet
             .state
             .apply(Timestamp(deadline.0.max(fleet.now().0)), due);
-        self.per_robot("the deadline that ends the rollout", began.elapsed());
+        self.per_robot("the deadline that ends the rollout", watch.took());
         ensure!(outcome.reply == Ok(Reply::Done), "the deadline did nothing");
         let ended = matches!(status(&fleet.state, id)?, RolloutStatus::Completed { .. });
         ensure!(ended, "the deadline did not end the rollout");
