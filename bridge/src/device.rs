@@ -1,5 +1,6 @@
 //! From the wire's words to the engine's: what robots publish becomes reports, requests become payloads.
 
+use crate::content;
 use rollcall_engine as engine;
 use rollcall_engine::{
     BaseImageProperty, DeviceValue, EDGEHOG_ECU, EcuName, EcuSpec, Event, EventCode, EventStatus,
@@ -236,8 +237,8 @@ fn device_value(interface: &str, path: &str, payload: &[u8]) -> Result<DeviceVal
             timestamp.is_none() && matches!(data, Data::Individual(_))
         }
     };
-    let text = match data {
-        Some((Data::Individual(Value::String(text)), _)) => Some(text),
+    let text = match &data {
+        Some((Data::Individual(Value::String(text)), _)) => Some(text.clone()),
         _ => None,
     };
     let name = interface.strip_prefix(edgehog::INTERFACE_PREFIX);
@@ -256,7 +257,7 @@ fn device_value(interface: &str, path: &str, payload: &[u8]) -> Result<DeviceVal
     };
     Ok(DeviceValue {
         path: format!("{interface}/{path}"),
-        payload: (!payload.is_empty()).then(|| payload.to_vec()),
+        content: data.map(|(data, _)| content::of(data, payload)),
         property,
         meaning,
     })
@@ -351,7 +352,7 @@ fn describe_value(value: &DeviceValue) -> String {
         Some(Meaning::PartNumber(text)) => return format!("part number {text}"),
         None => {}
     }
-    match (&value.payload, value.property) {
+    match (&value.content, value.property) {
         (None, _) => format!("unset {}", value.path),
         (Some(_), true) => format!("set {}", value.path),
         (Some(_), false) => format!("sent {}", value.path),

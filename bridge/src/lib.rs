@@ -8,6 +8,7 @@ pub mod api;
 pub mod artifacts;
 pub mod cli;
 pub mod config;
+mod content;
 pub mod demo;
 pub mod device;
 mod hex;

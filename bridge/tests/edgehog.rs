@@ -101,6 +101,17 @@ fn what_a_device_says_is_shown_and_survives_a_kill() {
         "1.0"
     );
     let memory = || world.value("properties", "HardwareInfo", "/mem/totalBytes");
+    let roomy = format!(r#"reported["{PREFIX}HardwareInfo/mem/totalBytes"] > 4000000000"#);
+    let meant = |world: &World| {
+        let asked = json!({"selector": roomy, "robot": "d"});
+        let checked = world.server.post("/v1/selectors/check", &asked);
+        assert_eq!(
+            checked["robot"]["decided_by"][0]["found"],
+            json!(["8000000000"])
+        );
+        checked["items"].clone()
+    };
+    assert_eq!(meant(&world), json!(["d"]));
     assert_eq!(memory(), Some(json!(8_000_000_000_u64)));
     let level = world.value("datastreams", "BatteryStatus", "/slot-1");
     assert_eq!(level, Some(json!({"levelPercentage": 80.5})));
@@ -113,6 +124,7 @@ fn what_a_device_says_is_shown_and_survives_a_kill() {
 
     world.server.kill();
     world.server.restart();
+    assert_eq!(meant(&world), json!(["d"]));
     let memory = world.value("properties", "HardwareInfo", "/mem/totalBytes");
     assert_eq!(memory, Some(json!(8_000_000_000_u64)));
     assert_eq!(world.value("datastreams", "BatteryStatus", "/slot-1"), None);

@@ -5,7 +5,7 @@
 
 use rollcall_engine::{
     Actor, Command, DeviceValue, Input, InterfaceVersion, Interfaces, Report, RobotId, RobotKey,
-    RobotSpec, State, Timestamp,
+    RobotSpec, State, Timestamp, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let own = if property < 6 { number } else { 0 };
             let value = DeviceValue {
                 path: format!("{}/some/path", name(property)),
-                payload: Some(format!("{{v: value {own:8}}}").into_bytes()),
+                content: Some(Value::Text(format!("value {own:8}").into()).into()),
                 property: true,
                 meaning: None,
             };

@@ -1,13 +1,14 @@
 //! What an Edgehog device says of itself through its interfaces, and the properties that the server sets on it.
 //!
-//! Values stay as the payloads that they came in: the engine compares and keeps them, and reads none. Texts that many
-//! robots have in common (paths, lists of interfaces) are kept once.
+//! Values come typed and are kept so; no wire format is known here. Texts that many robots have in common (paths, lists
+//! of interfaces) are kept once.
 
 use crate::inventory::{Hold, Protocol, Robot, RobotKey};
 use crate::outcome::{Reply, Row};
 use crate::refusal::Refusal;
 use crate::state::{Changes, State};
 use crate::time::Timestamp;
+use crate::value::{Content, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -56,8 +57,8 @@ pub struct Published {
     pub path: Arc<str>,
     /// Since when it has this value.
     pub since: Timestamp,
-    /// As it came.
-    pub payload: Box<[u8]>,
+    /// What it says.
+    pub content: Content,
 }
 
 /// A property that the server owns.
@@ -124,23 +125,40 @@ impl Device {
         self.properties.get(index)
     }
 
-    /// Whether a value at `path` fits beside what is kept of a device. Streams make room, properties do not.
-    fn has_room_for(&self, path: &str, payload: &[u8]) -> bool {
-        Self::fits(self.properties.iter(), path, payload)
+    /// The values that the device reported at `path` (interface and path, joined by `/`), be it a property, a
+    /// datastream, or a key of an object that came on either; a list has several.
+    pub fn reported<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Value> {
+        let at = |path: &'a str, key: Option<&'a str>| {
+            let kept = [&self.properties, &self.streams].into_iter();
+            let kept = kept.filter_map(move |values| values.get(Self::find(values, path).ok()?));
+            kept.flat_map(move |value| value.content.at(key))
+        };
+        let object = path.rsplit_once('/').into_iter();
+        let in_object = object.flat_map(move |(object, key)| at(object, Some(key)));
+        at(path, None).chain(in_object)
     }
 
-    fn fits<'a>(beside: impl Iterator<Item = &'a Published>, path: &str, payload: &[u8]) -> bool {
+    /// Whether a value at `path` fits beside what is kept of a device. Streams make room, properties do not.
+    fn has_room_for(&self, path: &str, content: &Content) -> bool {
+        Self::fits(self.properties.iter(), path, content)
+    }
+
+    fn fits<'a>(
+        beside: impl Iterator<Item = &'a Published>,
+        path: &str,
+        content: &Content,
+    ) -> bool {
         let others = beside.filter(|value| value.path.as_ref() != path);
         let (bytes, paths) = others.fold((0, 0), |(bytes, paths), value| {
-            (bytes + value.path.len() + value.payload.len(), paths + 1)
+            (bytes + value.path.len() + value.content.bytes(), paths + 1)
         });
-        bytes + path.len() + payload.len() <= MAX_DEVICE_BYTES && paths < MAX_DEVICE_PATHS
+        bytes + path.len() + content.bytes() <= MAX_DEVICE_BYTES && paths < MAX_DEVICE_PATHS
     }
 
     /// The stream value to give up first for a value at `path` that has no room: the oldest.
-    fn crowded_out(&self, path: &str, payload: &[u8]) -> Option<usize> {
+    fn crowded_out(&self, path: &str, content: &Content) -> Option<usize> {
         let all = self.properties.iter().chain(&self.streams);
-        if Self::fits(all, path, payload) {
+        if Self::fits(all, path, content) {
             return None;
         }
         let streams = self.streams.iter().enumerate();
@@ -242,15 +260,15 @@ impl State {
         &self,
         key: RobotKey,
         path: &str,
-        payload: Option<&[u8]>,
+        content: Option<&Content>,
     ) -> Result<(), Refusal> {
         let device = self
             .robots
             .get(&key)
             .and_then(|robot| robot.device.as_ref());
-        let fits = match (device, payload) {
-            (Some(device), Some(payload)) => device.has_room_for(path, payload),
-            (None, Some(payload)) => path.len() + payload.len() <= MAX_DEVICE_BYTES,
+        let fits = match (device, content) {
+            (Some(device), Some(content)) => device.has_room_for(path, content),
+            (None, Some(content)) => path.len() + content.bytes() <= MAX_DEVICE_BYTES,
             (_, None) => true,
         };
         if fits {
@@ -264,7 +282,7 @@ impl State {
     pub(crate) fn keep(
         &mut self,
         key: RobotKey,
-        (path, payload): (&str, Option<Vec<u8>>),
+        (path, content): (&str, Option<Content>),
         property: bool,
         changes: &mut Changes,
     ) -> bool {
@@ -277,9 +295,9 @@ impl State {
         robot.link.purge.retain(|purged| purged.as_ref() != path);
         let said_again = robot.link.purge.len() != purged;
         let device = robot.device.get_or_insert_default();
-        while let Some(oldest) = payload
-            .as_deref()
-            .and_then(|payload| device.crowded_out(path, payload))
+        while let Some(oldest) = content
+            .as_ref()
+            .and_then(|content| device.crowded_out(path, content))
         {
             shared.release(device.streams.remove(oldest).path);
         }
@@ -291,24 +309,23 @@ impl State {
         };
         let other = Device::find(others, path).ok().map(|at| others.remove(at));
         let mut changed = other.is_some();
-        match (Device::find(values, path), payload) {
-            (Ok(at), Some(payload)) => {
+        match (Device::find(values, path), content) {
+            (Ok(at), Some(content)) => {
                 let value = &mut values[at];
-                if !property || *value.payload != *payload {
-                    value.payload = payload.into();
+                if !property || value.content != content {
+                    value.content = content;
                     value.since = now;
                     changed = true;
                 }
             }
-            (Err(at), Some(payload)) => {
+            (Err(at), Some(content)) => {
                 let path = shared.text(path);
-                let payload = payload.into();
                 values.insert(
                     at,
                     Published {
                         path,
                         since: now,
-                        payload,
+                        content,
                     },
                 );
                 changed = true;
@@ -395,11 +412,11 @@ impl State {
     pub(crate) fn other_value(
         &mut self,
         key: RobotKey,
-        (path, payload): (&str, Option<Vec<u8>>),
+        (path, content): (&str, Option<Content>),
         property: bool,
         changes: &mut Changes,
     ) -> Reply {
-        let kept = self.keep(key, (path, payload), property, changes);
+        let kept = self.keep(key, (path, content), property, changes);
         match self.stay_open(key) {
             _ if kept => Reply::Done,
             reply => reply,
@@ -434,7 +451,7 @@ mod tests {
         };
         for removed in [true, false] {
             state.set_interfaces(key, interface(), &mut changes);
-            let value = ("own.Interface/a", Some(vec![1]));
+            let value = ("own.Interface/a", Some(Value::Integer(1).into()));
             state.keep(key, value, true, &mut changes);
             state.purge(key, &BTreeSet::new(), &mut changes);
             if removed {

@@ -99,15 +99,15 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let DeviceValue {
             path,
-            payload,
+            content,
             property,
             meaning,
         } = value;
-        let room = self.check_room(key, &path, payload.as_deref());
+        let room = self.check_room(key, &path, content.as_ref());
         let reply = match meaning {
             None => {
                 room?;
-                return Ok(self.other_value(key, (&path, payload), property, changes));
+                return Ok(self.other_value(key, (&path, content), property, changes));
             }
             Some(Meaning::BaseImage(part, text)) => {
                 self.base_image_property(key, part, text, changes)
@@ -115,7 +115,7 @@ impl State {
             Some(Meaning::PartNumber(text)) => self.part_number(key, &text, changes)?,
         };
         // What updates depend on counts, even when there is no room to show it.
-        let kept = room.is_ok() && self.keep(key, (&path, payload), property, changes);
+        let kept = room.is_ok() && self.keep(key, (&path, content), property, changes);
         Ok(if kept { Reply::Done } else { reply })
     }
 

@@ -8,6 +8,7 @@ use crate::requirement::Requirement;
 use crate::rollout::{ForceDowngrade, RolloutId, RolloutSpec, TargetSelection};
 use crate::selector::Selector;
 use crate::time::Timestamp;
+use crate::value::Content;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -350,8 +351,8 @@ pub enum Report {
 pub struct DeviceValue {
     /// Interface and path, joined by `/`.
     pub path: String,
-    /// The payload as it came; `None` removes the property.
-    pub payload: Option<Vec<u8>>,
+    /// What it says; `None` removes the property.
+    pub content: Option<Content>,
     /// It is a property; otherwise a value of a moment.
     pub property: bool,
     /// What it means for updates, if anything.

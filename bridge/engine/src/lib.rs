@@ -61,6 +61,7 @@ mod state;
 mod syntax;
 mod target;
 mod time;
+mod value;
 mod why;
 
 pub use calendar::{
@@ -109,6 +110,7 @@ pub use target::{
     CancelReason, Cancelling, FailureReason, Ran, SkipReason, SuccessKind, Target, TargetState,
 };
 pub use time::{Millis, Timestamp};
+pub use value::{Content, Document, Part, Value};
 pub use why::{WaitReason, Why};
 
 /// The version of the rules. It grows with every change that makes the same inputs lead to another state; the history

@@ -936,7 +936,7 @@ fn streams_make_room_oldest_first_and_never_crowd_out_a_property() {
     let stream = |n: usize| {
         Report::Value(DeviceValue {
             path: format!("own.Stream/{n}"),
-            payload: Some(vec![1]),
+            content: Some(Value::Integer(1).into()),
             property: false,
             meaning: None,
         })

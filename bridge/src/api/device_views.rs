@@ -1,6 +1,7 @@
 //! What is known of an Edgehog device, as the API shows it.
 
 use super::views::rfc3339;
+use crate::content;
 use crate::writer::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,7 +51,9 @@ impl DeviceView {
         let device = robot.device.as_deref()?;
         let version = |version: &InterfaceVersion| format!("{}.{}", version.major, version.minor);
         let interfaces = device.interfaces.iter();
-        let kept = |value: &Published| ValueView::new(&value.path, value.since, &value.payload);
+        let kept = |value: &Published| {
+            ValueView::new(&value.path, value.since, &content::payload(&value.content))
+        };
         let streams = view.streams.of(robot.key);
         let streams = streams.map(|(path, at, payload)| ValueView::new(path, at, payload));
         let mut datastreams: Vec<_> = device.streams.iter().map(kept).chain(streams).collect();

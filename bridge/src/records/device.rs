@@ -1,6 +1,7 @@
 //! What is known of Edgehog devices: a row each, apart from the robot's own, because it changes at other times.
 
 use super::RecordError;
+use crate::content;
 use prost::Message;
 use rollcall_engine::{Device, InterfaceVersion, Published, Setting, Timestamp};
 use rollcall_proto::edgehog::{self, introspection};
@@ -25,7 +26,7 @@ struct StoredValue {
     path: String,
     #[prost(uint64, tag = "2")]
     since: u64,
-    /// As it came.
+    /// As it came, but for the time of a single value.
     #[prost(bytes = "vec", tag = "3")]
     payload: Vec<u8>,
 }
@@ -50,7 +51,7 @@ pub(super) fn encode(device: &Device) -> Vec<u8> {
     let value = |value: &Published| StoredValue {
         path: value.path.to_string(),
         since: value.since.0,
-        payload: value.payload.to_vec(),
+        payload: content::payload(&value.content).into_owned(),
     };
     let setting = |setting: &Setting| StoredSetting {
         path: setting.path.to_string(),
@@ -79,7 +80,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Device, RecordError> {
     let value = |value: StoredValue| Published {
         path: value.path.into(),
         since: Timestamp(value.since),
-        payload: value.payload.into(),
+        content: content::read(value.payload),
     };
     let setting = |setting: StoredSetting| Setting {
         path: setting.path.into(),

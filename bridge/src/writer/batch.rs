@@ -206,8 +206,7 @@ impl<S: Store + Retention> Writer<S> {
         let report = match device::read(self.state.robot(robot), topic, payload) {
             // Nothing depends on telemetry, so it costs neither history nor disk.
             Ok(Message::Report(Report::Value(value))) if !durable && !value.property => {
-                let sent = value.payload.as_deref().unwrap_or_default();
-                if self.streams.keep(robot, at, (&value.path, sent)) {
+                if self.streams.keep(robot, at, (&value.path, payload)) {
                     return pending.settlements.push((ticket, Verdict::Accepted));
                 }
                 let refusal = Refusal::DeviceFull;

@@ -64,12 +64,15 @@ pub(super) enum Operand {
     Version(Box<str>),
     /// `build("image")`: the build ids of that image that run on the robot.
     Build(Box<str>),
+    /// `reported["interface/path"]`: what the device reported there.
+    Reported(Box<str>),
     /// `attributes["namespace:key"]`, which another operand may stand behind.
     Attribute {
         /// In lower case.
         namespace: Box<str>,
         key: Box<str>,
-        /// What `label:`, `robot:`, `version:` and `build:` mean; `None` for what the robot reports itself.
+        /// What `label:`, `robot:`, `version:`, `build:` and `reported:` mean; `None` for a namespace of which nothing is
+        /// known.
         means: Option<Box<Self>>,
     },
 }
@@ -177,7 +180,7 @@ impl Operand {
             Self::Field(field) => field.kind(),
             Self::Version(_) => Kind::Version,
             Self::Build(_) => Kind::Text,
-            Self::Label(_) | Self::Attribute { means: None, .. } => Kind::Any,
+            Self::Label(_) | Self::Reported(_) | Self::Attribute { means: None, .. } => Kind::Any,
             Self::Attribute {
                 means: Some(operand),
                 ..

@@ -28,7 +28,11 @@ impl Filter {
             Test::Like(pattern) => match fact {
                 Fact::Text(text) => pattern.matches(&text),
                 Fact::Version(version) => pattern.matches(version),
-                Fact::Truth(_) | Fact::Moment(_) => false,
+                Fact::Integer(_)
+                | Fact::Number(_)
+                | Fact::Truth(_)
+                | Fact::Moment(_)
+                | Fact::Blob(_) => false,
             },
         };
         any(&self.operand, robot, now, passes) != self.negated
@@ -53,25 +57,38 @@ fn ordering(fact: &Fact<'_>, literal: &Literal, now: Timestamp) -> Option<Orderi
         (Fact::Text(text), literal) => order_text(text, literal, now),
         (Fact::Version(version), Literal::Text(text)) => order_versions(version, text),
         (Fact::Truth(fact), Literal::Truth(truth)) => (fact == truth).then_some(Ordering::Equal),
-        (Fact::Moment(at), literal) => {
-            let at = i64::try_from(at.0).unwrap_or(i64::MAX);
-            Some(at.cmp(&literal.moment(now)?))
-        }
-        (Fact::Version(_) | Fact::Truth(_), _) => None,
+        (Fact::Moment(at), literal) => Some(at.cmp(&literal.moment(now)?)),
+        (Fact::Integer(number), Literal::Integer(other)) => Some(number.cmp(other)),
+        (Fact::Integer(number), Literal::Number(other)) => fraction(*number).partial_cmp(other),
+        (Fact::Number(number), Literal::Integer(other)) => number.partial_cmp(&fraction(*other)),
+        (Fact::Number(number), Literal::Number(other)) => number.partial_cmp(other),
+        (Fact::Blob(found), Literal::Blob(bytes)) => Some((*found).cmp(bytes)),
+        (
+            Fact::Version(_)
+            | Fact::Truth(_)
+            | Fact::Integer(_)
+            | Fact::Number(_)
+            | Fact::Blob(_),
+            _,
+        ) => None,
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "only used where the other side is a fraction"
+)]
+const fn fraction(number: i64) -> f64 {
+    number as f64
 }
 
 /// A text is compared with another kind of value when it reads as one; labels have no other way to say a number.
 fn order_text(text: &str, literal: &Literal, now: Timestamp) -> Option<Ordering> {
     match literal {
         Literal::Text(other) => Some(text.cmp(other)),
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "only reached where one side is a fraction"
-        )]
         Literal::Integer(other) => match text.parse::<i64>() {
             Ok(number) => Some(number.cmp(other)),
-            Err(_) => finite(text)?.partial_cmp(&(*other as f64)),
+            Err(_) => finite(text)?.partial_cmp(&fraction(*other)),
         },
         Literal::Number(other) => finite(text)?.partial_cmp(other),
         Literal::Truth(truth) => {

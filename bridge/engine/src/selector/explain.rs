@@ -2,7 +2,7 @@
 
 use super::ast::{Expr, Filter};
 use super::facts::{Fact, any};
-use super::literal::write_moment;
+use super::literal::{write_blob, write_moment};
 use crate::inventory::Robot;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -80,8 +80,11 @@ fn find(filter: &Filter, robot: &Robot, now: Timestamp) -> Finding {
         found.push(match fact {
             Fact::Text(text) => text.into_owned(),
             Fact::Version(version) => version.to_owned(),
+            Fact::Integer(number) => number.to_string(),
+            Fact::Number(number) => number.to_string(),
             Fact::Truth(truth) => truth.to_string(),
-            Fact::Moment(at) => write_moment(i64::try_from(at.0).unwrap_or(i64::MAX)),
+            Fact::Moment(at) => write_moment(at),
+            Fact::Blob(bytes) => write_blob(bytes),
         });
         found.len() == MAX_FOUND
     });

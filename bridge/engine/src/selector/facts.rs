@@ -3,6 +3,7 @@
 use super::ast::{Field, Operand};
 use crate::inventory::{Protocol, ReportedImage, Robot};
 use crate::time::Timestamp;
+use crate::value::Value;
 use std::borrow::Cow;
 
 /// One value of a robot.
@@ -10,13 +11,35 @@ use std::borrow::Cow;
 pub(super) enum Fact<'a> {
     Text(Cow<'a, str>),
     Version(&'a str),
+    Integer(i64),
+    Number(f64),
     Truth(bool),
-    Moment(Timestamp),
+    /// Milliseconds since the Unix epoch, which may be before it on a device's clock.
+    Moment(i64),
+    Blob(&'a [u8]),
+}
+
+impl<'a> From<&'a Value> for Fact<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Text(text) => Self::Text(Cow::Borrowed(text)),
+            Value::Integer(number) => Self::Integer((*number).into()),
+            Value::LongInteger(number) => Self::Integer(*number),
+            Value::Double(number) => Self::Number(*number),
+            Value::Boolean(truth) => Self::Truth(*truth),
+            Value::DateTime(at) => Self::Moment(*at),
+            Value::Blob(bytes) => Self::Blob(bytes),
+        }
+    }
+}
+
+fn moment(at: Timestamp) -> Fact<'static> {
+    Fact::Moment(i64::try_from(at.0).unwrap_or(i64::MAX))
 }
 
 /// Gives each value of `operand` to `look` until it says true; whether it did.
 pub(super) fn any<'a>(
-    operand: &Operand,
+    operand: &'a Operand,
     robot: &'a Robot,
     now: Timestamp,
     mut look: impl FnMut(Fact<'a>) -> bool,
@@ -31,6 +54,10 @@ pub(super) fn any<'a>(
         Operand::Build(image) => reported(robot)
             .filter(|reported| reported.name == **image)
             .any(|reported| look(text(&reported.build_id))),
+        Operand::Reported(path) => {
+            let device = robot.device.as_deref();
+            device.is_some_and(|device| device.reported(path).any(|value| look(value.into())))
+        }
         Operand::Attribute {
             means: Some(operand),
             ..
@@ -87,12 +114,12 @@ fn any_of_field<'a>(
             let held = (0..robot.ecus.len()).any(|index| robot.hold(index).is_some());
             look(Fact::Truth(held))
         }
-        Field::Registered => look(Fact::Moment(robot.registered)),
+        Field::Registered => look(moment(robot.registered)),
         // One that is online is seen at this moment; one that never was has not been seen.
-        Field::Seen if robot.online() => look(Fact::Moment(now)),
+        Field::Seen if robot.online() => look(moment(now)),
         Field::Seen => {
             let seen = robot.cursor.last_seen;
-            seen != Timestamp::default() && look(Fact::Moment(seen))
+            seen != Timestamp::default() && look(moment(seen))
         }
     }
 }

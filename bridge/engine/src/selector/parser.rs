@@ -13,6 +13,9 @@ const A_FILTER: &str = "expected a filter, such as `online == true`, `hardware =
 const A_VALUE: &str = "expected a value: a text in double quotes, a number, true, false, datetime(\"…\"), now(), \
                        ago(\"7d\") or binaryblob(\"…\")";
 
+const A_PATH: &str =
+    "an interface and a path, such as reported[\"io.edgehog.devicemanager.OSInfo/osName\"]";
+
 /// Reads a selector.
 pub(super) fn parse(text: &str) -> Result<Expr, SyntaxError> {
     if text.len() > MAX_SELECTOR_BYTES {
@@ -386,6 +389,12 @@ impl<'a> Parser<'a> {
                 let key = self.key("[", "]", "a label's key, such as label[\"site\"]")?;
                 Ok(Operand::Label(key.into()))
             }
+            "reported" => {
+                self.advance();
+                let place = self.place + 1;
+                let path = self.key("[", "]", A_PATH)?;
+                self.reported(&path, place)
+            }
             _ => {
                 let field = Field::parse(word).ok_or_else(|| self.unknown_word(word))?;
                 self.advance();
@@ -399,11 +408,21 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// What stands behind a path, which is the token at `place`.
+    fn reported(&self, path: &str, place: usize) -> Result<Operand, SyntaxError> {
+        let parts = path.split('/');
+        if parts.clone().count() > 1 && parts.clone().all(|part| !part.is_empty()) {
+            return Ok(Operand::Reported(path.into()));
+        }
+        let offset = self.tokens.get(place).map_or(0, |token| token.offset);
+        Err(misread(self.text, offset, format!("expected {A_PATH}")))
+    }
+
     fn unknown_word(&self, word: &str) -> SyntaxError {
         let known: Vec<_> = Field::ALL.into_iter().map(Field::word).collect();
         let word: String = word.chars().take(40).collect();
         self.error(format!(
-            "`{word}` is nothing that a robot has; use label[\"…\"], attributes[\"…\"] or one of {}",
+            "`{word}` is nothing that a robot has; use label[\"…\"], reported[\"…\"], attributes[\"…\"] or one of {}",
             known.join(", ")
         ))
     }
@@ -456,6 +475,7 @@ impl<'a> Parser<'a> {
             "label" => Some(Operand::Label(key.into())),
             "version" => Some(Operand::Version(key.into())),
             "build" => Some(Operand::Build(key.into())),
+            "reported" => Some(self.reported(key, place)?),
             "robot" => {
                 let field = Field::parse(key).filter(|_| key != "tags" && key != "groups");
                 let field = field.ok_or_else(|| {

@@ -76,6 +76,7 @@ impl fmt::Display for Operand {
             Self::Label(key) => write!(f, "label[{}]", Quoted(key)),
             Self::Version(image) => write!(f, "version({})", Quoted(image)),
             Self::Build(image) => write!(f, "build({})", Quoted(image)),
+            Self::Reported(path) => write!(f, "reported[{}]", Quoted(path)),
             Self::Attribute { namespace, key, .. } => {
                 write!(f, "attributes[{}]", Quoted(&format!("{namespace}:{key}")))
             }

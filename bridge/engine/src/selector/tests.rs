@@ -108,6 +108,8 @@ fn a_fleets_own_things_can_be_asked_for() {
         r#"label["site"] == "berlin""#,
         r#"label["payload kg"] >= 12.5"#,
         r#"image == "os@1.2.0""#,
+        r#"reported["io.edgehog.devicemanager.OSInfo/osName"] == "linux""#,
+        r#"attributes["reported:own.Os/cores"] >= 4"#,
         r#"version("os") >= "1.2.0""#,
         r#"version == "spring-build""#,
         r#"build("os") == "b7""#,
@@ -146,7 +148,7 @@ fn mistakes_are_shown_where_they_are() {
         ),
         (
             "\"a\" in tags\nand site == \"b\"",
-            "selector not understood at line 2, column 5: `site` is nothing that a robot has; use label[\"…\"], \
+            "selector not understood at line 2, column 5: `site` is nothing that a robot has; use label[\"…\"], reported[\"…\"], \
              attributes[\"…\"] or one of tags, groups, id, name, model, protocol, hardware, ecu, image, version, build, \
              online, ready, held, registered, seen\n\
              \u{20} and site == \"b\"\n\
@@ -349,6 +351,7 @@ fn operands() -> impl Strategy<Value = Operand> {
     let key = || words().prop_filter("keys are not empty", |key| !key.is_empty());
     prop_oneof![
         key().prop_map(|key| Operand::Label(key.into())),
+        "[a-z]{1,3}(/[a-z]{1,3}){1,2}".prop_map(|path| Operand::Reported(path.into())),
         ("[a-k._-]{1,5}", key()).prop_map(|(namespace, key)| Operand::Attribute {
             namespace: namespace.into(),
             key: key.into(),

@@ -65,7 +65,7 @@ pub fn no_properties() -> Report {
 fn device_value(path: &str, value: &str, meaning: Option<Meaning>) -> Report {
     Report::Value(DeviceValue {
         path: format!("io.edgehog.devicemanager.{path}"),
-        payload: Some(value.as_bytes().to_vec()),
+        content: Some(Value::Text(value.into()).into()),
         property: true,
         meaning,
     })
