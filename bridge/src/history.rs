@@ -9,8 +9,11 @@ use crate::hex;
 use crate::store;
 use bytes::Bytes;
 use prost::Message;
-use rollcall_engine::{Actor, Command, Input, LinkEvent, RobotKey, RolloutId, Timer, Timestamp};
+use rollcall_engine::{
+    Actor, ChannelEdit, Command, GroupName, Input, LinkEvent, RobotKey, RolloutId, Timer, Timestamp,
+};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// One input that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -377,6 +380,26 @@ fn describe_command(command: &Command) -> String {
             format!("add {} robots to group {name}", robots.len())
         }
         Command::RemoveGroup { name } => format!("remove group {name}"),
+        Command::AddChannel { name, groups } if groups.is_empty() => {
+            format!("add channel {name} of every robot")
+        }
+        Command::AddChannel { name, groups } => {
+            format!("add channel {name} of groups {}", joined(groups))
+        }
+        Command::EditChannel { name, edit } => match edit {
+            ChannelEdit::Set(groups) if groups.is_empty() => {
+                format!("change channel {name} to every robot")
+            }
+            ChannelEdit::Set(groups) => {
+                format!("change channel {name} to groups {}", joined(groups))
+            }
+            ChannelEdit::Change { add, remove } => format!(
+                "change channel {name}: without {}; with {}",
+                joined(remove),
+                joined(add)
+            ),
+        },
+        Command::RemoveChannel { name } => format!("remove channel {name}"),
         Command::AddImage(spec) => format!("add image {}", spec.reference),
         Command::RemoveImage { image } => format!("remove image {image}"),
         Command::CreateRollout(spec) => format!("create rollout {}", spec.name),
@@ -384,6 +407,14 @@ fn describe_command(command: &Command) -> String {
         Command::DeleteRollout { rollout } => format!("delete rollout {}", rollout.0),
         Command::LaunchRollout { rollout, .. } => format!("launch rollout {}", rollout.0),
     }
+}
+
+fn joined(groups: &BTreeSet<GroupName>) -> String {
+    if groups.is_empty() {
+        return "none".to_owned();
+    }
+    let names: Vec<_> = groups.iter().map(GroupName::as_str).collect();
+    names.join(", ")
 }
 
 fn describe_link(event: LinkEvent) -> String {

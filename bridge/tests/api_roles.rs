@@ -12,7 +12,7 @@ use api_support::Served;
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 /// Every route with the least role that may use it; none for the two that watch the process.
-const ROUTES: [(&str, &str, Option<&str>); 43] = [
+const ROUTES: [(&str, &str, Option<&str>); 49] = [
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some("viewer")),
@@ -43,6 +43,12 @@ const ROUTES: [(&str, &str, Option<&str>); 43] = [
     ("PATCH", "/v1/groups/g", Some("operator")),
     ("DELETE", "/v1/groups/g", Some("operator")),
     ("GET", "/v1/groups/g/robots/r", Some("viewer")),
+    ("GET", "/v1/channels", Some("viewer")),
+    ("POST", "/v1/channels", Some("operator")),
+    ("GET", "/v1/channels/c", Some("viewer")),
+    ("PATCH", "/v1/channels/c", Some("operator")),
+    ("DELETE", "/v1/channels/c", Some("operator")),
+    ("GET", "/v1/channels/c/robots/r", Some("viewer")),
     ("POST", "/v1/selectors/check", Some("viewer")),
     ("GET", "/v1/images", Some("viewer")),
     ("POST", "/v1/images", Some("operator")),

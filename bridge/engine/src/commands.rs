@@ -61,6 +61,9 @@ impl State {
             }
             Command::EditGroup { name, selector } => self.edit_group(name, selector, changes),
             Command::RemoveGroup { name } => self.remove_group(&name, changes),
+            Command::AddChannel { name, groups } => self.add_channel(name, &groups, changes),
+            Command::EditChannel { name, edit } => self.edit_channel(name, &edit, changes),
+            Command::RemoveChannel { name } => self.remove_channel(name, changes),
             Command::AddImage(spec) => self.add_image(spec, changes),
             Command::RemoveImage { image } => self.remove_image(image, changes),
             Command::CreateRollout(spec) => self.create_rollout(by, &spec, changes),

@@ -116,6 +116,13 @@ impl State {
         name: &GroupName,
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
+        let owned = self.group_keys.get(name).copied();
+        if let Some(channel) = owned.and_then(|key| self.channel_of(key)) {
+            return Err(Refusal::GroupInUse {
+                name: name.clone(),
+                channel: channel.name.clone(),
+            });
+        }
         let removed = self
             .group_keys
             .remove(name)

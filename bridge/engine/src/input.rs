@@ -1,9 +1,12 @@
 //! Everything that can happen to the engine, as values that can be stored and replayed.
 
+use crate::channels::ChannelEdit;
 use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
-use crate::names::{EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName};
+use crate::names::{
+    ChannelName, EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName,
+};
 use crate::requirement::Requirement;
 use crate::rollout::{ForceDowngrade, RolloutId, RolloutSpec, TargetSelection};
 use crate::selector::Selector;
@@ -146,10 +149,30 @@ pub enum Command {
         /// Whom from now on.
         selector: Selector,
     },
-    /// Removes a group; running rollouts keep their robots.
+    /// Removes a group that no channel owns; running rollouts keep their robots.
     RemoveGroup {
         /// Which.
         name: GroupName,
+    },
+    /// Makes a channel.
+    AddChannel {
+        /// Its name.
+        name: ChannelName,
+        /// Its target groups; none means every robot.
+        #[serde(default)]
+        groups: BTreeSet<GroupName>,
+    },
+    /// Changes a channel's target groups.
+    EditChannel {
+        /// Which.
+        name: ChannelName,
+        /// How.
+        edit: ChannelEdit,
+    },
+    /// Removes a channel; its groups stay.
+    RemoveChannel {
+        /// Which.
+        name: ChannelName,
     },
     /// Adds an image.
     AddImage(ImageSpec),

@@ -41,6 +41,8 @@ pub struct Counters {
     pub rollouts: u32,
     /// The newest pairing token's number.
     pub tokens: u32,
+    /// The newest channel's number.
+    pub channels: u32,
 }
 
 /// An ECU as it is registered or as a Manifest declares it.

@@ -32,6 +32,7 @@ mod accept;
 mod apply;
 mod calendar;
 mod cancel;
+mod channels;
 mod check;
 mod commands;
 mod credentials;
@@ -68,6 +69,7 @@ pub use calendar::{
     BadZone, Cron, LONGEST_DAYS, MAX_WINDOW_MINUTES, MAX_WINDOWS, Opening, Span, Spans, TimeZone,
     Window, Windows, WindowsError,
 };
+pub use channels::{Channel, ChannelEdit, ChannelKey};
 pub use check::Check;
 pub use credentials::{
     Certificate, Credentials, CredentialsStatus, PairingToken, PairingTokenSpec, Registration,
@@ -87,8 +89,8 @@ pub use inventory::{
     Membership, Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
 };
 pub use names::{
-    EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError, RobotId,
-    RolloutName, Tag, TokenName,
+    ChannelName, EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError,
+    RobotId, RolloutName, Tag, TokenName,
 };
 pub use operation::operation_id;
 pub use outcome::{Effect, Outcome, Reply, Request, RequestKind, Row};

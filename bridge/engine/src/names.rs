@@ -116,6 +116,9 @@ names! {
     /// A group's name.
     GroupName("group name", 64, "lower-case letters, digits and '-'",
         |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    /// A channel's name.
+    ChannelName("channel name", 64, "lower-case letters, digits and '-'",
+        |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     /// A pairing token's name.
     TokenName("token name", 64, "letters, digits, '.', '_' and '-'", dotted);
     /// What people call a rollout; it need not be unique.

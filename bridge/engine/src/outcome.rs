@@ -1,5 +1,6 @@
 //! What an input led to: rows to store, effects to perform after the commit, and the answer.
 
+use crate::channels::ChannelKey;
 use crate::credentials::TokenKey;
 use crate::inventory::{GroupKey, ImageKey, RobotKey};
 use crate::names::EcuName;
@@ -32,6 +33,8 @@ pub enum Row {
     Cursor(RobotKey),
     /// A group; absent when it was removed.
     Group(GroupKey),
+    /// A channel; absent when it was removed.
+    Channel(ChannelKey),
     /// An image.
     Image(ImageKey),
     /// A rollout without members and preview; absent when it was deleted.

@@ -2,7 +2,7 @@
 
 use crate::device::{MAX_DEVICE_BYTES, MAX_DEVICE_PATHS};
 use crate::inventory::ImageRef;
-use crate::names::{EcuName, GroupName, HardwareId, RobotId, TokenName};
+use crate::names::{ChannelName, EcuName, GroupName, HardwareId, RobotId, TokenName};
 use crate::rollout::RolloutId;
 use uuid::Uuid;
 
@@ -60,6 +60,31 @@ pub enum Refusal {
         "group {name} lists its robots and has no selector; add robots to it, or remove it and make it anew"
     )]
     GroupListsRobots { name: GroupName },
+    #[error(
+        "group {name} belongs to channel {channel}; take it out with `rollcall channel edit {channel} --remove-group {name}`, or \
+         give it other groups, first"
+    )]
+    GroupInUse {
+        name: GroupName,
+        channel: ChannelName,
+    },
+    #[error(
+        "group {name} belongs to channel {channel} already, and to one at most; take it out there first with \
+         `rollcall channel edit {channel} --remove-group {name}`"
+    )]
+    GroupHasChannel {
+        name: GroupName,
+        channel: ChannelName,
+    },
+    #[error("channel {name} does not exist; `rollcall channel ls` lists those that do")]
+    UnknownChannel { name: ChannelName },
+    #[error("channel {name} exists already; `rollcall channel edit` changes its groups")]
+    ChannelExists { name: ChannelName },
+    #[error(
+        "without its last group channel {name} would mean every robot; if that is meant, \
+         `rollcall channel edit {name} --every-robot` says so"
+    )]
+    LastGroup { name: ChannelName },
     #[error("image {image} exists already and images never change; choose another version")]
     ImageExists { image: ImageRef },
     #[error("image {image} does not exist; `rollcall image ls` lists those that do")]
@@ -227,6 +252,11 @@ impl Refusal {
             Self::GroupExists { .. } => "group_exists",
             Self::GroupHasSelector { .. } => "group_has_selector",
             Self::GroupListsRobots { .. } => "group_lists_robots",
+            Self::GroupInUse { .. } => "group_in_use",
+            Self::GroupHasChannel { .. } => "group_has_channel",
+            Self::UnknownChannel { .. } => "unknown_channel",
+            Self::ChannelExists { .. } => "channel_exists",
+            Self::LastGroup { .. } => "last_group",
             Self::ImageExists { .. } => "image_exists",
             Self::UnknownImage { .. } => "unknown_image",
             Self::ImageInUse { .. } => "image_in_use",

@@ -1,8 +1,9 @@
 //! The whole state, and the few places that keep its derived parts true.
 //!
-//! Stored: robots, groups, images, rollouts with their members, pairing tokens, counters, the engine's time. Derived and rebuilt at
+//! Stored: robots, groups, images, rollouts with their members, channels, pairing tokens, counters, the engine's time. Derived and rebuilt at
 //! start: look-up tables, counts, slots, ready sets, timers. Never stored: connections.
 
+use crate::channels::Channels;
 use crate::credentials::{PairingToken, TokenKey};
 use crate::device::Shared;
 use crate::edgehog::LONGEST_WINDOW;
@@ -28,6 +29,7 @@ pub struct State {
     pub(crate) robot_keys: HashMap<RobotId, RobotKey>,
     pub(crate) groups: BTreeMap<GroupKey, Group>,
     pub(crate) group_keys: BTreeMap<GroupName, GroupKey>,
+    pub(crate) channels: Channels,
     pub(crate) images: BTreeMap<ImageKey, Image>,
     pub(crate) image_keys: BTreeMap<ImageRef, ImageKey>,
     pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,

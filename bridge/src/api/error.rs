@@ -100,6 +100,10 @@ impl From<Refusal> for ApiError {
             | Refusal::GroupExists { .. }
             | Refusal::GroupHasSelector { .. }
             | Refusal::GroupListsRobots { .. }
+            | Refusal::GroupInUse { .. }
+            | Refusal::GroupHasChannel { .. }
+            | Refusal::ChannelExists { .. }
+            | Refusal::LastGroup { .. }
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }
             | Refusal::NotPrepared { .. }

@@ -60,6 +60,13 @@ impl MembershipView {
         }
     }
 
+    pub(super) fn of(state: &Fleet, group: &Group, robot: &Robot) -> Self {
+        match &group.membership {
+            Membership::Listed(robots) => Self::listed(robots, robot),
+            Membership::Selected(selector) => Self::selected(state, selector, robot),
+        }
+    }
+
     fn listed(robots: &BTreeSet<RobotKey>, robot: &Robot) -> Self {
         Self {
             robot: robot.id.to_string(),
@@ -134,10 +141,7 @@ pub(super) async fn membership(
     let found = context.bridge.query(move |view| {
         let group = find(view.state, &name)?;
         let robot = super::robots::find(view, &id)?;
-        Ok::<_, ApiError>(match &group.membership {
-            Membership::Listed(robots) => MembershipView::listed(robots, robot),
-            Membership::Selected(selector) => MembershipView::selected(view.state, selector, robot),
-        })
+        Ok::<_, ApiError>(MembershipView::of(view.state, group, robot))
     });
     Ok(axum::Json(found.await??))
 }
@@ -154,7 +158,11 @@ pub(super) async fn list(
             .state
             .groups()
             .skip_while(|group| group.name.as_str() <= after.as_str());
-        let items: Vec<_> = rest.by_ref().take(limit).map(GroupView::new).collect();
+        let items: Vec<_> = rest
+            .by_ref()
+            .take(limit)
+            .map(|group| GroupView::new(view.state, group))
+            .collect();
         let more = rest.next().is_some();
         let next = items
             .last()
@@ -191,7 +199,7 @@ pub(super) async fn show(
         Ok::<_, ApiError>(GroupDetail {
             group: GroupView {
                 robot_count: Some(page.total),
-                ..GroupView::new(group)
+                ..GroupView::new(view.state, group)
             },
             robots: page.ids,
             next: page.next,

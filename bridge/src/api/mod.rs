@@ -4,6 +4,7 @@
 //! below `/v1` names the role that it needs.
 
 mod ca;
+mod channels;
 mod credentials;
 mod device_views;
 mod devices;
@@ -27,6 +28,10 @@ mod views;
 
 pub use crate::artifacts::router as device_router;
 pub use ca::{CaView, Reloaded, ServerCertificateView};
+pub use channels::{
+    ChangedChannel, ChannelDetail, ChannelMembership, ChannelRobot, ChannelView, GroupMembership,
+    NewChannel,
+};
 pub use credentials::{
     CertificateRequest, CertificateView, CredentialsView, NewSecret, Rotation, SignedCertificate,
 };
@@ -127,6 +132,14 @@ pub fn admin_router(context: Context) -> Router {
             get(groups::show).patch(groups::edit).delete(groups::remove),
         )
         .route("/groups/{name}/robots/{robot}", get(groups::membership))
+        .route("/channels", get(channels::list).post(channels::add))
+        .route(
+            "/channels/{name}",
+            get(channels::show)
+                .patch(channels::edit)
+                .delete(channels::remove),
+        )
+        .route("/channels/{name}/robots/{robot}", get(channels::membership))
         .route("/selectors/check", post(selectors::check))
         .route("/images", get(images::list).post(images::add))
         .route("/images/{image}", get(images::show).delete(images::remove))

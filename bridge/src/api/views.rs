@@ -184,6 +184,8 @@ pub struct GroupView {
     pub created_ms: u64,
     /// Which robots; `null` where they are listed.
     pub selector: Option<String>,
+    /// The channel that it belongs to.
+    pub channel: Option<String>,
     /// `null` in lists for a selector, which would have to look at the whole fleet.
     pub robot_count: Option<usize>,
 }
@@ -320,8 +322,10 @@ impl ImageView {
 }
 
 impl GroupView {
-    pub(super) fn new(group: &Group) -> Self {
+    pub(super) fn new(state: &State, group: &Group) -> Self {
+        let channel = state.channel_of(group.key);
         Self {
+            channel: channel.map(|channel| channel.name.to_string()),
             name: group.name.to_string(),
             created: rfc3339(group.created),
             created_ms: group.created.0,
@@ -340,7 +344,7 @@ impl GroupView {
     pub(super) fn counted(state: &State, group: &Group) -> Self {
         Self {
             robot_count: Some(state.members(group, None).count()),
-            ..Self::new(group)
+            ..Self::new(state, group)
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
 use device_sim::cli::RunArgs;
 use rollcall_engine::{
-    EcuName, ForceDowngrade, GroupName, HardwareId, ImageRef, Model, Requirement, RobotId,
-    RolloutName, Selector, Tag, TargetSelection,
+    ChannelName, EcuName, ForceDowngrade, GroupName, HardwareId, ImageRef, Model, Requirement,
+    RobotId, RolloutName, Selector, Tag, TargetSelection,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -87,6 +87,9 @@ pub(super) enum Command {
     /// Groups of robots.
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Channels, which own groups.
+    #[command(subcommand)]
+    Channel(ChannelCommand),
     /// Images for ECUs.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -327,6 +330,54 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum ChannelCommand {
+    /// Make a channel of groups, or of every robot.
+    Add {
+        /// Its name.
+        name: ChannelName,
+        /// A group that it owns; without any it means every robot.
+        #[arg(long, num_args = 1.., value_name = "NAME")]
+        group: Vec<GroupName>,
+    },
+    /// Change which groups a channel owns.
+    #[command(group = clap::ArgGroup::new("change").required(true).multiple(true)
+        .args(["group", "add_group", "remove_group", "every_robot"]))]
+    Edit {
+        /// Which.
+        name: String,
+        /// A group that it owns from now on, in place of those that it had.
+        #[arg(long, num_args = 1.., value_name = "NAME", conflicts_with_all = ["add_group", "remove_group"])]
+        group: Vec<GroupName>,
+        /// A group to add.
+        #[arg(long, num_args = 1.., value_name = "NAME")]
+        add_group: Vec<GroupName>,
+        /// A group to take away.
+        #[arg(long, num_args = 1.., value_name = "NAME")]
+        remove_group: Vec<GroupName>,
+        /// Take all groups away: it means every robot then.
+        #[arg(long, conflicts_with_all = ["group", "add_group", "remove_group"])]
+        every_robot: bool,
+    },
+    /// List the channels.
+    Ls,
+    /// Show a channel and its robots.
+    Show {
+        /// Which.
+        name: String,
+        /// Say of this robot whether the channel means it, and why.
+        #[arg(long, value_name = "ID")]
+        robot: Option<RobotId>,
+    },
+    /// Remove a channel; its groups stay.
+    Rm {
+        /// Which.
+        name: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum GroupCommand {
     /// Make a group of listed robots or of those that a selector means, or add robots to one that lists them.
     Add {
@@ -365,7 +416,7 @@ pub(super) enum GroupCommand {
         #[arg(long, value_name = "ID")]
         robot: Option<RobotId>,
     },
-    /// Remove a group; running rollouts keep their robots.
+    /// Remove a group that no channel owns; running rollouts keep their robots.
     Rm {
         /// Which.
         name: String,

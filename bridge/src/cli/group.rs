@@ -8,6 +8,8 @@ use crate::api::{
     ChangedGroup, CheckedSelector, GroupDetail, GroupView, MembershipView, NewGroup,
     SelectorToCheck,
 };
+
+use comfy_table::Table;
 use rollcall_engine::{GroupName, RobotId, Selector};
 use serde_json::Value;
 
@@ -119,6 +121,9 @@ fn show(name: &str, client: &Client, output: &mut Output) -> Result<(), Failure>
     let mut sheet = sheet();
     sheet.add_row(["group", &group.group.name]);
     sheet.add_row(["created", &group.group.created]);
+    if let Some(channel) = &group.group.channel {
+        sheet.add_row(["channel", channel]);
+    }
     if let Some(selector) = &group.group.selector {
         sheet.add_row(["selector", selector]);
     }
@@ -174,6 +179,11 @@ fn print_membership(
         ))?);
     }
     output.line(format_args!("{robot} is {verdict} {what}:"))?;
+    Ok(output.table(findings(membership))?)
+}
+
+/// The filters that decide, and what the robot has there.
+pub(super) fn findings(membership: &MembershipView) -> Table {
     let mut table = table(["filter", "holds", "the robot has"]);
     for finding in &membership.decided_by {
         let found = finding.found.join(", ");
@@ -183,5 +193,5 @@ fn print_membership(
             if found.is_empty() { "nothing" } else { &found },
         ]);
     }
-    Ok(output.table(table)?)
+    table
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod ca;
+mod channel;
 mod client;
 mod credentials;
 mod device;
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode, Failure> {
         Command::Pairing(command) => pairing::run(command, &client(&global)?, output),
         Command::Ca(command) => ca::run(command, &client(&global)?, output),
         Command::Group(command) => group::run(command, &client(&global)?, output),
+        Command::Channel(command) => channel::run(command, &client(&global)?, output),
         Command::Image(command) => image::run(command, &client(&global)?, output),
         Command::Rollout(command) => return rollout::run(command, &client(&global)?, output),
     };

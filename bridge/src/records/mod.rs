@@ -3,6 +3,7 @@
 //! **Invariant**: decoding what was encoded gives the same value, and no field or number is ever used for something
 //! else. Derived parts of the state are not stored.
 
+mod channel;
 mod credentials;
 mod device;
 mod inventory;
@@ -98,6 +99,11 @@ pub fn change(state: &State, chains: &Chains, row: &Row) -> Option<RowChange> {
             RowKey::from(key.0),
             state.group_by_key(*key).map(inventory::encode_group),
         ),
+        Row::Channel(key) => (
+            Table::Channels,
+            RowKey::from(key.0),
+            state.channel_by_key(*key).map(channel::encode),
+        ),
         Row::Image(key) => (
             Table::Images,
             RowKey::from(key.0),
@@ -152,6 +158,8 @@ struct StoredCounters {
     groups: u32,
     #[prost(uint32, tag = "5")]
     tokens: u32,
+    #[prost(uint32, tag = "6")]
+    channels: u32,
 }
 
 /// The counters as they are stored.
@@ -163,6 +171,7 @@ pub fn encode_counters(counters: Counters) -> Vec<u8> {
         images,
         rollouts,
         tokens,
+        channels,
     } = counters;
     StoredCounters {
         robots,
@@ -170,6 +179,7 @@ pub fn encode_counters(counters: Counters) -> Vec<u8> {
         rollouts,
         groups,
         tokens,
+        channels,
     }
     .encode_to_vec()
 }
@@ -187,6 +197,7 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
         images: counters.images,
         rollouts: counters.rollouts,
         tokens: counters.tokens,
+        channels: counters.channels,
     };
     let mut chains = Chains::default();
     let mut robots = read(store, Table::Robots, inventory::decode_robot)?;
@@ -222,6 +233,7 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
     let groups = read(store, Table::Groups, inventory::decode_group)?;
     let images = read(store, Table::Images, inventory::decode_image)?;
     let tokens = read(store, Table::PairingTokens, credentials::decode_token)?;
+    let channels = read(store, Table::Channels, channel::decode)?;
     let values = |(_, value)| value;
     let mut state = State::rebuild(
         Timestamp(recovered.at_ms),
@@ -231,7 +243,8 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
         images.into_iter().map(values),
         rollouts.into_values(),
     )
-    .with_pairing_tokens(tokens.into_iter().map(|(_, token)| token));
+    .with_pairing_tokens(tokens.into_iter().map(|(_, token)| token))
+    .with_channels(channels.into_iter().map(|(_, channel)| channel));
     // One by one, so that what devices have in common is there once at any time.
     store.each(Table::Devices, &mut |key, bytes| {
         let damaged = |error| damaged(Table::Devices, key, &error);

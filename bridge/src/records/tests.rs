@@ -99,6 +99,17 @@ fn commands() -> Vec<Command> {
             name: GroupName::new("s").unwrap(),
             selector: r#""canary" in tags  and label["site"]=="kiel""#.parse().unwrap(),
         },
+        Command::AddChannel {
+            name: ChannelName::new("production").unwrap(),
+            groups: ["g", "s"].map(|name| GroupName::new(name).unwrap()).into(),
+        },
+        Command::AddChannel {
+            name: ChannelName::new("gone").unwrap(),
+            groups: [].into(),
+        },
+        Command::RemoveChannel {
+            name: ChannelName::new("gone").unwrap(),
+        },
         Command::AddImage(image),
         rollout(TargetSelection::Group(group)),
         rollout(TargetSelection::Hardware(HardwareId::new("hw").unwrap())),
@@ -163,6 +174,10 @@ fn a_state_survives_the_way_through_the_database() {
     assert_eq!(
         loaded.images().collect::<Vec<_>>(),
         state.images().collect::<Vec<_>>()
+    );
+    assert_eq!(
+        loaded.channels().collect::<Vec<_>>(),
+        state.channels().collect::<Vec<_>>()
     );
     assert_eq!(
         loaded.pairing_tokens().collect::<Vec<_>>(),

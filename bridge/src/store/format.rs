@@ -9,10 +9,10 @@ use super::table::{COUNTERS_NUMBER, Table};
 /// It covers the tables, the redo frames and the encodings of rows, history and counters alike:
 /// raise it with any change of them, and raise [`MIN_READER_VERSION`] too when an older build
 /// would lose something by reading and rewriting the new form.
-pub const SCHEMA_VERSION: u64 = 2;
+pub const SCHEMA_VERSION: u64 = 3;
 
 /// The oldest schema whose builds may open what this build writes.
-pub const MIN_READER_VERSION: u64 = 2;
+pub const MIN_READER_VERSION: u64 = 3;
 
 /// The database's file name inside the data directory.
 pub const DATABASE_FILE: &str = "rollcall.redb";
@@ -64,6 +64,7 @@ pub(super) fn definition(table: Table) -> RowTable {
         Table::Artifacts => "artifacts",
         Table::PairingTokens => "pairing_tokens",
         Table::Devices => "devices",
+        Table::Channels => "channels",
     })
 }
 
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn every_table_number_has_a_table_of_its_own_name() {
         let names =
-            (0..=10).map(|number| redb::TableHandle::name(&row_table(number).unwrap()).to_owned());
+            (0..=11).map(|number| redb::TableHandle::name(&row_table(number).unwrap()).to_owned());
         let frozen = [
             "counters",
             "robots",
@@ -149,8 +150,9 @@ mod tests {
             "artifacts",
             "pairing_tokens",
             "devices",
+            "channels",
         ];
         assert_eq!(names.collect::<Vec<_>>(), frozen);
-        assert!(row_table(11).is_none());
+        assert!(row_table(12).is_none());
     }
 }

@@ -31,11 +31,13 @@ pub enum Table {
     PairingTokens = 9,
     /// One row per Edgehog device: what it says of itself, and what is set on it.
     Devices = 10,
+    /// One row per channel.
+    Channels = 11,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Robots,
         Self::Cursors,
         Self::Members,
@@ -46,6 +48,7 @@ impl Table {
         Self::Artifacts,
         Self::PairingTokens,
         Self::Devices,
+        Self::Channels,
     ];
 
     /// The number that stands for this table on disk.
@@ -255,12 +258,12 @@ mod tests {
     #[test]
     fn table_numbers_are_frozen() {
         let numbers = Table::ALL.map(Table::number);
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
         for table in Table::ALL {
             assert_eq!(Table::from_number(table.number()), Some(table));
         }
         assert_eq!(Table::from_number(COUNTERS_NUMBER), None);
-        assert_eq!(Table::from_number(11), None);
+        assert_eq!(Table::from_number(12), None);
     }
 
     #[test]

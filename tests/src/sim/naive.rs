@@ -146,6 +146,9 @@ impl Naive {
                 | Command::AddPairingToken(_)
                 | Command::RemovePairingToken { .. }
                 | Command::PairRobot { .. }
+                | Command::AddChannel { .. }
+                | Command::EditChannel { .. }
+                | Command::RemoveChannel { .. }
                 | Command::CancelOperation { .. }
                 | Command::SetProperty { .. },
                 Ok(_),

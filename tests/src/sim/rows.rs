@@ -34,6 +34,7 @@ fn all_rows(state: &State) -> Vec<Row> {
         rows.extend([Row::Robot(key), Row::Cursor(key), Row::Device(key)]);
     }
     rows.extend(state.groups().map(|group| Row::Group(group.key)));
+    rows.extend(state.channels().map(|channel| Row::Channel(channel.key)));
     rows.extend(state.images().map(|image| Row::Image(image.key)));
     for rollout in state.rollouts() {
         rows.extend([Row::Rollout(rollout.id), Row::Preview(rollout.id)]);

@@ -64,11 +64,7 @@ fn ordering(fact: &Fact<'_>, literal: &Literal, now: Timestamp) -> Option<Orderi
         (Fact::Number(number), Literal::Number(other)) => number.partial_cmp(other),
         (Fact::Blob(found), Literal::Blob(bytes)) => Some((*found).cmp(bytes)),
         (
-            Fact::Version(_)
-            | Fact::Truth(_)
-            | Fact::Integer(_)
-            | Fact::Number(_)
-            | Fact::Blob(_),
+            Fact::Version(_) | Fact::Truth(_) | Fact::Integer(_) | Fact::Number(_) | Fact::Blob(_),
             _,
         ) => None,
     }
