@@ -3,7 +3,7 @@
 
 mod cli_support;
 
-use cli_support::Rollcall;
+use cli_support::{ANY, Rollcall, serve};
 use rcgen::{CertificateParams, KeyPair};
 use std::os::unix::fs::PermissionsExt;
 
@@ -159,23 +159,7 @@ fn a_damaged_ca_is_a_clear_error_at_the_start() {
     std::fs::create_dir_all(data.join("tls")).unwrap();
     std::fs::write(data.join("tls/ca.pem"), "garbage").unwrap();
     std::fs::write(data.join("tls/ca.key"), "garbage").unwrap();
-    let any = "127.0.0.1:0";
-    let output = cli_support::program()
-        .args([
-            "serve",
-            "--mqtt",
-            any,
-            "--mqtts",
-            "off",
-            "--http",
-            any,
-            "--device-http",
-            any,
-        ])
-        .arg("--data-dir")
-        .arg(&data)
-        .output()
-        .unwrap();
+    let output = serve(ANY, &data).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(err.contains("ca.key") && err.contains("backup"), "{err}");

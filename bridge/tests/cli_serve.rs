@@ -7,7 +7,7 @@
 
 mod cli_support;
 
-use cli_support::{Rollcall, program};
+use cli_support::{ANY, Rollcall, program, serve};
 
 #[test]
 fn a_wrong_configuration_ends_with_code_2_and_names_file_key_and_remedy() {
@@ -64,23 +64,7 @@ fn a_wrong_configuration_ends_with_code_2_and_names_file_key_and_remedy() {
 #[test]
 fn a_data_directory_in_use_is_refused_by_name() {
     let rollcall = Rollcall::new();
-    let any = "127.0.0.1:0";
-    let second = program()
-        .args([
-            "serve",
-            "--mqtt",
-            any,
-            "--mqtts",
-            "off",
-            "--http",
-            any,
-            "--device-http",
-            any,
-            "--data-dir",
-        ])
-        .arg(rollcall.data())
-        .output()
-        .unwrap();
+    let second = serve(ANY, &rollcall.data()).output().unwrap();
     let err = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{err}");
     assert!(err.contains(rollcall.data().to_str().unwrap()), "{err}");
@@ -92,21 +76,7 @@ fn an_address_in_use_is_refused_with_the_flag_that_changes_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let directory = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0";
-    let output = program()
-        .args([
-            "serve",
-            "--mqtt",
-            any,
-            "--mqtts",
-            "off",
-            "--http",
-            &address,
-            "--device-http",
-            any,
-            "--data-dir",
-        ])
-        .arg(directory.path().join("data"))
+    let output = serve(&address, &directory.path().join("data"))
         .output()
         .unwrap();
     let err = String::from_utf8_lossy(&output.stderr);

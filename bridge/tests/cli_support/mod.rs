@@ -27,6 +27,19 @@ pub(crate) fn program() -> Command {
     command
 }
 
+/// Any free port.
+pub(crate) const ANY: &str = "127.0.0.1:0";
+
+/// The server over `data` with its API at `http`, and ports for robots wherever there are any.
+pub(crate) fn serve(http: &str, data: &Path) -> Command {
+    let mut command = program();
+    command
+        .args(["serve", "--mqtt", ANY, "--mqtts", "off"])
+        .args(["--http", http, "--device-http", ANY, "--data-dir"])
+        .arg(data);
+    command
+}
+
 /// A server as a process, and the way to ask it.
 pub(crate) struct Rollcall {
     server: Child,
@@ -41,21 +54,7 @@ impl Rollcall {
 
     pub(crate) fn with(more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let any = "127.0.0.1:0";
-        let mut server = program()
-            .args([
-                "serve",
-                "--mqtt",
-                any,
-                "--mqtts",
-                "off",
-                "--http",
-                any,
-                "--device-http",
-                any,
-                "--data-dir",
-            ])
-            .arg(directory.path().join("data"))
+        let mut server = serve(ANY, &directory.path().join("data"))
             .args(more)
             .stderr(Stdio::piped())
             .spawn()
