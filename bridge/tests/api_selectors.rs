@@ -161,8 +161,8 @@ fn membership_is_explained() {
             "member": false,
             "selector": r#""canary" in tags and label["site"] == "kiel""#,
             "decided_by": [
-                { "filter": r#""canary" in tags"#, "holds": false, "found": [] },
-                { "filter": r#"label["site"] == "kiel""#, "holds": false, "found": ["berlin"] },
+                { "filter": r#""canary" in tags"#, "holds": false, "found": [], "more": 0 },
+                { "filter": r#"label["site"] == "kiel""#, "holds": false, "found": ["berlin"], "more": 0 },
             ],
         })
     );

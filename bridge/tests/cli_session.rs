@@ -413,15 +413,21 @@ fn an_operator_selects_robots_by_what_they_are() {
     assert_eq!(words, "labels  row=2, site=kiel\ntags    night\n");
     rollcall.ok(&["robot", "label", "rm", "r2", "row"]);
     let selector = r#"label["site"] == "kiel" and "night" in tags"#;
-    assert_eq!(rollcall.ok(&["group", "check", selector]), "1 robots\nr2\n");
+    assert_eq!(rollcall.ok(&["group", "check", selector]), "1 robot\nr2\n");
     let made = rollcall.ok(&["group", "add", "kiel", "--selector", selector]);
-    assert_eq!(made, "group kiel has 1 robots\n");
+    assert_eq!(made, "group kiel has 1 robot\n");
     assert_eq!(
         rollcall.ok(&["group", "show", "kiel", "--robot", "r1"]),
         "r1 is not in group kiel:\n\
          FILTER                   HOLDS  THE ROBOT HAS\n\
          label[\"site\"] == \"kiel\"  no     nothing\n\
          \"night\" in tags          no     canary\n"
+    );
+    assert_eq!(
+        rollcall.ok(&["group", "check", "held == true", "--robot", "r1"]),
+        "the selector does not mean r1:\n\
+         FILTER        HOLDS  THE ROBOT HAS\n\
+         held == true  no     false\n"
     );
     let shown = rollcall.ok(&["group", "show", "kiel"]);
     assert!(
@@ -439,4 +445,60 @@ fn an_operator_selects_robots_by_what_they_are() {
         "{message}"
     );
     assert!(message.contains("\n  site == \"kiel\"\n  ^"), "{message}");
+}
+
+/// What people see when they work with channels, word for word.
+#[test]
+fn an_operator_gives_groups_to_channels() {
+    let rollcall = Rollcall::new();
+    rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hw", "--tag", "canary"]);
+    rollcall.ok(&["robot", "add", "r2", "--ecu", "main=hw"]);
+    rollcall.ok(&["group", "add", "a", "--robot", "r1"]);
+    rollcall.ok(&["group", "add", "c", "--selector", r#""canary" in tags"#]);
+    let made = rollcall.ok(&["channel", "add", "production", "--group", "a", "c"]);
+    assert_eq!(made, "channel production means 1 robot\n");
+    let shown = rollcall.ok(&["channel", "show", "production"]);
+    assert!(
+        shown.ends_with("groups   a, c\nrobots   1\nROBOT  BY GROUP\nr1     a, c\n"),
+        "{shown}"
+    );
+    assert_eq!(
+        rollcall.ok(&["channel", "show", "production", "--robot", "r2"]),
+        "r2 is not in channel production:\n\
+         GROUP  HAS IT  BY\n\
+         a      no      its list of robots\n\
+         c      no      \"canary\" in tags\n\
+         \n\
+         group c:\n\
+         FILTER            HOLDS  THE ROBOT HAS\n\
+         \"canary\" in tags  no     nothing\n"
+    );
+    let taken = rollcall.run(&["channel", "add", "other", "--group", "a"]);
+    assert_eq!(taken.status.code(), Some(3));
+    let advice = "rollcall channel edit production --remove-group a";
+    assert!(String::from_utf8_lossy(&taken.stderr).contains(advice));
+    let kept = rollcall.run(&["group", "rm", "a", "--yes"]);
+    assert_eq!(kept.status.code(), Some(3));
+    let edit = ["channel", "edit", "production"];
+    rollcall.ok(&[&edit[..], &["--remove-group", "a"]].concat());
+    let last = rollcall.run(&[&edit[..], &["--remove-group", "c"]].concat());
+    assert_eq!(last.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&last.stderr).contains("--every-robot"));
+    let nothing = rollcall.run(&edit);
+    assert_eq!(nothing.status.code(), Some(2));
+    let all = rollcall.ok(&[&edit[..], &["--every-robot"]].concat());
+    assert_eq!(all, "channel production means 2 robots\n");
+    let why = rollcall.ok(&["channel", "show", "production", "--robot", "r2"]);
+    assert_eq!(
+        why,
+        "r2 is in channel production, which means every robot\n"
+    );
+    assert!(
+        rollcall
+            .ok(&["channel", "ls"])
+            .trim_end()
+            .ends_with("every robot")
+    );
+    let removed = rollcall.json(&["channel", "rm", "production", "--yes"]);
+    assert_eq!(removed, json!({ "removed": "production" }));
 }

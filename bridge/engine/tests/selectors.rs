@@ -361,6 +361,30 @@ fn an_explanation_names_the_filters_that_decide() {
     );
 }
 
+/// What decides is always among the values that are shown, however many there are.
+#[test]
+fn an_explanation_names_the_values_that_pass_first_and_counts_the_rest() {
+    let mut fleet = trio();
+    let tags: Vec<_> = (10..30).map(|n| format!("t{n}")).collect();
+    let tags: Vec<_> = tags.iter().map(String::as_str).collect();
+    edit(&mut fleet, "r3", &tags, &[]);
+    let robot = fleet.state.robot_key("r3").unwrap();
+    let robot = fleet.state.robot(robot).unwrap();
+    let find = |text: &str| {
+        let explanation = selector(text).explain(robot, fleet.state.now());
+        explanation.decided_by.into_iter().next().unwrap()
+    };
+    let last = find(r#""t29" in tags"#);
+    assert_eq!((last.found[0].as_str(), last.more), ("t29", 12));
+    assert_eq!(last.found.len(), 8);
+    let kept_out = find(r#"/[28]$/ !~= tags"#);
+    assert_eq!(kept_out.found[..4], ["t12", "t18", "t22", "t28"]);
+    assert!(!kept_out.holds);
+    let none = find(r#""x" in tags"#);
+    assert_eq!((none.found.len(), none.more), (8, 12));
+    assert_eq!(find(r#"hardware == "arm""#).more, 0);
+}
+
 #[test]
 fn tags_and_labels_change_together_or_not_at_all() {
     let mut fleet = trio();

@@ -3,7 +3,7 @@
 use super::args::ChannelCommand;
 use super::client::{Client, paged, segment};
 use super::exit::Failure;
-use super::group::findings;
+use super::group::{findings, robots};
 use super::output::{Output, confirm, note, sheet, table};
 use crate::api::{ChangedChannel, ChannelDetail, ChannelMembership, ChannelView, NewChannel};
 use rollcall_engine::GroupName;
@@ -69,8 +69,9 @@ fn print_count(channel: &ChannelView, output: &mut Output) -> Result<(), Failure
         output.json(channel)?;
     } else {
         output.line(format_args!(
-            "channel {} means {count} robots",
-            channel.name
+            "channel {} means {}",
+            channel.name,
+            robots(count)
         ))?;
     }
     if channel.groups.is_empty() {

@@ -44,7 +44,7 @@ pub(super) fn run(
             if output.json {
                 return Ok(output.json(&membership)?);
             }
-            print_membership(&membership, &format!("group {name}"), output)
+            print_membership(&membership, Some(&name), output)
         }
         GroupCommand::Rm { name, confirm: yes } => {
             confirm(
@@ -80,8 +80,8 @@ fn print_count(group: &GroupView, output: &mut Output) -> Result<(), Failure> {
     if output.json {
         output.json(group)?;
     } else {
-        let count = group.robot_count.unwrap_or_default();
-        output.line(format_args!("group {} has {count} robots", group.name))?;
+        let count = robots(group.robot_count.unwrap_or_default());
+        output.line(format_args!("group {} has {count}", group.name))?;
     }
     if group.selector.is_some() && group.robot_count == Some(0) {
         note("The selector means no robot at present; `rollcall group check` tries others.");
@@ -156,29 +156,47 @@ fn check(
         return Ok(output.json(&checked)?);
     }
     if let Some(membership) = &checked.robot {
-        return print_membership(membership, "the selector", output);
+        return print_membership(membership, None, output);
     }
-    output.line(format_args!("{} robots", checked.robot_count))?;
+    output.line(robots(checked.robot_count))?;
     for robot in &checked.items {
         output.line(robot)?;
     }
     Ok(())
 }
 
-/// Whether a robot belongs to `what`, and the filters that decide it.
+/// So many robots, in words.
+pub(super) fn robots(count: usize) -> String {
+    if count == 1 {
+        "1 robot".to_owned()
+    } else {
+        format!("{count} robots")
+    }
+}
+
+/// Whether a robot belongs to the group, or is meant by a selector that no group has yet, and the filters that decide it.
 fn print_membership(
     membership: &MembershipView,
-    what: &str,
+    group: Option<&str>,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let robot = &membership.robot;
-    let verdict = if membership.member { "in" } else { "not in" };
-    if membership.selector.is_none() {
-        return Ok(output.line(format_args!(
-            "{robot} is {verdict} {what}, which lists its robots"
-        ))?);
+    let end = if membership.selector.is_some() {
+        ":"
+    } else {
+        ", which lists its robots"
+    };
+    match (group, membership.member) {
+        (Some(group), true) => output.line(format_args!("{robot} is in group {group}{end}"))?,
+        (Some(group), false) => {
+            output.line(format_args!("{robot} is not in group {group}{end}"))?
+        }
+        (None, true) => output.line(format_args!("the selector means {robot}:"))?,
+        (None, false) => output.line(format_args!("the selector does not mean {robot}:"))?,
     }
-    output.line(format_args!("{robot} is {verdict} {what}:"))?;
+    if membership.selector.is_none() {
+        return Ok(());
+    }
     Ok(output.table(findings(membership))?)
 }
 
@@ -186,7 +204,10 @@ fn print_membership(
 pub(super) fn findings(membership: &MembershipView) -> Table {
     let mut table = table(["filter", "holds", "the robot has"]);
     for finding in &membership.decided_by {
-        let found = finding.found.join(", ");
+        let mut found = finding.found.join(", ");
+        if finding.more > 0 {
+            found.push_str(&format!(" and {} more", finding.more));
+        }
         table.add_row([
             finding.filter.as_str(),
             if finding.holds { "yes" } else { "no" },

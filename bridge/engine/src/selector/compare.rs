@@ -20,13 +20,22 @@ impl Expr {
 
 impl Filter {
     pub(super) fn matches(&self, robot: &Robot, now: Timestamp) -> bool {
-        let passes = |fact: Fact<'_>| match &self.test {
-            Test::Compare(comparison, literal) => {
-                ordering(&fact, literal, now).is_some_and(|found| comparison.accepts(found))
+        any(&self.operand, robot, now, |fact| {
+            self.test.passes(&fact, now)
+        }) != self.negated
+    }
+}
+
+impl Test {
+    /// Whether one value passes.
+    pub(super) fn passes(&self, fact: &Fact<'_>, now: Timestamp) -> bool {
+        match self {
+            Self::Compare(comparison, literal) => {
+                ordering(fact, literal, now).is_some_and(|found| comparison.accepts(found))
             }
-            Test::Contains(literal) => ordering(&fact, literal, now) == Some(Ordering::Equal),
-            Test::Like(pattern) => match fact {
-                Fact::Text(text) => pattern.matches(&text),
+            Self::Contains(literal) => ordering(fact, literal, now) == Some(Ordering::Equal),
+            Self::Like(pattern) => match fact {
+                Fact::Text(text) => pattern.matches(text),
                 Fact::Version(version) => pattern.matches(version),
                 Fact::Integer(_)
                 | Fact::Number(_)
@@ -34,8 +43,7 @@ impl Filter {
                 | Fact::Moment(_)
                 | Fact::Blob(_) => false,
             },
-        };
-        any(&self.operand, robot, now, passes) != self.negated
+        }
     }
 }
 

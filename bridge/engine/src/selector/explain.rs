@@ -26,8 +26,11 @@ pub struct Finding {
     pub filter: String,
     /// Whether it holds for the robot.
     pub holds: bool,
-    /// What the robot has there; empty when it has nothing.
+    /// What the robot has there; empty when it has nothing. Values that pass the filter's test come first.
     pub found: Vec<String>,
+    /// How many values more it has there than are named.
+    #[serde(default)]
+    pub more: usize,
 }
 
 pub(super) fn explain(expr: &Expr, robot: &Robot, now: Timestamp) -> Explanation {
@@ -75,22 +78,37 @@ fn decide_parts(
 }
 
 fn find(filter: &Filter, robot: &Robot, now: Timestamp) -> Finding {
-    let mut found = Vec::new();
+    let (mut found, mut others, mut total) = (Vec::new(), Vec::new(), 0);
     any(&filter.operand, robot, now, |fact| {
-        found.push(match fact {
-            Fact::Text(text) => text.into_owned(),
-            Fact::Version(version) => version.to_owned(),
-            Fact::Integer(number) => number.to_string(),
-            Fact::Number(number) => number.to_string(),
-            Fact::Truth(truth) => truth.to_string(),
-            Fact::Moment(at) => write_moment(at),
-            Fact::Blob(bytes) => write_blob(bytes),
-        });
-        found.len() == MAX_FOUND
+        total += 1;
+        let list = if filter.test.passes(&fact, now) {
+            &mut found
+        } else {
+            &mut others
+        };
+        if list.len() < MAX_FOUND {
+            list.push(write(fact));
+        }
+        false
     });
+    others.truncate(MAX_FOUND - found.len());
+    found.append(&mut others);
     Finding {
         filter: filter.to_string(),
         holds: filter.matches(robot, now),
+        more: total - found.len(),
         found,
+    }
+}
+
+fn write(fact: Fact<'_>) -> String {
+    match fact {
+        Fact::Text(text) => text.into_owned(),
+        Fact::Version(version) => version.to_owned(),
+        Fact::Integer(number) => number.to_string(),
+        Fact::Number(number) => number.to_string(),
+        Fact::Truth(truth) => truth.to_string(),
+        Fact::Moment(at) => write_moment(at),
+        Fact::Blob(bytes) => write_blob(bytes),
     }
 }
