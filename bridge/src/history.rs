@@ -406,6 +406,13 @@ fn describe_command(command: &Command) -> String {
         Command::EditRollout { rollout, .. } => format!("edit rollout {}", rollout.0),
         Command::DeleteRollout { rollout } => format!("delete rollout {}", rollout.0),
         Command::LaunchRollout { rollout, .. } => format!("launch rollout {}", rollout.0),
+        Command::PauseRollout { rollout } => format!("pause rollout {}", rollout.0),
+        Command::ResumeRollout { rollout } => format!("resume rollout {}", rollout.0),
+        Command::StopRollout { rollout } => format!("stop rollout {}", rollout.0),
+        Command::CancelRollout { rollout } => format!("cancel rollout {}", rollout.0),
+        Command::ApprovePhase { rollout, .. } => {
+            format!("approve the next phase of rollout {}", rollout.0)
+        }
     }
 }
 

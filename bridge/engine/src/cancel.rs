@@ -11,10 +11,7 @@ use crate::outcome::{Reply, RequestKind, Row};
 use crate::refusal::Refusal;
 use crate::rollout::RolloutId;
 use crate::state::{Changes, State};
-use crate::target::{CancelReason, Cancelling, TargetState};
-
-/// How much of an operator's name is kept beside a target, in bytes.
-const MAX_BY: usize = 64;
+use crate::target::{CancelGoal, CancelReason, Cancelling, TargetState};
 
 impl State {
     /// Cancels the operation under way on the robot and, with `all`, everything that it still waits for.
@@ -30,9 +27,11 @@ impl State {
             .ok_or_else(|| Refusal::UnknownRobot { id: id.clone() })?;
         let robot = self.robots.get(&key).ok_or(Refusal::RobotGone)?;
         let active = robot.active;
+        // That the rollout was stopped is no word about this robot.
         let already = self
             .active_target(robot)
-            .and_then(|(_, target)| target.cancelling.as_ref());
+            .and_then(|(_, target)| target.cancelling.as_ref())
+            .filter(|cancelling| cancelling.goal != CancelGoal::Recall);
         if let Some(already) = already.filter(|_| !all) {
             return Err(Refusal::AlreadyCancelling {
                 id: id.clone(),
@@ -61,21 +60,17 @@ impl State {
             rollouts.push(rollout);
         }
         if let Some((rollout, index)) = active.filter(|_| !already) {
-            let end = by.0.floor_char_boundary(MAX_BY);
-            let cancelling = Cancelling {
-                by: by.0[..end].into(),
-                since: self.now,
-                sent: 0,
-            };
+            let cancelling = Cancelling::new(by, self.now, CancelGoal::Operator);
             if let Some(target) = self.target_mut(rollout, key, index) {
-                target.cancelling = Some(Box::new(cancelling));
+                let sent = target.cancelling.as_ref().map_or(0, |recall| recall.sent);
+                target.cancelling = Some(Box::new(Cancelling { sent, ..cancelling }));
             }
             changes.touch(Row::Member(rollout, key));
             self.send_due_cancel(key, changes);
         }
         self.refresh_ready(key);
         for rollout in rollouts {
-            self.complete_if_done(rollout, changes);
+            self.pump(rollout, changes);
         }
         Ok(Reply::Robot(key))
     }

@@ -3,8 +3,8 @@
 //! Versions are compared as SemVer where the image's is SemVer. One that is not has no order: it is the ECU's or it is not.
 
 use crate::inventory::{Ecu, Image, ImageKey, ReportedImage, Robot};
+use crate::mechanism::{ForceDowngrade, Mechanism, OnVersionMismatch};
 use crate::names::HardwareId;
-use crate::rollout::{ForceDowngrade, Mechanism};
 use crate::target::{FailureReason, SkipReason};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,12 @@ pub(crate) fn check(
     let mut lifted = None;
     for objection in objections(image, reported, named) {
         if !lifts(mechanism.force_downgrade, objection) {
-            return fail(objection);
+            return match mechanism.on_version_mismatch {
+                OnVersionMismatch::Fail => fail(objection),
+                OnVersionMismatch::Skip => Check::Skip {
+                    reason: SkipReason::VersionMismatch,
+                },
+            };
         }
         lifted = lifted.or(Some(objection));
     }

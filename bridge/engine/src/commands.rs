@@ -67,12 +67,17 @@ impl State {
             Command::AddImage(spec) => self.add_image(spec, changes),
             Command::RemoveImage { image } => self.remove_image(image, changes),
             Command::CreateRollout(spec) => self.create_rollout(by, &spec, changes),
-            Command::EditRollout { rollout, edit } => self.edit_rollout(rollout, edit, changes),
+            Command::EditRollout { rollout, edit } => self.edit_rollout(rollout, *edit, changes),
             Command::DeleteRollout { rollout } => self.delete_rollout(rollout, changes),
             Command::LaunchRollout {
                 rollout,
                 accept_drift,
             } => self.launch_rollout(rollout, accept_drift, changes),
+            Command::PauseRollout { rollout } => self.pause_rollout(rollout, changes),
+            Command::ResumeRollout { rollout } => self.resume_rollout(rollout, changes),
+            Command::StopRollout { rollout } => self.stop_rollout(by, rollout, changes),
+            Command::CancelRollout { rollout } => self.cancel_rollout(by, rollout, changes),
+            Command::ApprovePhase { rollout, phase } => self.approve_phase(rollout, phase, changes),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Timers that come due. A timer may fire for nothing (see [`State::arm`]); the deadlines themselves decide.
 
+use crate::control::INSTALLING;
 use crate::edgehog::LONGEST_WINDOW;
 use crate::input::Timer;
 use crate::inventory::RobotKey;
@@ -8,9 +9,6 @@ use crate::proof::Proof;
 use crate::rollout::{RolloutId, RolloutStatus};
 use crate::state::{Changes, State};
 use crate::target::{CancelReason, FailureReason, TargetState};
-
-/// From here on a robot writes.
-const INSTALLING: u16 = (TargetState::Installing { progress: 0 }).rank();
 
 impl State {
     pub(crate) fn robot_due(&mut self, key: RobotKey, changes: &mut Changes) -> Reply {
@@ -23,12 +21,14 @@ impl State {
         let before = self.robots.get(&key).and_then(|robot| robot.active);
         let settled = self.settle_if_due(key, changes);
         let expired = self.operation_due(key, changes);
+        self.refresh_ready(key);
+        self.offer(key, changes);
         if settled {
             // What has just been repeated or given up is not told again.
             self.settled(key, before.filter(|_| !expired), changes);
         }
         self.arm(key);
-        if settled || expired {
+        if settled || expired || !changes.is_empty() {
             Reply::Done
         } else {
             Reply::Stale
@@ -142,24 +142,34 @@ impl State {
         true
     }
 
-    /// X3: what was never tried, or never finished, expires.
+    /// The rollout's start, its end, or a gate that opens.
     pub(crate) fn rollout_due(&mut self, id: RolloutId, changes: &mut Changes) -> Reply {
-        let Some(rollout) = self.rollouts.get(&id) else {
+        let now = self.now;
+        let Some(rollout) = self.rollouts.get_mut(&id) else {
             return Reply::Stale;
         };
-        let RolloutStatus::Running { deadline, .. } = rollout.status else {
-            return Reply::Stale;
-        };
-        if deadline > self.now {
-            return Reply::Stale;
+        if let Some(set) = rollout.timer.take_if(|set| *set <= now) {
+            self.timers.remove(&(set, Timer::Rollout(id)));
         }
-        self.timers.remove(&(deadline, Timer::Rollout(id)));
-        let open: Vec<_> = rollout
-            .members
-            .iter()
-            .filter(|(_, m)| m.is_open())
-            .map(|(key, _)| *key)
-            .collect();
+        match rollout.status {
+            RolloutStatus::Prepared => self.scheduled_launch(id, changes),
+            RolloutStatus::Launched { deadline, .. } if deadline <= now => {
+                self.expire_rollout(id, changes);
+            }
+            RolloutStatus::Launched { .. } => self.pump(id, changes),
+            RolloutStatus::Completed { .. } => {}
+        }
+        self.arm_rollout(id);
+        if changes.is_empty() {
+            Reply::Stale
+        } else {
+            Reply::Done
+        }
+    }
+
+    /// X3: what was never tried, or never finished, expires.
+    fn expire_rollout(&mut self, id: RolloutId, changes: &mut Changes) {
+        let open = self.open_robots(id);
         for key in &open {
             self.expire_robot(id, *key, changes);
         }
@@ -168,7 +178,39 @@ impl State {
             self.refresh_ready(key);
             self.offer(key, changes);
         }
-        Reply::Done
+    }
+
+    /// Sets the rollout's timer for the next thing that happens to it by itself. An earlier timer is left to fire for
+    /// nothing.
+    pub(crate) fn arm_rollout(&mut self, id: RolloutId) {
+        let Some(rollout) = self.rollouts.get(&id) else {
+            return;
+        };
+        let needed = match rollout.status {
+            RolloutStatus::Prepared => rollout.mechanism.schedule.start,
+            RolloutStatus::Launched { deadline, .. } => {
+                let start = rollout.next_start(self.now);
+                let start = start.filter(|_| !rollout.ready.is_empty());
+                [Some(deadline), start, self.phase_timer(rollout)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+            RolloutStatus::Completed { .. } => None,
+        };
+        if needed.is_some() && rollout.timer.is_some_and(|set| Some(set) <= needed) {
+            return;
+        }
+        let set = rollout.timer;
+        if let Some(rollout) = self.rollouts.get_mut(&id) {
+            rollout.timer = needed;
+        }
+        if let Some(set) = set {
+            self.timers.remove(&(set, Timer::Rollout(id)));
+        }
+        if let Some(needed) = needed {
+            self.timers.insert((needed, Timer::Rollout(id)));
+        }
     }
 
     fn expire_robot(&mut self, id: RolloutId, key: RobotKey, changes: &mut Changes) {

@@ -6,11 +6,13 @@
 
 use crate::check::{Check, check, fits};
 use crate::inventory::{Robot, RobotKey};
+use crate::mechanism::OnFailure;
 use crate::operation::operation_id;
 use crate::outcome::{Effect, Request, RequestKind, Row};
-use crate::rollout::{OnFailure, Rollout, RolloutId};
+use crate::rollout::{Rollout, RolloutId, Run};
 use crate::state::{Changes, State};
 use crate::target::{CancelReason, FailureReason, Ran, SuccessKind, Target, TargetState};
+use crate::time::Timestamp;
 
 /// How much of a robot's words is kept beside a target; the history keeps them whole.
 const MAX_DETAIL_BYTES: usize = 512;
@@ -24,7 +26,7 @@ enum Verdict {
 
 impl State {
     /// Puts the robot into the ready sets of the rollouts that could tell it something now, and takes it out of the
-    /// others. Called whenever its link, its operation or its targets change.
+    /// others. Called whenever its link, its operation, its targets or a gate change.
     pub(crate) fn refresh_ready(&mut self, key: RobotKey) {
         let Some(robot) = self.robots.get(&key) else {
             return;
@@ -34,46 +36,70 @@ impl State {
             let Some(rollout) = self.rollouts.get_mut(id) else {
                 continue;
             };
-            if free && rollout.is_running() && has_sendable(rollout, robot) {
-                rollout.ready.insert(key);
-            } else {
-                rollout.ready.remove(&key);
+            rollout.ready.remove(&key);
+            rollout.begun.remove(&key);
+            if !free || next_target(rollout, robot, self.now).is_none() {
+                continue;
             }
+            match rollout.members.get(&key) {
+                Some(member) if member.is_told() => rollout.begun.insert(key),
+                Some(member) if rollout.is_open_to(member) => rollout.ready.insert(key),
+                _ => false,
+            };
         }
     }
 
-    /// Tells robots while slots are free, then completes the rollout if nothing is left to do.
+    /// Tells robots while slots are free, then completes the rollout if nothing is left to do. To be called after
+    /// everything that may open one of its gates.
     pub(crate) fn pump(&mut self, id: RolloutId, changes: &mut Changes) {
-        while let Some(key) = self.next_ready(id) {
+        loop {
+            self.watch_thresholds(id, changes);
+            self.turn_phases(id, changes);
+            let Some(key) = self.next_ready(id) else {
+                break;
+            };
             self.tell(id, key, changes);
         }
         self.complete_if_done(id, changes);
+        self.arm_rollout(id);
     }
 
+    /// Robots that have begun come first: a robot with old and new software is worse off than one that waits.
     fn next_ready(&self, id: RolloutId) -> Option<RobotKey> {
         let rollout = self.rollouts.get(&id)?;
-        let free =
-            rollout.is_running() && rollout.counts.in_progress < rollout.mechanism.max_in_progress;
-        if free {
-            rollout.ready.first().copied()
-        } else {
-            None
+        let run = rollout.run()?;
+        if rollout.counts.in_progress >= rollout.mechanism.max_in_progress {
+            return None;
         }
+        let begun = || rollout.begun.first();
+        let new = || rollout.ready.first();
+        match run {
+            Run::Running if rollout.next_start(self.now).is_none() => begun().or_else(new),
+            Run::Running | Run::Paused { .. } => begun(),
+            Run::Stopped { .. } | Run::Ending { .. } => None,
+        }
+        .copied()
     }
 
-    /// After a target became final: the robot's next ECU keeps the slot, otherwise the slot goes to the next robot.
+    /// After a target became final or waits again: the robot's next ECU keeps the slot, otherwise the slot goes to the
+    /// next robot.
     pub(crate) fn go_on(&mut self, id: RolloutId, key: RobotKey, changes: &mut Changes) {
         self.stop_after_failure(id, key, changes);
         self.refresh_ready(key);
-        let same_robot = self
-            .rollouts
-            .get(&id)
-            .is_some_and(|rollout| rollout.ready.contains(&key));
-        if same_robot {
+        self.watch_thresholds(id, changes);
+        if self.may_go_on(id, key) {
             self.tell(id, key, changes);
         }
         self.pump(id, changes);
         self.offer(key, changes);
+    }
+
+    fn may_go_on(&self, id: RolloutId, key: RobotKey) -> bool {
+        self.rollouts.get(&id).is_some_and(|rollout| {
+            rollout.begun.contains(&key)
+                && matches!(rollout.run(), Some(Run::Running | Run::Paused { .. }))
+                && rollout.counts.in_progress < rollout.mechanism.max_in_progress
+        })
     }
 
     /// Lets every rollout that waits for this robot try, oldest first.
@@ -85,30 +111,31 @@ impl State {
             return;
         }
         for id in robot.open.clone() {
-            if self
-                .rollouts
-                .get(&id)
-                .is_some_and(|rollout| rollout.ready.contains(&key))
-            {
+            let waits =
+                |rollout: &Rollout| rollout.ready.contains(&key) || rollout.begun.contains(&key);
+            if self.rollouts.get(&id).is_some_and(waits) {
                 self.pump(id, changes);
             }
         }
     }
 
-    /// Looks at the robot's pending targets in the order of installation and starts the first that may be sent.
+    /// Starts the robot's next target, or ends it if it must not be sent.
     fn tell(&mut self, id: RolloutId, key: RobotKey, changes: &mut Changes) {
-        let count = self
-            .rollouts
-            .get(&id)
-            .and_then(|r| r.members.get(&key))
-            .map_or(0, |m| m.targets.len());
-        for index in 0..count {
+        let robot = self.robots.get(&key);
+        let rollout = self.rollouts.get(&id);
+        let next = robot.zip(rollout);
+        let next = next.and_then(|(robot, rollout)| {
+            let index = next_target(rollout, robot, self.now)?;
+            // The last word: the ready sets only say where to look.
+            self.wait_reason(id, robot, index)
+                .is_none()
+                .then_some(index)
+        });
+        let mut passed_over = next.is_none();
+        if let Some(index) = next {
             match self.verdict(id, key, index) {
-                None | Some(Verdict::Hold) => {}
-                Some(Verdict::Send) => {
-                    self.begin(id, key, index, changes);
-                    break;
-                }
+                None | Some(Verdict::Hold) => passed_over = true,
+                Some(Verdict::Send) => self.begin(id, key, index, changes),
                 Some(Verdict::End(state)) => {
                     self.set_target(id, key, index, state, changes);
                     self.stop_after_failure(id, key, changes);
@@ -116,6 +143,10 @@ impl State {
             }
         }
         self.refresh_ready(key);
+        if let Some(rollout) = passed_over.then(|| self.rollouts.get_mut(&id)).flatten() {
+            rollout.ready.remove(&key);
+            rollout.begun.remove(&key);
+        }
     }
 
     /// E15: the checks at the moment of sending. `None` when the target is not pending.
@@ -172,12 +203,16 @@ impl State {
         target.base = base;
         target.ran = ran;
         target.cancelling = None;
-        target.attempt += 1;
         target.resends = 0;
         target.boot = boot;
         target.detail = None;
         target.deadline = Some(deadline);
+        // In this order: both look at whether the robot was told before.
+        self.charge_start(id, key, changes);
         self.set_target(id, key, index, TargetState::Requested, changes);
+        if let Some(target) = self.target_mut(id, key, index) {
+            target.attempt += 1;
+        }
         self.arm(key);
         self.send(id, key, index, RequestKind::Update, changes);
     }
@@ -290,16 +325,20 @@ impl State {
         }
     }
 
-    /// Makes the active target final and moves on.
+    /// The operation under way is over: its target ends, or waits to be tried again. Then the rollout moves on.
     pub(crate) fn finish(
         &mut self,
         id: RolloutId,
         key: RobotKey,
         index: usize,
-        state: TargetState,
+        end: TargetState,
         changes: &mut Changes,
     ) {
+        let state = self.end_or_retry(id, key, index, end, changes);
         self.set_target(id, key, index, state, changes);
+        if !state.is_final() {
+            self.arm(key);
+        }
         self.go_on(id, key, changes);
     }
 
@@ -323,12 +362,15 @@ impl State {
     }
 }
 
-fn has_sendable(rollout: &Rollout, robot: &Robot) -> bool {
-    let held = |target: &Target| robot.hold(target.ecu.into()).is_some();
-    rollout.members.get(&robot.key).is_some_and(|member| {
-        member
-            .targets
-            .iter()
-            .any(|t| t.state == TargetState::Pending && !held(t))
-    })
+/// The target of the robot that comes next in the order of installation, if it may be sent now as far as it depends on
+/// the robot: ECUs on hold are passed over, those that are tried again later are waited for.
+fn next_target(rollout: &Rollout, robot: &Robot, now: Timestamp) -> Option<usize> {
+    let targets = &rollout.members.get(&robot.key)?.targets;
+    let mut open = targets
+        .iter()
+        .enumerate()
+        .filter(|(_, target)| !target.state.is_final() && robot.hold(target.ecu.into()).is_none());
+    let (index, next) = open.next()?;
+    let due = next.retry_at().is_none_or(|at| at <= now);
+    (next.state == TargetState::Pending && due).then_some(index)
 }

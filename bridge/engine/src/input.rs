@@ -4,13 +4,14 @@ use crate::channels::ChannelEdit;
 use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
+use crate::mechanism::{ForceDowngrade, Mechanism, Rate};
 use crate::names::{
     ChannelName, EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName,
 };
 use crate::requirement::Requirement;
-use crate::rollout::{ForceDowngrade, RolloutId, RolloutSpec, TargetSelection};
+use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::selector::Selector;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::value::Content;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,13 +183,13 @@ pub enum Command {
         image: ImageRef,
     },
     /// Creates a rollout; nothing is sent (A15).
-    CreateRollout(RolloutSpec),
+    CreateRollout(Box<RolloutSpec>),
     /// Changes a prepared rollout (A17, X1).
     EditRollout {
         /// Which.
         rollout: RolloutId,
         /// What changes.
-        edit: RolloutEdit,
+        edit: Box<RolloutEdit>,
     },
     /// Deletes a prepared rollout (X1).
     DeleteRollout {
@@ -202,6 +203,34 @@ pub enum Command {
         /// Launch although the fleet has changed since the preview (X4).
         #[serde(default)]
         accept_drift: bool,
+    },
+    /// Pauses a rollout: nobody new is told.
+    PauseRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Lets a paused or stopped rollout go on.
+    ResumeRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Stops a rollout: robots that have not begun to install are told to give up (X18). It can be resumed.
+    StopRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Ends a rollout for good, as a stop does.
+    CancelRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Opens the next phase of a rollout that waits for it.
+    ApprovePhase {
+        /// Which.
+        rollout: RolloutId,
+        /// The phase that is done, from 0: refused when another one waits.
+        #[serde(default)]
+        phase: Option<u16>,
     },
     /// Cancels the operation under way on a robot. What the robot then does decides.
     CancelOperation {
@@ -296,7 +325,7 @@ pub struct ImageSpec {
     pub sha256: [u8; 32],
 }
 
-/// What to change in a prepared rollout; `None` leaves it.
+/// What to change in a rollout; `None` leaves it. Once it is launched, name, cap, rate and deadline can be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutEdit {
@@ -308,10 +337,24 @@ pub struct RolloutEdit {
     pub target: Option<TargetSelection>,
     /// Another map, whole.
     pub images: Option<Vec<(HardwareId, ImageRef)>>,
+    /// Another mechanism, whole.
+    pub mechanism: Option<Mechanism>,
     /// Another cap, in robots.
     pub max_in_progress: Option<u32>,
+    /// Another rate of new starts; `Some(None)`: none.
+    #[serde(deserialize_with = "given")]
+    pub rate: Option<Option<Rate>>,
+    /// Another deadline, in milliseconds from the launch.
+    pub deadline: Option<Millis>,
     /// Other rules for versions.
     pub force_downgrade: Option<ForceDowngrade>,
+}
+
+/// Tells a field that is `null` from one that is not there.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    input: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
 }
 
 /// What happens to a robot's connection.

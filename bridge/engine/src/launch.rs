@@ -1,13 +1,16 @@
 //! A rollout's life before and at launch, and its end.
 
-use crate::input::{Actor, RolloutEdit, Timer};
+use crate::input::{Actor, Timer};
+use crate::inventory::RobotKey;
 use crate::outcome::{Reply, Row};
 use crate::plan::{Plan, PlannedRobot};
 use crate::refusal::Refusal;
 use crate::rollout::{
-    Completion, Counts, Member, RobotProgress, Rollout, RolloutId, RolloutSpec, RolloutStatus,
+    Completion, Counts, Course, Member, RobotProgress, Rollout, RolloutId, RolloutSpec,
+    RolloutStatus, Run,
 };
 use crate::state::{Changes, State, count};
+use crate::tally::Tally;
 use crate::target::{Target, TargetState};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,20 +34,27 @@ impl State {
             revision: 1,
             created: self.now,
             created_by: by.0.clone(),
+            manual: false,
+            missed_start: None,
             status: RolloutStatus::Prepared,
+            course: Course::default(),
             preview: plan.fingerprints(),
             members: BTreeMap::new(),
             counts: Counts::default(),
+            tally: Tally::default(),
             ready: BTreeSet::new(),
+            begun: BTreeSet::new(),
+            timer: None,
         };
         self.rollouts.insert(id, rollout);
+        self.arm_rollout(id);
         changes.touch(Row::Counters);
         changes.touch(Row::Rollout(id));
         changes.touch(Row::Preview(id));
         Ok(Reply::Rollout(id))
     }
 
-    fn plan_for_somebody(&self, spec: &RolloutSpec) -> Result<Plan, Refusal> {
+    pub(crate) fn plan_for_somebody(&self, spec: &RolloutSpec) -> Result<Plan, Refusal> {
         let plan = self.plan(&spec.target, &self.check_spec(spec)?, &spec.mechanism)?;
         if plan.affected().next().is_none() {
             return Err(Refusal::AffectsNobody {
@@ -54,60 +64,20 @@ impl State {
         Ok(plan)
     }
 
-    fn prepared(&self, id: RolloutId, action: &'static str) -> Result<&Rollout, Refusal> {
+    pub(crate) fn prepared(
+        &self,
+        id: RolloutId,
+        action: &'static str,
+    ) -> Result<&Rollout, Refusal> {
         let rollout = self
             .rollouts
             .get(&id)
             .ok_or(Refusal::UnknownRollout { id })?;
         let status = match rollout.status {
             RolloutStatus::Prepared => return Ok(rollout),
-            RolloutStatus::Running { .. } => "launched",
-            RolloutStatus::Completed { .. } => "completed",
+            RolloutStatus::Launched { .. } | RolloutStatus::Completed { .. } => rollout.word(),
         };
         Err(Refusal::NotPrepared { id, status, action })
-    }
-
-    pub(crate) fn edit_rollout(
-        &mut self,
-        id: RolloutId,
-        edit: RolloutEdit,
-        changes: &mut Changes,
-    ) -> Result<Reply, Refusal> {
-        let rollout = self.prepared(id, "edited")?;
-        if rollout.mechanism.immutable_on_create {
-            return Err(Refusal::Immutable { id });
-        }
-        if let Some(found) = edit.revision.filter(|found| *found != rollout.revision) {
-            return Err(Refusal::OtherRevision {
-                id,
-                current: rollout.revision,
-                found,
-            });
-        }
-        let mut spec =
-            rollout.spec(|key| self.images.get(&key).map(|image| image.reference.clone()));
-        spec.name = edit.name.unwrap_or(spec.name);
-        spec.target = edit.target.unwrap_or(spec.target);
-        spec.images = edit.images.unwrap_or(spec.images);
-        spec.mechanism.max_in_progress = edit
-            .max_in_progress
-            .unwrap_or(spec.mechanism.max_in_progress);
-        spec.mechanism.force_downgrade = edit
-            .force_downgrade
-            .unwrap_or(spec.mechanism.force_downgrade);
-        let images = self.check_spec(&spec)?;
-        let preview = self.plan_for_somebody(&spec)?.fingerprints();
-        if let Some(rollout) = self.rollouts.get_mut(&id) {
-            rollout.name = spec.name;
-            rollout.target = spec.target;
-            rollout.images = images;
-            rollout.mechanism = spec.mechanism;
-            rollout.revision += 1;
-            rollout.preview = preview;
-        }
-        changes.touch(Row::Rollout(id));
-        changes.touch(Row::Preview(id));
-        Ok(Reply::Rollout(id))
     }
 
     pub(crate) fn delete_rollout(
@@ -118,7 +88,10 @@ impl State {
         if self.prepared(id, "deleted")?.mechanism.immutable_on_create {
             return Err(Refusal::Immutable { id });
         }
-        self.rollouts.remove(&id);
+        let rollout = self.rollouts.remove(&id);
+        if let Some(set) = rollout.and_then(|rollout| rollout.timer) {
+            self.timers.remove(&(set, Timer::Rollout(id)));
+        }
         changes.touch(Row::Rollout(id));
         changes.touch(Row::Preview(id));
         Ok(Reply::Done)
@@ -148,7 +121,8 @@ impl State {
                 changed,
             });
         }
-        self.take_snapshot(id, &plan, changes);
+        let phases = self.phases_of(id, &rollout.mechanism.phases, &plan)?;
+        self.take_snapshot(id, &plan, &phases, changes);
         for planned in &plan.robots {
             self.supersede_older(id, planned, changes);
             if let Some(robot) = self.robots.get_mut(&planned.robot) {
@@ -162,16 +136,42 @@ impl State {
         Ok(Reply::Rollout(id))
     }
 
-    fn take_snapshot(&mut self, id: RolloutId, plan: &Plan, changes: &mut Changes) {
+    /// A start time that has come launches as the fleet is then: nobody is there to look at the drift.
+    pub(crate) fn scheduled_launch(&mut self, id: RolloutId, changes: &mut Changes) {
+        let Err(refusal) = self.launch_rollout(id, true, changes) else {
+            return;
+        };
+        if let Some(rollout) = self.rollouts.get_mut(&id) {
+            rollout.mechanism.schedule.start = None;
+            rollout.missed_start = Some(refusal.to_string());
+            changes.touch(Row::Rollout(id));
+        }
+    }
+
+    fn take_snapshot(
+        &mut self,
+        id: RolloutId,
+        plan: &Plan,
+        phases: &BTreeMap<RobotKey, u16>,
+        changes: &mut Changes,
+    ) {
         let now = self.now;
         let Some(rollout) = self.rollouts.get_mut(&id) else {
             return;
         };
         let deadline = now.after(rollout.mechanism.deadline);
-        rollout.status = RolloutStatus::Running {
+        let end = rollout.mechanism.schedule.end;
+        rollout.status = RolloutStatus::Launched {
             launched: now,
-            deadline,
+            deadline: end.map_or(deadline, |end| end.min(deadline)),
+            run: Run::Running,
         };
+        rollout.course = Course {
+            running_since: now,
+            phase_opened: now,
+            ..Course::default()
+        };
+        rollout.missed_start = None;
         rollout.preview.clear();
         changes.touch(Row::Rollout(id));
         changes.touch(Row::Preview(id));
@@ -186,12 +186,14 @@ impl State {
                 Member {
                     targets,
                     skipped: planned.skipped,
+                    phase: phases.get(&planned.robot).copied().unwrap_or(0),
                 },
             );
             changes.touch(Row::Member(id, planned.robot));
         }
         rollout.counts = count(&rollout.members);
-        self.timers.insert((deadline, Timer::Rollout(id)));
+        rollout.tally = Tally::of(rollout.members.values());
+        self.arm_rollout(id);
     }
 
     /// X20: the newest launch wins for ECUs to which nothing was sent yet.
@@ -224,7 +226,8 @@ impl State {
                 );
             }
             if !taken.is_empty() {
-                self.complete_if_done(older, changes);
+                self.refresh_ready(planned.robot);
+                self.pump(older, changes);
             }
         }
     }
@@ -235,25 +238,29 @@ impl State {
         let Some(rollout) = self.rollouts.get_mut(&id) else {
             return;
         };
-        let RolloutStatus::Running { launched, deadline } = rollout.status else {
+        let RolloutStatus::Launched { launched, run, .. } = rollout.status else {
             return;
         };
         if rollout.counts.open_robots > 0 {
             return;
         }
-        let outcome = judge(&rollout.members);
+        let outcome = match run {
+            Run::Ending { why, .. } => why.outcome(),
+            Run::Running | Run::Paused { .. } | Run::Stopped { .. } => judge(&rollout.members),
+        };
         rollout.status = RolloutStatus::Completed {
             launched,
             completed: now,
             outcome,
         };
         rollout.ready.clear();
+        rollout.begun.clear();
         for key in rollout.members.keys() {
             if let Some(robot) = self.robots.get_mut(key) {
                 robot.open.retain(|open| *open != id);
             }
         }
-        self.timers.remove(&(deadline, Timer::Rollout(id)));
+        self.arm_rollout(id);
         changes.touch(Row::Rollout(id));
     }
 }

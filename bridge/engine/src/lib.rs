@@ -35,34 +35,45 @@ mod cancel;
 mod channels;
 mod check;
 mod commands;
+mod control;
 mod credentials;
 mod deadlines;
 mod device;
 mod dispatch;
 mod edgehog;
+mod edit;
 mod groups;
 mod images;
 mod input;
 mod inventory;
 mod launch;
 mod links;
+mod mechanism;
 mod names;
 mod operation;
 mod outcome;
+mod percent;
+mod phases;
 mod plan;
 mod projection;
 mod proof;
+mod rank;
+mod rate;
 mod refusal;
 mod reports;
 mod requirement;
+mod retry;
 mod rollout;
 mod selector;
 mod settings;
 mod state;
 mod syntax;
+mod tally;
 mod target;
+mod thresholds;
 mod time;
 mod value;
+mod wait;
 mod why;
 
 pub use calendar::{
@@ -88,32 +99,42 @@ pub use inventory::{
     Counters, Cursor, Ecu, EcuSpec, Group, GroupKey, Hold, Image, ImageKey, ImageRef, Link,
     Membership, Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
 };
+pub use mechanism::{
+    AbortRule, Counting, Defaults, Factor, FailureClass, FailureKind, ForceDowngrade, Growth,
+    Mechanism, OfflinePolicy, OnFailure, OnVersionMismatch, Phase, PhaseSize, Rate, Retry,
+    Schedule, ThresholdAction,
+};
 pub use names::{
     ChannelName, EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, NameError,
     RobotId, RolloutName, Tag, TokenName,
 };
 pub use operation::operation_id;
 pub use outcome::{Effect, Outcome, Reply, Request, RequestKind, Row};
+pub use percent::{Percent, PercentError};
 pub use plan::{Conflict, Drift, Plan, PlannedEcu, PlannedRobot, Preview};
 pub use projection::{
     AirboticsEcu, AirboticsRobot, AirboticsRollout, EdgehogOperation, EdgehogTarget,
 };
+pub use rank::rank;
 pub use refusal::Refusal;
 pub use requirement::Requirement;
 pub use rollout::{
-    Completion, Counts, Defaults, ForceDowngrade, Mechanism, Member, OnFailure, RobotProgress,
-    Rollout, RolloutId, RolloutSpec, RolloutStatus, TargetSelection,
+    Completion, Counts, Course, EndReason, Member, PauseReason, RobotProgress, Rollout, RolloutId,
+    RolloutSpec, RolloutStatus, Run, TargetSelection,
 };
 pub use selector::{Explanation, Finding, MAX_SELECTOR_BYTES, Selector};
 pub use settings::{MAX_SETTING_PATHS, MAX_SETTINGS};
 pub use state::State;
 pub use syntax::SyntaxError;
+pub use tally::{PhaseTally, Tally};
 pub use target::{
-    CancelReason, Cancelling, FailureReason, Ran, SkipReason, SuccessKind, Target, TargetState,
+    CancelGoal, CancelReason, Cancelling, FailureReason, Ran, Retrying, SkipReason, SuccessKind,
+    Target, TargetState,
 };
 pub use time::{Millis, Timestamp};
 pub use value::{Content, Document, Part, Value};
-pub use why::{WaitReason, Why};
+pub use wait::WaitReason;
+pub use why::Why;
 
 /// The version of the rules. It grows with every change that makes the same inputs lead to another state; the history
 /// records it beside each input.

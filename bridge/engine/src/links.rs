@@ -1,6 +1,5 @@
 //! Connections: a robot is told things only on a live connection on which it listens and has introduced itself.
 
-use crate::input::Timer;
 use crate::inventory::{Link, RobotKey};
 use crate::outcome::{Reply, Row};
 use crate::rollout::{RolloutId, RolloutStatus};
@@ -115,11 +114,10 @@ impl State {
         let Some(rollout) = self.rollouts.get_mut(&id) else {
             return;
         };
-        if let RolloutStatus::Running { deadline, .. } = &mut rollout.status {
-            self.timers.remove(&(*deadline, Timer::Rollout(id)));
+        if let RolloutStatus::Launched { deadline, .. } = &mut rollout.status {
             *deadline = deadline.after(downtime);
-            self.timers.insert((*deadline, Timer::Rollout(id)));
             changes.touch(Row::Rollout(id));
+            self.arm_rollout(id);
         }
     }
 }

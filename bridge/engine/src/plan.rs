@@ -2,9 +2,10 @@
 
 use crate::check::{Check, check, suits};
 use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
+use crate::mechanism::{Defaults, Mechanism};
 use crate::names::HardwareId;
 use crate::refusal::Refusal;
-use crate::rollout::{Defaults, Mechanism, RolloutId, RolloutSpec, TargetSelection};
+use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::state::State;
 use crate::target::SkipReason;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +115,7 @@ impl PlannedRobot {
             Some(SkipReason::NoCompatibleEcu) => 0xfe,
             Some(SkipReason::OtherModel) => 0xfd,
             Some(SkipReason::NoPartNumber) => 0xfc,
+            Some(SkipReason::VersionMismatch) => 0xfb,
         }]);
         hash
     }
@@ -190,11 +192,29 @@ impl State {
         &self,
         spec: &RolloutSpec,
     ) -> Result<BTreeMap<HardwareId, ImageKey>, Refusal> {
-        check_mechanism(&spec.mechanism)?;
+        spec.mechanism.check()?;
+        self.check_schedule(&spec.mechanism)?;
         let images = self.check_images(&spec.images)?;
         // Only whether the target is there; whom it names is for the plan.
         drop(self.selected(&spec.target, None)?);
         Ok(images)
+    }
+
+    fn check_schedule(&self, mechanism: &Mechanism) -> Result<(), Refusal> {
+        let schedule = &mechanism.schedule;
+        let start = schedule.start.unwrap_or(self.now);
+        let in_the_past = |what| Err(Refusal::InThePast { what });
+        if start < self.now {
+            return in_the_past("start");
+        }
+        if schedule.end.is_some_and(|end| end <= start) {
+            return in_the_past("end");
+        }
+        let farthest = self.now.after(Defaults::MAX_SPAN);
+        if start > farthest || schedule.end.is_some_and(|end| end > farthest) {
+            return Err(Refusal::TooFarAhead);
+        }
+        Ok(())
     }
 
     fn check_images(
@@ -353,52 +373,4 @@ impl State {
         }
         conflicts.into_values().collect()
     }
-}
-
-fn check_mechanism(mechanism: &Mechanism) -> Result<(), Refusal> {
-    let in_range = |what, found: u64, min: u64, max: u64| {
-        if (min..=max).contains(&found) {
-            Ok(())
-        } else {
-            Err(Refusal::OutOfRange {
-                what,
-                min,
-                max,
-                found,
-            })
-        }
-    };
-    let span = |what, found, min| in_range(what, found, min, Defaults::MAX_SPAN);
-    in_range(
-        "max in progress",
-        mechanism.max_in_progress.into(),
-        1,
-        u64::from(u32::MAX),
-    )?;
-    span(
-        "request timeout in milliseconds",
-        mechanism.request_timeout,
-        Defaults::MIN_REQUEST_TIMEOUT,
-    )?;
-    in_range("request resends", mechanism.request_resends.into(), 0, 100)?;
-    span(
-        "in-progress timeout in milliseconds",
-        mechanism.in_progress_timeout,
-        Defaults::MIN_REQUEST_TIMEOUT,
-    )?;
-    span(
-        "confirm timeout in milliseconds",
-        mechanism.confirm_timeout,
-        Defaults::MIN_REQUEST_TIMEOUT,
-    )?;
-    span(
-        "rollback grace in milliseconds",
-        mechanism.rollback_grace,
-        0,
-    )?;
-    span(
-        "deadline in milliseconds",
-        mechanism.deadline,
-        Defaults::MIN_REQUEST_TIMEOUT,
-    )
 }

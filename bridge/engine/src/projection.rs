@@ -71,7 +71,7 @@ impl RolloutStatus {
     pub const fn airbotics(&self) -> AirboticsRollout {
         match self {
             Self::Prepared => AirboticsRollout::Prepared,
-            Self::Running { .. } => AirboticsRollout::Launched,
+            Self::Launched { .. } => AirboticsRollout::Launched,
             Self::Completed { .. } => AirboticsRollout::Completed,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::device::{MAX_DEVICE_BYTES, MAX_DEVICE_PATHS};
 use crate::inventory::ImageRef;
+use crate::mechanism::FailureClass;
 use crate::names::{ChannelName, EcuName, GroupName, HardwareId, RobotId, TokenName};
 use crate::rollout::RolloutId;
 use uuid::Uuid;
@@ -166,6 +167,56 @@ pub enum Refusal {
         status: &'static str,
         action: &'static str,
     },
+    #[error(
+        "rollout {} is {status}; only a launched rollout can be {action}", .id.0
+    )]
+    NotLaunched {
+        id: RolloutId,
+        status: &'static str,
+        action: &'static str,
+    },
+    #[error("rollout {} is {status} and cannot be {action}; {remedy}", .id.0)]
+    NotNow {
+        id: RolloutId,
+        status: &'static str,
+        action: &'static str,
+        remedy: &'static str,
+    },
+    #[error(
+        "rollout {} waits for a person after phase {}; `rollcall rollout approve {}` opens the next one",
+        .id.0, .phase + 1, .id.0
+    )]
+    NeedsApproval { id: RolloutId, phase: u16 },
+    #[error("rollout {} is {status} and waits for no approval; `rollcall rollout show {}` says where it is", .id.0, .id.0)]
+    NothingToApprove { id: RolloutId, status: &'static str },
+    #[error("rollout {} waits after phase {current}, not {found}; look at it again before approving", .id.0)]
+    OtherPhase {
+        id: RolloutId,
+        current: u16,
+        found: u16,
+    },
+    #[error(
+        "rollout {} is launched and its {what} can no longer change; name, cap, rate and deadline can: cancel it and \
+         launch another for anything else", .id.0
+    )]
+    FixedAtLaunch { id: RolloutId, what: &'static str },
+    #[error("the deadline of rollout {} would have passed already; give a longer one, or cancel the rollout", .id.0)]
+    DeadlinePassed { id: RolloutId },
+    #[error("failures of class {} have two retry rules; give one", .class.word())]
+    RetriedTwice { class: FailureClass },
+    #[error(
+        "phase {phase} takes the rest, so nobody is left for the next; only the last phase can"
+    )]
+    RestBeforeTheEnd { phase: usize },
+    #[error(
+        "the phases add up to {}, not to all robots; let the percentages add up to 100 %, or make the last phase `rest`",
+        percent(.hundredths)
+    )]
+    PhasesDoNotAddUp { hundredths: u32 },
+    #[error("the {what} is in the past; give a later one")]
+    InThePast { what: &'static str },
+    #[error("start and end lie at most two years ahead")]
+    TooFarAhead,
     #[error("rollout {} was created with immutable_on_create; launch it, or create another", .id.0)]
     Immutable { id: RolloutId },
     #[error("rollout {} is at revision {current}, not {found}; look at it again before changing it", .id.0)]
@@ -223,6 +274,10 @@ pub enum Refusal {
     DeviceFull,
 }
 
+fn percent(hundredths: &u32) -> String {
+    format!("{}.{:02} %", hundredths / 100, hundredths % 100)
+}
+
 fn list(ids: &[HardwareId]) -> String {
     ids.iter()
         .map(HardwareId::as_str)
@@ -278,6 +333,18 @@ impl Refusal {
             Self::AffectsNobody { .. } => "affects_nobody",
             Self::OutOfRange { .. } => "out_of_range",
             Self::NotPrepared { .. } => "not_prepared",
+            Self::NotLaunched { .. } => "not_launched",
+            Self::NotNow { .. } => "not_now",
+            Self::NeedsApproval { .. } => "needs_approval",
+            Self::NothingToApprove { .. } => "nothing_to_approve",
+            Self::OtherPhase { .. } => "other_phase",
+            Self::FixedAtLaunch { .. } => "fixed_at_launch",
+            Self::DeadlinePassed { .. } => "deadline_passed",
+            Self::RetriedTwice { .. } => "retried_twice",
+            Self::RestBeforeTheEnd { .. } => "rest_before_the_end",
+            Self::PhasesDoNotAddUp { .. } => "phases_do_not_add_up",
+            Self::InThePast { .. } => "in_the_past",
+            Self::TooFarAhead => "too_far_ahead",
             Self::Immutable { .. } => "immutable",
             Self::OtherRevision { .. } => "other_revision",
             Self::Drifted { .. } => "drifted",

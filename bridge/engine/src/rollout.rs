@@ -1,10 +1,12 @@
 //! Rollouts: which image for which hardware id, on which robots, and how fast.
 
 use crate::inventory::{ImageKey, ImageRef, RobotKey};
+use crate::mechanism::Mechanism;
 use crate::names::{GroupName, HardwareId, RobotId, RolloutName};
 use crate::selector::Selector;
-use crate::target::{SkipReason, SuccessKind, Target, TargetState};
-use crate::time::{Millis, Timestamp};
+use crate::tally::Tally;
+use crate::target::{CancelReason, SkipReason, SuccessKind, Target, TargetState};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,86 +29,6 @@ pub enum TargetSelection {
     Robots(Vec<RobotId>),
 }
 
-/// What happens to a robot's other ECUs when one fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFailure {
-    /// They are updated all the same (A24).
-    #[default]
-    Continue,
-    /// They are cancelled.
-    Stop,
-}
-
-/// Which rules for versions a rollout overrides (X5). Nothing overrides the hardware id, or a missing version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ForceDowngrade {
-    /// None.
-    #[default]
-    No,
-    /// All: order, requirement, and versions that cannot be read (E18).
-    All,
-    /// The order only; an image's requirement holds.
-    WithinRequirement,
-}
-
-/// The pace of a rollout. Spans are in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mechanism {
-    /// The cap: robots with an operation under way, at every instant.
-    pub max_in_progress: u32,
-    /// Wait for the first event after each send.
-    pub request_timeout: Millis,
-    /// Sends after the first that got no event.
-    pub request_resends: u8,
-    /// From the first event to the image being applied.
-    pub in_progress_timeout: Millis,
-    /// From applied to the ECU's report of what it runs.
-    pub confirm_timeout: Millis,
-    /// From a new process's report of the old image to the verdict.
-    pub rollback_grace: Millis,
-    /// From launch to the end of the whole rollout (X3).
-    pub deadline: Millis,
-    /// Whether a failed ECU stops its robot's other ECUs.
-    pub on_failure: OnFailure,
-    /// Which rules for versions are overridden.
-    pub force_downgrade: ForceDowngrade,
-    /// X1: the strict reading of Airbotics, in which a created rollout can be neither edited nor deleted.
-    pub immutable_on_create: bool,
-}
-
-/// The ranges that a mechanism must keep; spans in milliseconds.
-#[derive(Debug)]
-pub struct Defaults;
-
-impl Defaults {
-    const SECOND: Millis = 1_000;
-    /// Least wait for a first event.
-    pub const MIN_REQUEST_TIMEOUT: Millis = Self::SECOND;
-    /// Longest of all spans: two years.
-    pub const MAX_SPAN: Millis = 2 * 365 * 24 * 3_600 * Self::SECOND;
-}
-
-impl Default for Mechanism {
-    fn default() -> Self {
-        let minute = 60 * Defaults::SECOND;
-        Self {
-            max_in_progress: 100,
-            request_timeout: 5 * minute,
-            request_resends: 3,
-            in_progress_timeout: 60 * minute,
-            confirm_timeout: 15 * minute,
-            rollback_grace: minute,
-            deadline: 30 * 24 * 60 * minute,
-            on_failure: OnFailure::Continue,
-            force_downgrade: ForceDowngrade::No,
-            immutable_on_create: false,
-        }
-    }
-}
-
 /// What an operator asks for: the same words preview, create and edit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,18 +44,23 @@ pub struct RolloutSpec {
     pub mechanism: Mechanism,
 }
 
-/// Where a rollout is (requirements 6.1; paused and stopped come with their commands).
+/// Where a rollout is (requirements 6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum RolloutStatus {
     /// Created; nothing is sent (A16).
     Prepared,
-    /// Launched; robots are told as the mechanism allows.
-    Running {
+    /// Launched, and not every target is final.
+    // Rows of the time before rollouts could be paused say `running`.
+    #[serde(rename = "running")]
+    Launched {
         /// When it was launched.
         launched: Timestamp,
         /// When it ends at the latest.
         deadline: Timestamp,
+        /// Whether robots are told.
+        #[serde(default)]
+        run: Run,
     },
     /// Every target is final (A24). It never changes again.
     Completed {
@@ -146,6 +73,124 @@ pub enum RolloutStatus {
     },
 }
 
+/// Whether a launched rollout tells robots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "run", rename_all = "snake_case")]
+pub enum Run {
+    /// Robots are told as the mechanism allows.
+    #[default]
+    Running,
+    /// Nobody new is told; robots that were told go on, with their other ECUs too.
+    Paused {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        why: PauseReason,
+    },
+    /// Nothing is sent but Cancels, to robots that have not begun to install (X18).
+    Stopped {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It is over but for the robots that install: they are waited for.
+    Ending {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        why: EndReason,
+    },
+}
+
+/// Why a rollout paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum PauseReason {
+    /// An operator wanted it.
+    Operator,
+    /// A phase is done, and the next waits for an approval.
+    Approval {
+        /// The phase that is done, from 0.
+        phase: u16,
+    },
+    /// Every robot of a phase is done, and too few succeeded to open the next.
+    PhaseMissed {
+        /// Which phase, from 0.
+        phase: u16,
+    },
+    /// More robots of a phase failed than may.
+    PhaseErrors {
+        /// Which phase, from 0.
+        phase: u16,
+    },
+    /// An abort rule whose action is to pause.
+    Failures {
+        /// Which rule, from 0.
+        rule: u16,
+    },
+}
+
+/// Why a rollout ends before its robots are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum EndReason {
+    /// An operator cancelled it.
+    Operator,
+    /// More robots failed than `max_failure_percentage` allows.
+    MaxFailures,
+    /// An abort rule.
+    Failures {
+        /// Which rule, from 0.
+        rule: u16,
+    },
+    /// More robots of a phase failed than may.
+    PhaseErrors {
+        /// Which phase, from 0.
+        phase: u16,
+    },
+}
+
+impl EndReason {
+    /// The outcome that follows.
+    #[must_use]
+    pub const fn outcome(self) -> Completion {
+        match self {
+            Self::Operator => Completion::Cancelled,
+            Self::MaxFailures | Self::Failures { .. } | Self::PhaseErrors { .. } => {
+                Completion::Failure
+            }
+        }
+    }
+
+    /// What becomes of robots that were not told.
+    #[must_use]
+    pub const fn cancel_reason(self) -> CancelReason {
+        match self {
+            Self::Operator => CancelReason::RolloutCancelled,
+            Self::MaxFailures | Self::Failures { .. } | Self::PhaseErrors { .. } => {
+                CancelReason::RolloutAborted
+            }
+        }
+    }
+}
+
+/// What a launched rollout has to remember of its own course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Course {
+    /// Since when robots are told: the launch, or the last resume. Patience with offline robots begins here.
+    pub running_since: Timestamp,
+    /// The newest phase that is open, from 0.
+    pub phase: u16,
+    /// When it opened.
+    pub phase_opened: Timestamp,
+    /// When it reached its success threshold.
+    pub phase_passed: Option<Timestamp>,
+    /// When the next robot may be told for the first time, in microseconds since the Unix epoch.
+    pub next_start_us: u64,
+    /// Failed robots that an operator has seen: thresholds act again when there are more.
+    pub excused: u32,
+}
+
 /// How a completed rollout went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,8 +199,10 @@ pub enum Completion {
     Success,
     /// Some robots succeeded, some did not.
     Partial,
-    /// Nobody succeeded.
+    /// Nobody succeeded, or a threshold ended it.
     Failure,
+    /// An operator ended it.
+    Cancelled,
     /// The deadline ended it while robots had never been told.
     Expired,
 }
@@ -187,6 +234,8 @@ pub struct Member {
     pub targets: Vec<Target>,
     /// Set when the robot gets nothing at all (A9).
     pub skipped: Option<SkipReason>,
+    /// Its phase, from 0.
+    pub phase: u16,
 }
 
 impl Member {
@@ -302,38 +351,79 @@ pub struct Rollout {
     pub images: BTreeMap<HardwareId, ImageKey>,
     /// How fast.
     pub mechanism: Mechanism,
+    /// It updates one robot by hand (E19): the model is not looked at.
+    pub manual: bool,
     /// Grows with each edit.
     pub revision: u32,
     /// When it was created.
     pub created: Timestamp,
     /// By whom.
     pub created_by: String,
+    /// Why it did not launch at its start time.
+    pub missed_start: Option<String>,
     /// Where it is.
     pub status: RolloutStatus,
+    /// What it remembers of its course.
+    pub course: Course,
     /// The plan as it was shown at creation, a fingerprint per robot; empty after launch (X4).
     pub preview: BTreeMap<RobotKey, u64>,
     /// The snapshot, from launch on.
     pub members: BTreeMap<RobotKey, Member>,
     /// What the members add up to (derived).
     pub counts: Counts,
-    /// Robots that could be told now if a slot were free, not counting those with an operation under way (derived).
+    /// What thresholds look at (derived).
+    pub tally: Tally,
+    /// Robots that could be told their first ECU now if slot and rate allowed it (derived).
     pub ready: BTreeSet<RobotKey>,
+    /// Robots that could be told of another ECU, or once more, if a slot were free (derived).
+    pub begun: BTreeSet<RobotKey>,
+    /// When its timer is set (derived).
+    pub timer: Option<Timestamp>,
 }
 
 impl Rollout {
-    /// Whether robots are told at present.
+    /// Whether it is launched and not completed.
     #[must_use]
-    pub const fn is_running(&self) -> bool {
-        matches!(self.status, RolloutStatus::Running { .. })
+    pub const fn is_launched(&self) -> bool {
+        matches!(self.status, RolloutStatus::Launched { .. })
+    }
+
+    /// Whether robots are told, if it is launched.
+    #[must_use]
+    pub const fn run(&self) -> Option<Run> {
+        match self.status {
+            RolloutStatus::Launched { run, .. } => Some(run),
+            RolloutStatus::Prepared | RolloutStatus::Completed { .. } => None,
+        }
+    }
+
+    /// When it ends at the latest, if it is launched.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Timestamp> {
+        match self.status {
+            RolloutStatus::Launched { deadline, .. } => Some(deadline),
+            RolloutStatus::Prepared | RolloutStatus::Completed { .. } => None,
+        }
+    }
+
+    pub(crate) const fn set_run(&mut self, to: Run) {
+        if let RolloutStatus::Launched { run, .. } = &mut self.status {
+            *run = to;
+        }
+    }
+
+    /// Robots that it affects: what percentages are of.
+    #[must_use]
+    pub const fn affected(&self) -> u32 {
+        self.counts.robots - self.counts.skipped_robots
     }
 
     /// Orders rollouts by their launch; numbers are given out at creation and decide only within one millisecond.
     pub(crate) const fn launch_order(&self) -> (Option<Timestamp>, RolloutId) {
         match self.status {
             RolloutStatus::Prepared => (None, self.id),
-            RolloutStatus::Running { launched, .. } | RolloutStatus::Completed { launched, .. } => {
-                (Some(launched), self.id)
-            }
+            RolloutStatus::Launched { launched, .. }
+            | RolloutStatus::Completed { launched, .. } => (Some(launched), self.id),
         }
     }
 

@@ -14,7 +14,8 @@ use crate::inventory::{
 };
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Row};
-use crate::rollout::{Counts, Member, Rollout, RolloutId, RolloutStatus};
+use crate::rollout::{Counts, Member, Rollout, RolloutId};
+use crate::tally::Tally;
 use crate::target::{Target, TargetState};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -49,6 +50,10 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.effects.is_empty()
+    }
+
     pub(crate) fn touch(&mut self, row: Row) {
         if self.touched.last() != Some(&row) {
             self.touched.push(row);
@@ -110,7 +115,8 @@ impl State {
         }
         for rollout in state.rollouts.values_mut() {
             rollout.counts = count(&rollout.members);
-            let running = rollout.is_running();
+            rollout.tally = Tally::of(rollout.members.values());
+            let launched = rollout.is_launched();
             for (key, member) in &mut rollout.members {
                 for base in member.targets.iter_mut().filter_map(|t| t.base.as_mut()) {
                     *base = state.shared.text(base);
@@ -119,7 +125,7 @@ impl State {
                     continue;
                 };
                 robot.memberships.push(rollout.id);
-                if running {
+                if launched {
                     robot.open.push(rollout.id);
                 }
                 if let Some(index) = member.active() {
@@ -133,20 +139,21 @@ impl State {
                         .extend(owed.map(|(index, _)| (rollout.id, index)));
                 }
             }
-            if let RolloutStatus::Running { deadline, .. } = rollout.status {
-                state.timers.insert((deadline, Timer::Rollout(rollout.id)));
-            }
+        }
+        let rollouts: Vec<_> = state.rollouts.keys().copied().collect();
+        for id in rollouts {
+            state.arm_rollout(id);
         }
         for robot in state.robots.values_mut() {
             robot.sort_rollouts(&state.rollouts);
         }
-        let active: Vec<_> = state
+        let waiting: Vec<_> = state
             .robots
             .values()
-            .filter(|r| r.active.is_some())
+            .filter(|r| !r.open.is_empty())
             .map(|r| r.key)
             .collect();
-        for robot in active {
+        for robot in waiting {
             state.arm(robot);
         }
         state
@@ -291,7 +298,7 @@ impl State {
         let Some(member) = rollout.members.get_mut(&key) else {
             return;
         };
-        let was_open = member.is_open();
+        let before = member.standing();
         let Some(target) = member.targets.get_mut(index) else {
             return;
         };
@@ -299,17 +306,17 @@ impl State {
         if std::mem::discriminant(&old) != std::mem::discriminant(&state) {
             target.since = self.now;
         }
-        if state.is_final() {
+        if !state.is_active() {
             target.deadline = None;
             target.suspect_until = None;
             target.ran = None;
         }
+        let after = member.standing();
         let counts = &mut rollout.counts;
         *counts.slot(&old) -= 1;
         *counts.slot(&state) += 1;
-        if was_open && !member.is_open() {
-            counts.open_robots -= 1;
-        }
+        counts.open_robots -= u32::from(before.open && !after.open);
+        rollout.tally.shift(member.phase, before, after);
         match (old.is_active(), state.is_active()) {
             (false, true) => {
                 counts.in_progress += 1;
@@ -367,11 +374,8 @@ impl State {
                 Some(settled) if until <= self.now => settled.min(until.after(LONGEST_WINDOW)),
                 _ => until,
             });
-        let Some(needed) = [deadline, robot.link.settled_at]
-            .into_iter()
-            .flatten()
-            .min()
-        else {
+        let waits = [deadline, robot.link.settled_at, self.next_retry(key)];
+        let Some(needed) = waits.into_iter().flatten().min() else {
             return;
         };
         if robot.timer.is_some_and(|set| set <= needed) {

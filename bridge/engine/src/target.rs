@@ -9,6 +9,7 @@
 //! **Invariant**: a target moves only forward in this order, and a final state never changes.
 //! *Waiting* (requirements 6.2) is `Pending` in a launched rollout; its reason is computed by [`crate::Why`].
 
+use crate::input::Actor;
 use crate::inventory::ImageKey;
 use crate::rollout::RolloutId;
 use crate::time::Timestamp;
@@ -92,6 +93,8 @@ pub enum SkipReason {
     OtherModel,
     /// An Edgehog device that was registered without a hardware id has not said its part number.
     NoPartNumber,
+    /// The image does not accept its version, and the rollout skips such ECUs (X7).
+    VersionMismatch,
 }
 
 /// Why a target was cancelled.
@@ -106,6 +109,10 @@ pub enum CancelReason {
     ByRobot,
     /// An operator cancelled it, and the robot did not go on with it as far as is known.
     ByOperator,
+    /// An operator cancelled the rollout.
+    RolloutCancelled,
+    /// A threshold ended the rollout.
+    RolloutAborted,
 }
 
 /// Why a target failed.
@@ -159,6 +166,8 @@ pub enum FailureReason {
     Busy,
     /// No room on the robot.
     StorageFull,
+    /// The robot was offline for longer than the rollout waits (DEP_E151); nothing was sent.
+    Offline,
     /// The robot gave no reason.
     Unspecified,
 }
@@ -244,6 +253,8 @@ pub struct Target {
     pub base: Option<Arc<str>>,
     /// An operator wants the operation cancelled.
     pub cancelling: Option<Box<Cancelling>>,
+    /// What went wrong before, and when it is tried again.
+    pub retry: Option<Box<Retrying>>,
     /// The operation was given up while the robot could not hear: it gets a Cancel when it returns.
     pub owes_cancel: bool,
 }
@@ -257,7 +268,7 @@ pub struct Ran {
     pub build_id: Box<str>,
 }
 
-/// An operator's wish that an operation ends.
+/// The wish that an operation ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cancelling {
     /// Who.
@@ -266,6 +277,48 @@ pub struct Cancelling {
     pub since: Timestamp,
     /// How often a Cancel went out.
     pub sent: u8,
+    /// What becomes of the target if the robot gives up.
+    pub goal: CancelGoal,
+}
+
+impl Cancelling {
+    /// How much of a name is kept, in bytes.
+    const MAX_BY: usize = 64;
+
+    pub(crate) fn new(by: &Actor, since: Timestamp, goal: CancelGoal) -> Self {
+        let end = by.0.floor_char_boundary(Self::MAX_BY);
+        Self {
+            by: by.0[..end].into(),
+            since,
+            sent: 0,
+            goal,
+        }
+    }
+}
+
+/// What becomes of a target whose operation is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelGoal {
+    /// It is cancelled by an operator.
+    Operator,
+    /// The rollout was stopped: it waits again, for the resume.
+    Recall,
+    /// The rollout was cancelled.
+    RolloutCancelled,
+    /// A threshold ended the rollout.
+    RolloutAborted,
+}
+
+/// Failures of a target that were, or will be, tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retrying {
+    /// The newest failure.
+    pub failure: FailureReason,
+    /// Not before.
+    pub at: Timestamp,
+    /// Retries so far, by class in the order of [`crate::FailureClass`].
+    pub used: [u8; 5],
 }
 
 impl Target {
@@ -284,6 +337,7 @@ impl Target {
             detail: None,
             base: None,
             cancelling: None,
+            retry: None,
             owes_cancel: false,
         }
     }

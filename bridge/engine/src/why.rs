@@ -1,49 +1,15 @@
 //! The answer to "why is this robot not done?", as a value.
 
 use crate::check::{Check, check};
-use crate::device::InterfaceVersion;
-use crate::inventory::{Hold, Robot, RobotKey};
+use crate::inventory::{Robot, RobotKey};
 use crate::names::EcuName;
 use crate::refusal::Refusal;
-use crate::rollout::{RolloutId, RolloutStatus};
+use crate::rollout::{Rollout, RolloutId, RolloutStatus};
 use crate::state::State;
 use crate::target::{Cancelling, SkipReason, Target, TargetState};
 use crate::time::Timestamp;
+use crate::wait::WaitReason;
 use serde::Serialize;
-use std::fmt;
-
-/// What a pending ECU waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "wait", rename_all = "snake_case")]
-pub enum WaitReason {
-    /// The rollout is not launched.
-    Launch,
-    /// The robot is not connected.
-    Offline,
-    /// It is connected but does not listen for OTARequests.
-    NotSubscribed,
-    /// It has not yet said what it runs.
-    Introduction,
-    /// An operation of another rollout is under way on it.
-    Busy {
-        /// Which rollout.
-        rollout: RolloutId,
-    },
-    /// Another of its ECUs comes first.
-    Order {
-        /// Which ECU.
-        ecu: EcuName,
-    },
-    /// All slots are taken.
-    Slot {
-        /// Robots under way.
-        in_progress: u32,
-        /// The cap.
-        max_in_progress: u32,
-    },
-    /// The robot declares another ECU than is registered.
-    Hold(Hold),
-}
 
 /// Where one ECU of a robot stands in a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,17 +72,19 @@ impl State {
         if let Some(reason) = planned.skipped {
             return Some(vec![skipped(reason, rollout.created)]);
         }
+        let start = rollout.mechanism.schedule.start;
+        let launch = WaitReason::Launch { start };
         let waiting = |ecu: &crate::PlannedEcu| Why {
             ecu: robot
                 .ecus
                 .get(usize::from(ecu.ecu))
                 .map(|ecu| ecu.name.clone()),
             state: TargetState::Pending,
-            waits_for: Some(WaitReason::Launch),
             since: rollout.created,
-            until: None,
-            then: "nothing is sent before the launch",
-            remedy: "launch the rollout",
+            until: launch.until(),
+            then: launch.prospects().0,
+            remedy: launch.prospects().1,
+            waits_for: Some(launch.clone()),
             at_dispatch: Some(ecu.at_dispatch),
             detail: None,
             cancelling: None,
@@ -128,13 +96,8 @@ impl State {
         let waits_for = (target.state == TargetState::Pending)
             .then(|| self.wait_reason(id, robot, index))
             .flatten();
-        let rollout_deadline = self
-            .rollouts
-            .get(&id)
-            .and_then(|rollout| match rollout.status {
-                RolloutStatus::Running { deadline, .. } => Some(deadline),
-                RolloutStatus::Prepared | RolloutStatus::Completed { .. } => None,
-            });
+        let rollout_deadline = self.rollouts.get(&id).and_then(Rollout::deadline);
+        let gate = waits_for.as_ref().and_then(WaitReason::until);
         let cancelling = target.cancelling.is_some() && target.state.is_active();
         let (then, remedy) = match &waits_for {
             Some(reason) => reason.prospects(),
@@ -150,6 +113,7 @@ impl State {
             since: target.since,
             until: target
                 .until()
+                .or(gate)
                 .or(rollout_deadline.filter(|_| waits_for.is_some())),
             waits_for,
             then,
@@ -175,49 +139,6 @@ impl State {
         };
         (target.state == TargetState::Pending).then(check)
     }
-
-    /// What the pending target waits for.
-    #[must_use]
-    pub fn wait_reason(&self, id: RolloutId, robot: &Robot, index: usize) -> Option<WaitReason> {
-        let rollout = self.rollouts.get(&id)?;
-        let targets = &rollout.members.get(&robot.key)?.targets;
-        let ecu_of = |target: &Target| robot.ecus.get(usize::from(target.ecu));
-        if let Some(hold) = robot.hold(targets.get(index)?.ecu.into()) {
-            return Some(WaitReason::Hold(hold));
-        }
-        if !robot.online() {
-            return Some(WaitReason::Offline);
-        }
-        if !robot.link.subscribed {
-            return Some(WaitReason::NotSubscribed);
-        }
-        if !robot.ready() {
-            return Some(WaitReason::Introduction);
-        }
-        if let Some((other, _)) = robot.active.filter(|(other, _)| *other != id) {
-            return Some(WaitReason::Busy { rollout: other });
-        }
-        let first = targets
-            .iter()
-            .take(index)
-            .find(|target| !target.state.is_final() && robot.hold(target.ecu.into()).is_none());
-        if let Some(ecu) = first
-            .or_else(|| targets.iter().find(|t| t.state.is_active()))
-            .and_then(ecu_of)
-        {
-            return Some(WaitReason::Order {
-                ecu: ecu.name.clone(),
-            });
-        }
-        let (in_progress, max_in_progress) = (
-            rollout.counts.in_progress,
-            rollout.mechanism.max_in_progress,
-        );
-        Some(WaitReason::Slot {
-            in_progress,
-            max_in_progress,
-        })
-    }
 }
 
 /// What comes next for an operation that is being cancelled.
@@ -232,6 +153,7 @@ fn skipped(reason: SkipReason, since: Timestamp) -> Why {
         SkipReason::NoCompatibleEcu => {
             "nothing to do; map one of the robot's hardware ids to update it"
         }
+        SkipReason::VersionMismatch => "nothing to do; the image does not accept its version",
         SkipReason::OtherModel => "nothing to do; add an image for the robot's model to update it",
         SkipReason::NoPartNumber => {
             "let the device connect and report SystemInfo's part number, then launch another rollout; if it has none, \
@@ -249,48 +171,6 @@ fn skipped(reason: SkipReason, since: Timestamp) -> Why {
         at_dispatch: None,
         detail: None,
         cancelling: None,
-    }
-}
-
-impl WaitReason {
-    /// What happens when the wait ends by itself, and what an operator can do.
-    const fn prospects(&self) -> (&'static str, &'static str) {
-        match self {
-            Self::Launch => ("nothing is sent before the launch", "launch the rollout"),
-            Self::Offline => (
-                "expires with the rollout's deadline",
-                "bring the robot online",
-            ),
-            Self::NotSubscribed => (
-                "expires with the rollout's deadline",
-                "look why the robot does not subscribe to its OTARequests",
-            ),
-            Self::Introduction => (
-                "is judged by what it has said when the property window ends",
-                "wait a few seconds",
-            ),
-            Self::Busy { .. } => (
-                "starts when the other operation ends",
-                "wait, or look at the other rollout",
-            ),
-            Self::Order { .. } => ("starts when the ECU before it is done", "wait"),
-            Self::Slot { .. } => (
-                "starts when a robot that is under way is done",
-                "wait, or use a greater cap",
-            ),
-            Self::Hold(Hold::OtaDisabled) => (
-                "expires with the rollout's deadline",
-                "enable OTA in the configuration of the device's runtime ([ota] enabled = true)",
-            ),
-            Self::Hold(Hold::InterfaceVersion { .. }) => (
-                "expires with the rollout's deadline",
-                "update the server to a release that knows the interface, or the device by other means",
-            ),
-            Self::Hold(_) => (
-                "expires with the rollout's deadline",
-                "compare the robot's ECUs with its registration: repair the robot, or take what it declares with `rollcall robot accept`",
-            ),
-        }
     }
 }
 
@@ -322,48 +202,5 @@ const fn prospects(state: &TargetState) -> (&'static str, &'static str) {
             ("final", "include the robot in another rollout")
         }
         TargetState::Superseded { .. } => ("final", "look at the newer rollout"),
-    }
-}
-
-impl fmt::Display for WaitReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Launch => f.write_str("launch"),
-            Self::Offline => f.write_str("offline"),
-            Self::NotSubscribed => f.write_str("not subscribed"),
-            Self::Introduction => f.write_str("introduction"),
-            Self::Busy { rollout } => write!(f, "busy with rollout {}", rollout.0),
-            Self::Order { ecu } => write!(f, "order, after {ecu}"),
-            Self::Slot {
-                in_progress,
-                max_in_progress,
-            } => write!(f, "slot, {in_progress} of {max_in_progress} taken"),
-            Self::Hold(Hold::NotDeclared) => {
-                f.write_str("hold, the robot does not declare the ECU")
-            }
-            Self::Hold(Hold::DeclaredAs {
-                hardware_id,
-                primary,
-            }) => {
-                let rank = if *primary { "primary" } else { "secondary" };
-                write!(f, "hold, the robot declares {hardware_id}, {rank}")
-            }
-            Self::Hold(Hold::OtaDisabled) => {
-                f.write_str("hold, the device's runtime has OTA disabled")
-            }
-            Self::Hold(Hold::InterfaceVersion { interface, found }) => {
-                let InterfaceVersion { major, minor } = found;
-                write!(
-                    f,
-                    "hold, the device has {interface} {major}.{minor}, which is not known here"
-                )
-            }
-            Self::Hold(Hold::PartNumber { found }) => {
-                write!(
-                    f,
-                    "hold, the robot's part number {found:?} is no hardware id"
-                )
-            }
-        }
     }
 }

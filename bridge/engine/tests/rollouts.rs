@@ -213,12 +213,15 @@ fn x1_a19_a_launched_rollout_is_neither_edited_nor_deleted_nor_launched_again() 
     let robot = fleet.robots(1)[0];
     fleet.online(robot);
     let id = fleet.rollout(1);
-    let edit = RolloutEdit {
-        max_in_progress: Some(7),
+    let edit = Box::new(RolloutEdit {
+        target: Some(TargetSelection::Hardware(HardwareId::new("hw").unwrap())),
         ..RolloutEdit::default()
-    };
+    });
+    assert_eq!(
+        fleet.command(Command::EditRollout { rollout: id, edit }),
+        Err(Refusal::FixedAtLaunch { id, what: "target" })
+    );
     for command in [
-        Command::EditRollout { rollout: id, edit },
         Command::DeleteRollout { rollout: id },
         Command::LaunchRollout {
             rollout: id,
@@ -241,11 +244,11 @@ fn x1_a17_a_prepared_rollout_can_be_edited_unless_it_is_immutable() {
     let id = fleet.create(spec.clone()).unwrap();
     let edit = |revision| Command::EditRollout {
         rollout: id,
-        edit: RolloutEdit {
+        edit: Box::new(RolloutEdit {
             revision: Some(revision),
             max_in_progress: Some(7),
             ..RolloutEdit::default()
-        },
+        }),
     };
     fleet.command(edit(1)).unwrap();
     let rollout = fleet.state.rollout(id).unwrap();
@@ -275,7 +278,10 @@ fn x4_launch_shows_the_drift_since_the_preview_and_asks() {
     fleet.robots(2);
     fleet.image("os@2", &["hw"]);
     let id = fleet
-        .create(fleet.spec(TargetSelection::Hardware(hw("hw")), &[("hw", "os@2")]))
+        .create(fleet.spec(
+            TargetSelection::Hardware(HardwareId::new("hw").unwrap()),
+            &[("hw", "os@2")],
+        ))
         .unwrap();
     fleet.robot("late", &[ecu("main", "hw", true)]);
     fleet

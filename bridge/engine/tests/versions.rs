@@ -412,10 +412,10 @@ fn an_edit_can_force_a_downgrade_before_the_launch() {
     let mut bench = Bench::new("os@1.0.0", None);
     bench.connect(reports("os", "2.0.0", ""));
     let id = bench.create("os@1.0.0", No);
-    let edit = RolloutEdit {
+    let edit = Box::new(RolloutEdit {
         force_downgrade: Some(All),
         ..RolloutEdit::default()
-    };
+    });
     bench
         .fleet
         .command(Command::EditRollout { rollout: id, edit })

@@ -70,6 +70,9 @@ fn fleet_metrics(out: &mut Exposition, fleet: &FleetView) {
     for (status, count) in [
         ("prepared", rollouts.prepared),
         ("running", rollouts.running),
+        ("paused", rollouts.paused),
+        ("stopped", rollouts.stopped),
+        ("ending", rollouts.ending),
         ("completed", rollouts.completed),
     ] {
         out.sample("rollouts", Some(("status", status)), count);

@@ -387,17 +387,17 @@ pub(super) async fn history(
 impl RobotRollout {
     fn of(view: &View<'_>, robot: &Robot, id: RolloutId) -> Option<Self> {
         let rollout = view.state.rollout(id)?;
-        let (status, launched, outcome) = match rollout.status {
-            RolloutStatus::Prepared => ("prepared", None, None),
-            RolloutStatus::Running { launched, .. } => ("running", Some(launched), None),
+        let (launched, outcome) = match rollout.status {
+            RolloutStatus::Prepared => (None, None),
+            RolloutStatus::Launched { launched, .. } => (Some(launched), None),
             RolloutStatus::Completed {
                 launched, outcome, ..
-            } => ("completed", Some(launched), Some(outcome)),
+            } => (Some(launched), Some(outcome)),
         };
         Some(Self {
             rollout: id.0,
             name: rollout.name.to_string(),
-            status: status.to_owned(),
+            status: rollout.word().to_owned(),
             outcome,
             progress: rollout.members.get(&robot.key).map(Member::progress),
             launched: launched.map(rfc3339),

@@ -4,8 +4,8 @@ use super::views::{CancellingView, rfc3339, word};
 use crate::artifacts::Tally;
 use rollcall_engine::{
     Check, Completion, Conflict, Counts, Mechanism, Member, PlannedRobot, Preview, Robot,
-    RobotProgress, Rollout, RolloutId, RolloutStatus, SkipReason, State, Target, TargetSelection,
-    TargetState, Why,
+    RobotProgress, Rollout, RolloutId, RolloutStatus, Run, SkipReason, State, Target,
+    TargetSelection, TargetState, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -162,22 +162,16 @@ pub struct WhyView {
 
 impl RolloutView {
     pub(super) fn new(state: &State, rollout: &Rollout) -> Self {
-        let (status, launched, deadline, completed, outcome) = match rollout.status {
-            RolloutStatus::Prepared => ("prepared", None, None, None, None),
-            RolloutStatus::Running { launched, deadline } => {
-                ("running", Some(launched), Some(deadline), None, None)
-            }
+        let (launched, deadline, completed, outcome) = match rollout.status {
+            RolloutStatus::Prepared => (None, None, None, None),
+            RolloutStatus::Launched {
+                launched, deadline, ..
+            } => (Some(launched), Some(deadline), None, None),
             RolloutStatus::Completed {
                 launched,
                 completed,
                 outcome,
-            } => (
-                "completed",
-                Some(launched),
-                None,
-                Some(completed),
-                Some(outcome),
-            ),
+            } => (Some(launched), None, Some(completed), Some(outcome)),
         };
         let images = rollout.images.iter().filter_map(|(hardware, key)| {
             Some((
@@ -188,7 +182,7 @@ impl RolloutView {
         Self {
             id: rollout.id.0,
             name: rollout.name.to_string(),
-            status: status.to_owned(),
+            status: rollout.word().to_owned(),
             outcome,
             revision: rollout.revision,
             target: rollout.target.clone(),
@@ -206,17 +200,23 @@ impl RolloutView {
             counts: rollout.counts,
             projections: Projections {
                 airbotics: word(&rollout.status.airbotics()),
-                edgehog: EdgehogCampaign::new(&rollout.status),
+                edgehog: EdgehogCampaign::new(&rollout.status, rollout.counts.in_progress > 0),
             },
         }
     }
 }
 
 impl EdgehogCampaign {
-    fn new(status: &RolloutStatus) -> Self {
+    fn new(status: &RolloutStatus, busy: bool) -> Self {
         let (status, outcome) = match status {
             RolloutStatus::Prepared => ("idle", None),
-            RolloutStatus::Running { .. } => ("in_progress", None),
+            RolloutStatus::Launched {
+                run: Run::Running | Run::Ending { .. },
+                ..
+            } => ("in_progress", None),
+            // Edgehog: pausing while robots are busy.
+            RolloutStatus::Launched { .. } if busy => ("pausing", None),
+            RolloutStatus::Launched { .. } => ("paused", None),
             RolloutStatus::Completed {
                 outcome: Completion::Success | Completion::Partial,
                 ..

@@ -60,7 +60,7 @@ pub(super) async fn create(
     Operator(by): Operator,
     Json(new): Json<NewRollout>,
 ) -> Result<(StatusCode, axum::Json<RolloutView>), ApiError> {
-    let command = Command::CreateRollout(new.try_into()?);
+    let command = Command::CreateRollout(Box::new(new.try_into()?));
     Ok((StatusCode::CREATED, change(&context, by, command).await?))
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn edit(
     Json(changed): Json<ChangedRollout>,
 ) -> Result<axum::Json<RolloutView>, ApiError> {
     let rollout = number(&id)?;
-    let edit = changed.try_into()?;
+    let edit = Box::new(changed.try_into()?);
     change(&context, by, Command::EditRollout { rollout, edit }).await
 }
 

@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use rollcall_engine::{
-    ForceDowngrade, HardwareId, ImageRef, Mechanism, RolloutEdit, RolloutName, RolloutSpec,
-    TargetSelection,
+    ForceDowngrade, HardwareId, ImageRef, Mechanism, Millis, Rate, RolloutEdit, RolloutName,
+    RolloutSpec, TargetSelection,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub struct MappedImage {
     pub image: String,
 }
 
-/// What to change in a prepared rollout; what is not given stays.
+/// What to change in a rollout; what is not given stays.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of `NewRollout`")]
@@ -47,9 +47,22 @@ pub struct ChangedRollout {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<Vec<MappedImage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<Mechanism>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_progress: Option<u32>,
+    /// `null` takes the rate away.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub rate: Option<Option<Rate>>,
+    /// Milliseconds from the launch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force_downgrade: Option<ForceDowngrade>,
+}
+
+/// Tells a field that is `null` from one that is not there.
+fn given<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Option<Rate>>, D::Error> {
+    Option::deserialize(input).map(Some)
 }
 
 fn map(images: Vec<MappedImage>) -> Result<Vec<(HardwareId, ImageRef)>, ApiError> {
@@ -83,7 +96,10 @@ impl TryFrom<ChangedRollout> for RolloutEdit {
             name: changed.name,
             target: changed.target,
             images: changed.images.map(map).transpose()?,
+            mechanism: changed.mechanism,
             max_in_progress: changed.max_in_progress,
+            rate: changed.rate,
+            deadline: changed.deadline,
             force_downgrade: changed.force_downgrade,
         })
     }

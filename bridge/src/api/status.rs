@@ -7,7 +7,7 @@ use super::views::rfc3339;
 use crate::writer::{StatusSnapshot, View};
 use axum::extract::State;
 use rollcall_broker::MetricsSnapshot;
-use rollcall_engine::RolloutStatus;
+use rollcall_engine::{RolloutStatus, Run};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -59,6 +59,9 @@ pub struct FleetView {
 pub struct RolloutsView {
     pub prepared: usize,
     pub running: usize,
+    pub paused: usize,
+    pub stopped: usize,
+    pub ending: usize,
     pub completed: usize,
 }
 
@@ -97,7 +100,21 @@ impl FleetView {
         for rollout in view.state.rollouts() {
             *match rollout.status {
                 RolloutStatus::Prepared => &mut fleet.rollouts.prepared,
-                RolloutStatus::Running { .. } => &mut fleet.rollouts.running,
+                RolloutStatus::Launched {
+                    run: Run::Running, ..
+                } => &mut fleet.rollouts.running,
+                RolloutStatus::Launched {
+                    run: Run::Paused { .. },
+                    ..
+                } => &mut fleet.rollouts.paused,
+                RolloutStatus::Launched {
+                    run: Run::Stopped { .. },
+                    ..
+                } => &mut fleet.rollouts.stopped,
+                RolloutStatus::Launched {
+                    run: Run::Ending { .. },
+                    ..
+                } => &mut fleet.rollouts.ending,
                 RolloutStatus::Completed { .. } => &mut fleet.rollouts.completed,
             } += 1;
         }

@@ -142,6 +142,7 @@ fn edit(args: EditArgs, client: &Client, output: &mut Output) -> Result<(), Fail
         images: (!args.image.is_empty()).then(|| map(args.image)),
         max_in_progress: args.max_in_progress,
         force_downgrade: args.force_downgrade,
+        ..ChangedRollout::default()
     };
     let rollout: RolloutView = client.patch(&format!("/rollouts/{}", args.id), &changed)?;
     if output.json {

@@ -80,6 +80,7 @@ fn skip_text(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::NoCompatibleEcu => "no ECU has a mapped hardware id",
         SkipReason::OtherModel => "the image is for another model",
+        SkipReason::VersionMismatch => "the image does not accept its version",
         SkipReason::NoPartNumber => "the device has not said its part number yet",
     }
 }

@@ -282,7 +282,7 @@ fn spec(fleet: &fleet::DemoFleet) -> Result<RolloutSpec> {
 }
 
 async fn create_and_launch(server: &Server, spec: RolloutSpec) -> Result<RolloutId> {
-    let Reply::Rollout(id) = command(server, Command::CreateRollout(spec)).await? else {
+    let Reply::Rollout(id) = command(server, Command::CreateRollout(Box::new(spec))).await? else {
         bail!("the rollout was not created");
     };
     command(
@@ -324,7 +324,7 @@ async fn watch(
 async fn outcome(server: &Server, id: RolloutId) -> Result<Option<rollcall_engine::Completion>> {
     let outcome = query(server, move |view| match view.state.rollout(id)?.status {
         RolloutStatus::Completed { outcome, .. } => Some(outcome),
-        RolloutStatus::Prepared | RolloutStatus::Running { .. } => None,
+        RolloutStatus::Prepared | RolloutStatus::Launched { .. } => None,
     });
     Ok(outcome.await?)
 }

@@ -259,6 +259,7 @@ const fn words(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::NoCompatibleEcu => "none of its ECUs has a hardware id of the map",
         SkipReason::OtherModel => "the images are for another model",
+        SkipReason::VersionMismatch => "the image does not accept its version",
         SkipReason::NoPartNumber => "it has not said its part number yet",
     }
 }

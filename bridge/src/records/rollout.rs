@@ -5,8 +5,8 @@ use super::inventory::name;
 use crate::store::RowKey;
 use prost::Message;
 use rollcall_engine::{
-    Counts, HardwareId, ImageKey, Mechanism, RobotKey, Rollout, RolloutId, RolloutName,
-    RolloutStatus, TargetSelection,
+    Counts, Course, HardwareId, ImageKey, Mechanism, RobotKey, Rollout, RolloutId, RolloutName,
+    RolloutStatus, Tally, TargetSelection,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,12 @@ struct Definition {
     images: BTreeMap<HardwareId, ImageKey>,
     mechanism: Mechanism,
     status: RolloutStatus,
+    #[serde(default)]
+    course: Course,
+    #[serde(default)]
+    manual: bool,
+    #[serde(default)]
+    missed_start: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -51,6 +57,9 @@ pub(super) fn encode_rollout(rollout: &Rollout, newest: u64) -> Vec<u8> {
         images: rollout.images.clone(),
         mechanism: rollout.mechanism.clone(),
         status: rollout.status,
+        course: rollout.course,
+        manual: rollout.manual,
+        missed_start: rollout.missed_start.clone(),
     };
     StoredRollout {
         name: rollout.name.to_string(),
@@ -78,10 +87,16 @@ pub(super) fn decode_rollout(key: RowKey, bytes: &[u8]) -> Result<(Rollout, u64)
         created: rollcall_engine::Timestamp(stored.created),
         created_by: stored.created_by,
         status: definition.status,
+        course: definition.course,
+        manual: definition.manual,
+        missed_start: definition.missed_start,
         preview: BTreeMap::new(),
         members: BTreeMap::new(),
         counts: Counts::default(),
+        tally: Tally::default(),
         ready: BTreeSet::new(),
+        begun: BTreeSet::new(),
+        timer: None,
     };
     Ok((rollout, stored.newest))
 }

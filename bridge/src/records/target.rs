@@ -3,8 +3,8 @@
 use super::RecordError;
 use prost::Message;
 use rollcall_engine::{
-    CancelReason, Cancelling, FailureReason, ImageKey, Member, Ran, RolloutId, SkipReason,
-    SuccessKind, Target, TargetState, Timestamp,
+    CancelGoal, CancelReason, Cancelling, FailureReason, ImageKey, Member, Ran, Retrying,
+    RolloutId, SkipReason, SuccessKind, Target, TargetState, Timestamp,
 };
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -14,6 +14,8 @@ struct StoredMember {
     /// 0: not skipped.
     #[prost(uint32, tag = "2")]
     skipped: u32,
+    #[prost(uint32, tag = "3")]
+    phase: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -49,6 +51,19 @@ struct StoredTarget {
     owes_cancel: bool,
     #[prost(message, optional, tag = "15")]
     ran: Option<StoredRan>,
+    #[prost(message, optional, tag = "16")]
+    retry: Option<StoredRetry>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredRetry {
+    #[prost(uint32, tag = "1")]
+    failure: u32,
+    #[prost(uint64, tag = "2")]
+    at: u64,
+    /// Retries so far, a byte per class.
+    #[prost(bytes, tag = "3")]
+    used: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -67,6 +82,9 @@ struct StoredCancelling {
     since: u64,
     #[prost(uint32, tag = "3")]
     sent: u32,
+    /// 0: an operator's, as all were before rollouts could be stopped.
+    #[prost(uint32, tag = "4")]
+    goal: u32,
 }
 
 pub(super) fn encode_member(member: &Member) -> Vec<u8> {
@@ -74,6 +92,7 @@ pub(super) fn encode_member(member: &Member) -> Vec<u8> {
     StoredMember {
         targets,
         skipped: member.skipped.map_or(0, skip_number),
+        phase: member.phase.into(),
     }
     .encode_to_vec()
 }
@@ -91,6 +110,7 @@ pub(super) fn decode_member(bytes: &[u8]) -> Result<Member, RecordError> {
             .map(decode_target)
             .collect::<Result<_, _>>()?,
         skipped,
+        phase: u16::try_from(stored.phase).map_err(|_| RecordError::Invalid("phase"))?,
     })
 }
 
@@ -116,8 +136,14 @@ fn encode_target(target: &Target) -> StoredTarget {
                 by: cancelling.by.to_string(),
                 since: cancelling.since.0,
                 sent: cancelling.sent.into(),
+                goal: goal_number(cancelling.goal),
             }),
         owes_cancel: target.owes_cancel,
+        retry: target.retry.as_ref().map(|retry| StoredRetry {
+            failure: failure_number(retry.failure),
+            at: retry.at.0,
+            used: retry.used.to_vec(),
+        }),
         ran: target.ran.as_ref().map(|ran| StoredRan {
             version: ran.version.to_string(),
             build_id: ran.build_id.to_string(),
@@ -132,6 +158,17 @@ fn decode_target(stored: StoredTarget) -> Result<Target, RecordError> {
             by: cancelling.by.into(),
             since: Timestamp(cancelling.since),
             sent: small(cancelling.sent, "number of Cancels")?,
+            goal: cancel_goal(cancelling.goal)?,
+        }))
+    });
+    let retry = stored.retry.map(|retry| {
+        Ok::<_, RecordError>(Box::new(Retrying {
+            failure: failure_reason(retry.failure)?,
+            at: Timestamp(retry.at),
+            used: retry
+                .used
+                .try_into()
+                .map_err(|_| RecordError::Invalid("retries"))?,
         }))
     });
     Ok(Target {
@@ -147,6 +184,7 @@ fn decode_target(stored: StoredTarget) -> Result<Target, RecordError> {
         detail: stored.detail.map(String::into_boxed_str),
         base: stored.base.map(Into::into),
         cancelling: cancelling.transpose()?,
+        retry: retry.transpose()?,
         owes_cancel: stored.owes_cancel,
         ran: stored.ran.map(|ran| {
             Box::new(Ran {
@@ -239,12 +277,20 @@ macro_rules! numbered {
     };
 }
 
-numbered!(SkipReason, "skip reason", skip_number, skip_reason, { NoCompatibleEcu = 1, OtherModel = 2, NoPartNumber = 3 });
+numbered!(SkipReason, "skip reason", skip_number, skip_reason, { NoCompatibleEcu = 1, OtherModel = 2, NoPartNumber = 3, VersionMismatch = 4 });
 numbered!(CancelReason, "cancel reason", cancel_number, cancel_reason, {
     RobotRemoved = 1,
     EarlierEcuFailed = 2,
     ByRobot = 3,
     ByOperator = 4,
+    RolloutCancelled = 5,
+    RolloutAborted = 6,
+});
+numbered!(CancelGoal, "goal of a Cancel", goal_number, cancel_goal, {
+    Operator = 0,
+    Recall = 1,
+    RolloutCancelled = 2,
+    RolloutAborted = 3,
 });
 numbered!(FailureReason, "failure reason", failure_number, failure_reason, {
     RequestTimeout = 1,
@@ -271,4 +317,5 @@ numbered!(FailureReason, "failure reason", failure_number, failure_reason, {
     DowngradeNotAllowed = 22,
     AmbiguousVersionOrder = 23,
     VersionRequirementNotMet = 24,
+    Offline = 25,
 });

@@ -40,12 +40,12 @@ fn commands() -> Vec<Command> {
         sha256: [3; 32],
     };
     let rollout = |target| {
-        Command::CreateRollout(RolloutSpec {
+        Command::CreateRollout(Box::new(RolloutSpec {
             name: RolloutName::new("r").unwrap(),
             target,
             images: vec![(HardwareId::new("hw").unwrap(), "os@2.0.0".parse().unwrap())],
             mechanism: Mechanism::default(),
-        })
+        }))
     };
     let group = GroupName::new("g").unwrap();
     let token = |name| {

@@ -251,7 +251,7 @@ impl<S: Store + Retention> Writer<S> {
     /// While rollouts run, the engine's time is made durable now and then: what passes without a commit would
     /// otherwise count as downtime and extend deadlines.
     fn heartbeat(&mut self) -> Result<(), WriterError> {
-        if self.state.rollouts().any(Rollout::is_running) {
+        if self.state.rollouts().any(Rollout::is_launched) {
             self.state.advance_clock(self.clock.now());
             let beat = Batch {
                 at_ms: self.state.now().0,

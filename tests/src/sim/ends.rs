@@ -284,6 +284,12 @@ impl Verdict<'_> {
             | FailureReason::InProgressTimeout
             | FailureReason::NotConfirmed
             | FailureReason::Interrupted => return Ok(()),
+            FailureReason::Offline => {
+                return ensure(
+                    self.target.attempt == 0,
+                    "X12: it was told, so it was there",
+                );
+            }
             FailureReason::MissingVersion => {
                 return ensure(
                     self.target.attempt == 0,

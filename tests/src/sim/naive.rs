@@ -150,6 +150,11 @@ impl Naive {
                 | Command::EditChannel { .. }
                 | Command::RemoveChannel { .. }
                 | Command::CancelOperation { .. }
+                | Command::PauseRollout { .. }
+                | Command::ResumeRollout { .. }
+                | Command::StopRollout { .. }
+                | Command::CancelRollout { .. }
+                | Command::ApprovePhase { .. }
                 | Command::SetProperty { .. },
                 Ok(_),
             )

@@ -186,12 +186,12 @@ impl Operators {
                 } else {
                     TargetSelection::Selector(selector)
                 };
-                let create = Command::CreateRollout(RolloutSpec {
+                let create = Command::CreateRollout(Box::new(RolloutSpec {
                     name: name("selected"),
                     target,
                     images,
                     mechanism,
-                });
+                }));
                 let launch = Command::LaunchRollout {
                     rollout: RolloutId(state.counters().rollouts + 1),
                     accept_drift: dice.chance(70),
@@ -224,7 +224,7 @@ impl Operators {
             images: self.map(),
             mechanism,
         };
-        let mut commands = vec![Command::CreateRollout(spec)];
+        let mut commands = vec![Command::CreateRollout(Box::new(spec))];
         if self.dice.chance(75) {
             commands.push(self.launch(RolloutId(state.counters().rollouts + 1)));
         }
@@ -266,7 +266,9 @@ impl Operators {
                 .dice
                 .chance(50)
                 .then(|| u32::try_from(self.dice.within(0, 5)).unwrap_or(1)),
+            ..RolloutEdit::default()
         };
+        let edit = Box::new(edit);
         Some(Command::EditRollout { rollout, edit })
     }
 
@@ -336,6 +338,7 @@ impl Operators {
             },
             immutable_on_create: dice.chance(5),
             force_downgrade,
+            ..Mechanism::default()
         }
     }
 
@@ -362,7 +365,7 @@ impl Operators {
             1 => Command::DeleteRollout { rollout: any },
             2 => Command::EditRollout {
                 rollout: any,
-                edit: RolloutEdit::default(),
+                edit: Box::default(),
             },
             3 => Command::AddImage(self.dice.pick(&self.images).clone()),
             4 => Command::RemoveRobot {
@@ -370,23 +373,23 @@ impl Operators {
             },
             5 => {
                 spec.images.push(spec.images[0].clone());
-                Command::CreateRollout(spec)
+                Command::CreateRollout(Box::new(spec))
             }
             6 => {
                 spec.images.push((
                     hardware("arm"),
                     "motor-os@2.0.0".parse().expect("it is a reference"),
                 ));
-                Command::CreateRollout(spec)
+                Command::CreateRollout(Box::new(spec))
             }
             7 => {
                 spec.target =
                     TargetSelection::Robots(vec![RobotId::new("nobody").expect("it is a name")]);
-                Command::CreateRollout(spec)
+                Command::CreateRollout(Box::new(spec))
             }
             8 => {
                 spec.mechanism.max_in_progress = 0;
-                Command::CreateRollout(spec)
+                Command::CreateRollout(Box::new(spec))
             }
             _ => Command::AddRobot(self.dice.pick(&self.robots).spec.clone()),
         }
@@ -400,7 +403,7 @@ fn opening(robots: usize) -> [Command; 2] {
         let image = format!("{board}-os@2.0.0");
         (hardware(board), image.parse().expect("it is a reference"))
     };
-    let create = Command::CreateRollout(RolloutSpec {
+    let create = Command::CreateRollout(Box::new(RolloutSpec {
         name: name("opening"),
         target: TargetSelection::Hardware(hardware("compute")),
         images: boards.map(image).collect(),
@@ -409,7 +412,7 @@ fn opening(robots: usize) -> [Command; 2] {
             deadline: 240 * MINUTE,
             ..Mechanism::default()
         },
-    });
+    }));
     let launch = Command::LaunchRollout {
         rollout: RolloutId(1),
         accept_drift: true,

@@ -143,10 +143,12 @@ pub(super) fn durable_robot(robot: &Robot) -> Robot {
     }
 }
 
-/// All of a rollout but who is ready, which depends on connections.
+/// All of a rollout but who is ready, which depends on connections, and its timer, which a start sets anew.
 pub(super) fn unready(rollout: &Rollout) -> Rollout {
     Rollout {
         ready: BTreeSet::new(),
+        begun: BTreeSet::new(),
+        timer: None,
         ..rollout.clone()
     }
 }

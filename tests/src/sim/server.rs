@@ -350,7 +350,7 @@ impl Server {
     fn write(&mut self, batch: Batch, watch: &mut Watch) -> Result<Vec<Leaving>, Broken> {
         if let Some(state) = self.state.as_ref().filter(|_| !batch.history.is_empty()) {
             self.rows.commit(state, &batch.touched);
-            self.heartbeat = state.rollouts().any(|rollout| rollout.is_running());
+            self.heartbeat = state.rollouts().any(|rollout| rollout.is_launched());
             self.history.extend(batch.history);
             for event in batch.events {
                 // Native events are numbered, so each is one of a kind.
@@ -428,7 +428,7 @@ impl Server {
 /// What else is going on when the process dies.
 fn moments(state: &State) -> BTreeSet<&'static str> {
     let mut moments = BTreeSet::new();
-    if state.rollouts().any(|rollout| rollout.is_running()) {
+    if state.rollouts().any(|rollout| rollout.is_launched()) {
         moments.insert("while a rollout runs");
     }
     for robot in state.robots(None) {

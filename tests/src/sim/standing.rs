@@ -5,7 +5,7 @@ use rollcall_engine::{
     CancelReason, Counts, Member, OnFailure, Robot, RobotKey, Rollout, RolloutId, RolloutStatus,
     State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -139,7 +139,7 @@ fn a_rollout_runs_only_while_something_is_open(rollout: &Rollout) -> Result<(), 
     let open = rollout.counts.open_robots > 0;
     let holds = match rollout.status {
         RolloutStatus::Prepared => rollout.members.is_empty() && rollout.ready.is_empty(),
-        RolloutStatus::Running { .. } => open,
+        RolloutStatus::Launched { .. } => open,
         RolloutStatus::Completed { .. } => !open && rollout.ready.is_empty(),
     };
     ensure(holds, || {
@@ -152,7 +152,7 @@ fn a_rollout_runs_only_while_something_is_open(rollout: &Rollout) -> Result<(), 
 
 /// A lost wake-up would be a robot that could be told, a slot that is free, and nobody who tells it.
 fn no_slot_is_free_while_somebody_is_ready(state: &State, rollout: &Rollout) -> Result<(), Broken> {
-    if !rollout.is_running() {
+    if !rollout.is_launched() {
         return Ok(());
     }
     let could_be_told = rollout.members.iter().filter(|(key, member)| {
@@ -164,8 +164,8 @@ fn no_slot_is_free_while_somebody_is_ready(state: &State, rollout: &Rollout) -> 
         };
         member.targets.iter().any(free)
     });
-    let could_be_told: Vec<_> = could_be_told.map(|(key, _)| *key).collect();
-    let known: Vec<_> = rollout.ready.iter().copied().collect();
+    let could_be_told: BTreeSet<_> = could_be_told.map(|(key, _)| *key).collect();
+    let known: BTreeSet<_> = rollout.ready.union(&rollout.begun).copied().collect();
     ensure(could_be_told == known, || {
         format!(
             "ready set of rollout {}: {known:?} instead of {could_be_told:?}",
@@ -220,7 +220,7 @@ fn every_wait_ends(
     member: &Member,
     now: u64,
 ) -> Result<(), Broken> {
-    let RolloutStatus::Running { deadline: end, .. } = rollout.status else {
+    let RolloutStatus::Launched { deadline: end, .. } = rollout.status else {
         return Ok(());
     };
     let next = state.next_timer().map(|(at, _)| at);
@@ -333,7 +333,7 @@ fn is_so(
     let held = robot.hold(target.ecu.into());
     let online = robot.link.connection.is_some();
     match reason {
-        WaitReason::Launch => rollout.status == RolloutStatus::Prepared,
+        WaitReason::Launch { .. } => rollout.status == RolloutStatus::Prepared,
         WaitReason::Hold(hold) => held.as_ref() == Some(hold),
         WaitReason::Offline => !online && held.is_none(),
         WaitReason::NotSubscribed => online && !robot.link.subscribed && held.is_none(),
@@ -349,6 +349,11 @@ fn is_so(
             let before = all.iter().find(|why| why.ecu.as_ref() == Some(ecu));
             robot.ready() && before.is_some_and(|why| !why.state.is_final())
         }
+        WaitReason::Paused(_)
+        | WaitReason::Stopped
+        | WaitReason::Phase { .. }
+        | WaitReason::Retry { .. }
+        | WaitReason::Rate { .. } => false,
         WaitReason::Slot {
             in_progress,
             max_in_progress,

@@ -283,7 +283,7 @@ impl Watch {
             } => (self.applied.get(&place).copied(), mechanism.confirm_timeout),
             TargetState::Expired => {
                 let launched = match rollout.status {
-                    RolloutStatus::Running { launched, .. }
+                    RolloutStatus::Launched { launched, .. }
                     | RolloutStatus::Completed { launched, .. } => launched,
                     RolloutStatus::Prepared => {
                         return Err(Broken(format!("{place:?} expired before the launch")));
@@ -344,7 +344,7 @@ impl Watch {
         {
             return broken("6.2: resend after an event, or of a finished operation");
         }
-        if !rollout.is_running() || rollout.members[&robot.key].skipped.is_some() {
+        if !rollout.is_launched() || rollout.members[&robot.key].skipped.is_some() {
             return broken(
                 "A9 A16: request of a rollout that is not running, or to a skipped robot",
             );

@@ -167,7 +167,7 @@ impl World {
         let Some(state) = self.server.state.as_ref().filter(|_| all_done) else {
             return false;
         };
-        state.rollouts().all(|rollout| !rollout.is_running())
+        state.rollouts().all(|rollout| !rollout.is_launched())
     }
 
     fn step(&mut self) -> Result<(), Broken> {

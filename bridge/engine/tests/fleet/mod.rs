@@ -183,7 +183,7 @@ impl Fleet {
     }
 
     pub fn create(&mut self, spec: RolloutSpec) -> Result<RolloutId, Refusal> {
-        self.command(Command::CreateRollout(spec))
+        self.command(Command::CreateRollout(Box::new(spec)))
             .map(|reply| match reply {
                 Reply::Rollout(id) => id,
                 other => panic!("{other:?}"),

@@ -1,0 +1,313 @@
+//! Gates: what a pending target waits for. Dispatch asks the same question before it sends, so that it and `why` cannot
+//! disagree.
+
+use crate::device::InterfaceVersion;
+use crate::inventory::{Hold, Robot};
+use crate::names::EcuName;
+use crate::rollout::{Member, PauseReason, Rollout, RolloutId, Run};
+use crate::state::State;
+use crate::target::{FailureReason, Target};
+use crate::time::Timestamp;
+use serde::Serialize;
+use std::fmt;
+
+/// What a pending ECU waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "wait", rename_all = "snake_case")]
+pub enum WaitReason {
+    /// The rollout is not launched.
+    Launch {
+        /// When it will be, by itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        start: Option<Timestamp>,
+    },
+    /// The rollout is paused, and the robot has not been told yet.
+    Paused(PauseReason),
+    /// The rollout is stopped.
+    Stopped,
+    /// The robot's phase is not open.
+    Phase {
+        /// Its phase, from 0.
+        phase: u16,
+        /// The newest that is open.
+        open: u16,
+        /// When that has soaked, if it has passed its threshold.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        soaks_until: Option<Timestamp>,
+    },
+    /// It failed, and is tried again later.
+    Retry {
+        /// What went wrong.
+        failure: FailureReason,
+        /// When it is tried again.
+        at: Timestamp,
+    },
+    /// The rate of new starts.
+    Rate {
+        /// Robots per minute at present.
+        per_minute: u32,
+        /// When the next robot is told.
+        next: Timestamp,
+    },
+    /// The robot is not connected.
+    Offline,
+    /// It is connected but does not listen for OTARequests.
+    NotSubscribed,
+    /// It has not yet said what it runs.
+    Introduction,
+    /// An operation of another rollout is under way on it.
+    Busy {
+        /// Which rollout.
+        rollout: RolloutId,
+    },
+    /// Another of its ECUs comes first.
+    Order {
+        /// Which ECU.
+        ecu: EcuName,
+    },
+    /// All slots are taken.
+    Slot {
+        /// Robots under way.
+        in_progress: u32,
+        /// The cap.
+        max_in_progress: u32,
+    },
+    /// The robot declares another ECU than is registered.
+    Hold(Hold),
+}
+
+impl State {
+    /// What the pending target waits for; `None` when it is its turn.
+    #[must_use]
+    pub fn wait_reason(&self, id: RolloutId, robot: &Robot, index: usize) -> Option<WaitReason> {
+        let rollout = self.rollouts.get(&id)?;
+        let member = rollout.members.get(&robot.key)?;
+        let target = member.targets.get(index)?;
+        self.closed_to(rollout, member)
+            .or_else(|| Self::not_ready(robot, target, id))
+            .or_else(|| Self::not_its_turn(robot, member, index))
+            .or_else(|| self.no_room(rollout, member, target))
+    }
+
+    /// Whether the rollout tells the robot anything at present.
+    fn closed_to(&self, rollout: &Rollout, member: &Member) -> Option<WaitReason> {
+        let told = member.is_told();
+        match rollout.run() {
+            None => {
+                let start = rollout.mechanism.schedule.start;
+                return Some(WaitReason::Launch { start });
+            }
+            Some(Run::Paused { why, .. }) if !told => return Some(WaitReason::Paused(why)),
+            Some(Run::Stopped { .. } | Run::Ending { .. }) => return Some(WaitReason::Stopped),
+            Some(Run::Running | Run::Paused { .. }) => {}
+        }
+        (!told && !rollout.is_open_to(member)).then(|| WaitReason::Phase {
+            phase: member.phase,
+            open: rollout.course.phase,
+            soaks_until: self.phase_timer(rollout),
+        })
+    }
+
+    fn not_ready(robot: &Robot, target: &Target, id: RolloutId) -> Option<WaitReason> {
+        if let Some(hold) = robot.hold(target.ecu.into()) {
+            return Some(WaitReason::Hold(hold));
+        }
+        if !robot.online() {
+            return Some(WaitReason::Offline);
+        }
+        if !robot.link.subscribed {
+            return Some(WaitReason::NotSubscribed);
+        }
+        if !robot.ready() {
+            return Some(WaitReason::Introduction);
+        }
+        let (other, _) = robot.active.filter(|(other, _)| *other != id)?;
+        Some(WaitReason::Busy { rollout: other })
+    }
+
+    fn not_its_turn(robot: &Robot, member: &Member, index: usize) -> Option<WaitReason> {
+        let before = member.targets.iter().take(index);
+        let mut before = before
+            .filter(|target| !target.state.is_final() && robot.hold(target.ecu.into()).is_none());
+        let active = || member.targets.iter().find(|t| t.state.is_active());
+        let ecu = before.next().or_else(active)?.ecu;
+        let ecu = robot.ecus.get(usize::from(ecu))?.name.clone();
+        Some(WaitReason::Order { ecu })
+    }
+
+    fn no_room(&self, rollout: &Rollout, member: &Member, target: &Target) -> Option<WaitReason> {
+        let retry = target.retry.as_ref().filter(|retry| retry.at > self.now);
+        if let Some(retry) = retry {
+            return Some(WaitReason::Retry {
+                failure: retry.failure,
+                at: retry.at,
+            });
+        }
+        if let Some(next) = rollout.next_start(self.now).filter(|_| !member.is_told()) {
+            let per_minute = rollout.per_minute().unwrap_or(0);
+            return Some(WaitReason::Rate { per_minute, next });
+        }
+        let in_progress = rollout.counts.in_progress;
+        let max_in_progress = rollout.mechanism.max_in_progress;
+        (in_progress >= max_in_progress).then_some(WaitReason::Slot {
+            in_progress,
+            max_in_progress,
+        })
+    }
+}
+
+impl WaitReason {
+    /// When the wait ends by itself, if the wait itself knows; else the rollout's deadline ends it.
+    pub(crate) const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Launch { start } => *start,
+            Self::Phase { soaks_until, .. } => *soaks_until,
+            Self::Retry { at, .. } => Some(*at),
+            Self::Rate { next, .. } => Some(*next),
+            _ => None,
+        }
+    }
+
+    /// What happens when the wait ends by itself, and what an operator can do.
+    pub(crate) const fn prospects(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Launch { start: None } => {
+                ("nothing is sent before the launch", "launch the rollout")
+            }
+            Self::Launch { start: Some(_) } => (
+                "the rollout launches, as the fleet is then",
+                "wait, launch it now, or change its start",
+            ),
+            Self::Paused(PauseReason::Operator) => {
+                ("expires with the rollout's deadline", "resume the rollout")
+            }
+            Self::Paused(PauseReason::Approval { .. }) => (
+                "expires with the rollout's deadline",
+                "look at the robots of the phase that is done, then approve it, or cancel the rollout",
+            ),
+            Self::Paused(PauseReason::PhaseMissed { .. }) => (
+                "expires with the rollout's deadline",
+                "look why robots of the phase failed; then approve it all the same, or cancel the rollout",
+            ),
+            Self::Paused(PauseReason::PhaseErrors { .. } | PauseReason::Failures { .. }) => (
+                "expires with the rollout's deadline",
+                "look why robots failed; then resume the rollout, or cancel it",
+            ),
+            Self::Stopped => (
+                "expires with the rollout's deadline",
+                "resume the rollout, or cancel it",
+            ),
+            Self::Phase {
+                soaks_until: Some(_),
+                ..
+            } => ("the phase before it has soaked", "wait"),
+            Self::Phase { .. } => (
+                "starts when enough robots of the phases before it have succeeded; else expires with the rollout's deadline",
+                "wait, or look at the robots of the open phase",
+            ),
+            Self::Retry { .. } => (
+                "is tried again with a new operation",
+                "wait, or look why it failed",
+            ),
+            Self::Rate { .. } => (
+                "the next robot in line is told",
+                "wait, or use a greater rate (`rollcall rollout edit --rate`)",
+            ),
+            Self::Offline => (
+                "expires with the rollout's deadline",
+                "bring the robot online",
+            ),
+            Self::NotSubscribed => (
+                "expires with the rollout's deadline",
+                "look why the robot does not subscribe to its OTARequests",
+            ),
+            Self::Introduction => (
+                "is judged by what it has said when the property window ends",
+                "wait a few seconds",
+            ),
+            Self::Busy { .. } => (
+                "starts when the other operation ends",
+                "wait, or look at the other rollout",
+            ),
+            Self::Order { .. } => ("starts when the ECU before it is done", "wait"),
+            Self::Slot { .. } => (
+                "starts when a robot that is under way is done",
+                "wait, or use a greater cap",
+            ),
+            Self::Hold(Hold::OtaDisabled) => (
+                "expires with the rollout's deadline",
+                "enable OTA in the configuration of the device's runtime ([ota] enabled = true)",
+            ),
+            Self::Hold(Hold::InterfaceVersion { .. }) => (
+                "expires with the rollout's deadline",
+                "update the server to a release that knows the interface, or the device by other means",
+            ),
+            Self::Hold(_) => (
+                "expires with the rollout's deadline",
+                "compare the robot's ECUs with its registration: repair the robot, or take what it declares with `rollcall robot accept`",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Launch { .. } => f.write_str("launch"),
+            Self::Paused(PauseReason::Operator) => f.write_str("paused"),
+            Self::Paused(PauseReason::Approval { phase }) => {
+                write!(f, "paused, phase {} waits for an approval", phase + 1)
+            }
+            Self::Paused(PauseReason::PhaseMissed { phase }) => {
+                write!(f, "paused, too few robots of phase {} succeeded", phase + 1)
+            }
+            Self::Paused(PauseReason::PhaseErrors { phase }) => {
+                write!(f, "paused, too many robots of phase {} failed", phase + 1)
+            }
+            Self::Paused(PauseReason::Failures { .. }) => {
+                f.write_str("paused, too many robots failed")
+            }
+            Self::Stopped => f.write_str("stopped"),
+            Self::Phase { phase, open, .. } => {
+                write!(f, "phase {}, {} is open", phase + 1, open + 1)
+            }
+            Self::Retry { .. } => f.write_str("retry"),
+            Self::Rate { per_minute, .. } => write!(f, "rate, {per_minute} robots a minute"),
+            Self::Offline => f.write_str("offline"),
+            Self::NotSubscribed => f.write_str("not subscribed"),
+            Self::Introduction => f.write_str("introduction"),
+            Self::Busy { rollout } => write!(f, "busy with rollout {}", rollout.0),
+            Self::Order { ecu } => write!(f, "order, after {ecu}"),
+            Self::Slot {
+                in_progress,
+                max_in_progress,
+            } => write!(f, "slot, {in_progress} of {max_in_progress} taken"),
+            Self::Hold(Hold::NotDeclared) => {
+                f.write_str("hold, the robot does not declare the ECU")
+            }
+            Self::Hold(Hold::DeclaredAs {
+                hardware_id,
+                primary,
+            }) => {
+                let rank = if *primary { "primary" } else { "secondary" };
+                write!(f, "hold, the robot declares {hardware_id}, {rank}")
+            }
+            Self::Hold(Hold::OtaDisabled) => {
+                f.write_str("hold, the device's runtime has OTA disabled")
+            }
+            Self::Hold(Hold::InterfaceVersion { interface, found }) => {
+                let InterfaceVersion { major, minor } = found;
+                write!(
+                    f,
+                    "hold, the device has {interface} {major}.{minor}, which is not known here"
+                )
+            }
+            Self::Hold(Hold::PartNumber { found }) => {
+                write!(
+                    f,
+                    "hold, the robot's part number {found:?} is no hardware id"
+                )
+            }
+        }
+    }
+}
