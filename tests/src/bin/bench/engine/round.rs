@@ -92,7 +92,7 @@ impl Round {
             "robots are missing in the plan"
         );
         drop(preview);
-        let (outcome, took) = fleet.command(Command::CreateRollout(spec))?;
+        let (outcome, took) = fleet.command(Command::CreateRollout(Box::new(spec)))?;
         self.per_robot("create", took);
         let id = rollout_of(&outcome)?;
         drop(outcome);
@@ -214,14 +214,14 @@ impl Round {
         fleet.come_online()?;
         let id = {
             let spec = fleet.rollout(CAP)?;
-            rollout_of(&fleet.command(Command::CreateRollout(spec))?.0)?
+            rollout_of(&fleet.command(Command::CreateRollout(Box::new(spec)))?.0)?
         };
         let (requests, took) = launch(&mut fleet, id)?;
         self.per_robot("launch, cap 100", took);
         why(&mut fleet, id, Kind::WhyWaiting)?;
         hand_on(&mut fleet, requests)?;
 
-        let RolloutStatus::Running { deadline, .. } = status(&fleet.state, id)? else {
+        let RolloutStatus::Launched { deadline, .. } = status(&fleet.state, id)? else {
             bail!("the rollout ended too early");
         };
         let watch = Stopwatch::start();
