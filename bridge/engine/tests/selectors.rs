@@ -143,6 +143,44 @@ fn a_selector_means_the_robots_that_it_describes() {
     }
 }
 
+/// A label is text, and what reads as no number is none: `inf` is not more than everything.
+#[test]
+fn a_text_counts_as_a_number_only_when_it_is_one() {
+    let mut fleet = Fleet::default();
+    fleet.robot("r", &[ecu("main", "hw", true)]);
+    for (text, filter, expected) in [
+        ("12.5", "> 12", true),
+        ("12", "== 12.0", true),
+        ("-3", "< -2.5", true),
+        ("9007199254740993", "== 9007199254740992", false),
+        ("99999999999999999999", "> 9223372036854775807", true),
+        ("inf", "> 1", false),
+        ("infinity", "> 1.0", false),
+        ("-inf", "< 1", false),
+        ("nan", "!= 1", true),
+        ("nan", "<= 1", false),
+        ("", ">= 0", false),
+        ("12 kg", ">= 0", false),
+        ("true", "== true", true),
+        ("yes", "== true", false),
+        ("AQID", "== binaryblob(\"AQID\")", true),
+        (
+            "2026-01-31T08:00:00+01:00",
+            "== datetime(\"2026-01-31T07:00:00Z\")",
+            true,
+        ),
+        ("2026-01-31", "<= now()", false),
+    ] {
+        edit(&mut fleet, "r", &[], &[("l", text)]);
+        let filter = format!(r#"label["l"] {filter}"#);
+        assert_eq!(
+            !means(&fleet, &filter).is_empty(),
+            expected,
+            "{text:?} {filter}"
+        );
+    }
+}
+
 #[test]
 fn membership_is_worked_out_when_it_is_asked() {
     let mut fleet = trio();
