@@ -473,6 +473,11 @@ fn an_operator_gives_groups_to_channels() {
          FILTER            HOLDS  THE ROBOT HAS\n\
          \"canary\" in tags  no     nothing\n"
     );
+    let groups = rollcall.ok(&["group", "ls"]);
+    assert!(
+        groups.contains("  production  \"canary\" in tags\n"),
+        "{groups}"
+    );
     let taken = rollcall.run(&["channel", "add", "other", "--group", "a"]);
     assert_eq!(taken.status.code(), Some(3));
     let advice = "rollcall channel edit production --remove-group a";

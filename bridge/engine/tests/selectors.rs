@@ -198,6 +198,8 @@ fn membership_is_worked_out_when_it_is_asked() {
         ["r1"],
         "a removed robot is in no group"
     );
+    let removed = fleet.state.robot(r2).unwrap();
+    assert!(fleet.state.groups_of(removed).is_empty());
 }
 
 #[test]
@@ -248,6 +250,50 @@ fn a_group_lists_robots_or_has_a_selector() {
         .command(Command::RemoveGroup { name: name("s") })
         .unwrap();
     assert!(fleet.state.group("s").is_none());
+}
+
+#[test]
+fn a_page_of_a_group_begins_behind_the_one_before() {
+    let mut fleet = trio();
+    let robots = ["r1", "r2", "r3"].map(|id| RobotId::new(id).unwrap());
+    fleet
+        .command(Command::AddGroup {
+            name: name("l"),
+            robots: robots.to_vec(),
+        })
+        .unwrap();
+    add_group(&mut fleet, "s", r#""r*" ~= id"#).unwrap();
+    let first = fleet.state.robot_key("r1").unwrap();
+    for group in ["l", "s"] {
+        let group = fleet.state.group(group).unwrap();
+        let rest = fleet.state.members(group, Some(first));
+        let rest: Vec<_> = rest.map(|robot| robot.id.as_str()).collect();
+        assert_eq!(rest, ["r2", "r3"]);
+    }
+}
+
+/// The robots are stored with the groups that list them, so their rows change too.
+#[test]
+fn a_group_that_is_removed_is_gone_from_its_robots() {
+    let mut fleet = trio();
+    let listed = Command::AddGroup {
+        name: name("l"),
+        robots: vec![RobotId::new("r3").unwrap()],
+    };
+    fleet.command(listed).unwrap();
+    let r3 = fleet.state.robot_key("r3").unwrap();
+    let outcome = fleet.state.apply(
+        Timestamp(fleet.now),
+        Input::Command {
+            by: Actor("someone".into()),
+            command: Command::RemoveGroup { name: name("l") },
+        },
+    );
+    outcome.reply.unwrap();
+    assert!(outcome.touched.contains(&Row::Robot(r3)));
+    let robot = fleet.state.robot(r3).unwrap();
+    assert!(fleet.state.groups_of(robot).is_empty());
+    assert_eq!(means(&fleet, r#""l" in groups"#), [""; 0]);
 }
 
 #[test]

@@ -94,13 +94,14 @@ fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     if output.json {
         return Ok(output.json(&groups)?);
     }
-    let mut table = table(["group", "robots", "created", "selector"]);
+    let mut table = table(["group", "robots", "created", "channel", "selector"]);
     for group in &groups.items {
         let count = group.robot_count.map(|count| count.to_string());
         table.add_row([
             group.name.as_str(),
             count.as_deref().unwrap_or("by selector"),
             &group.created,
+            group.channel.as_deref().unwrap_or("-"),
             group.selector.as_deref().unwrap_or("-"),
         ]);
     }
