@@ -253,6 +253,23 @@ fn a_group_lists_robots_or_has_a_selector() {
 }
 
 #[test]
+fn groups_with_a_selector_are_bounded_and_a_refusal_makes_none() {
+    let mut fleet = trio();
+    let listed = Command::AddGroup {
+        name: name("l"),
+        robots: ["r1", "nobody"].map(|id| RobotId::new(id).unwrap()).into(),
+    };
+    assert_eq!(fleet.command(listed).unwrap_err().code(), "unknown_robot");
+    assert!(fleet.state.group("l").is_none());
+    for n in 0..1_000 {
+        add_group(&mut fleet, &format!("g{n}"), "online == true").unwrap();
+    }
+    let refused = add_group(&mut fleet, "one-more", "online == true");
+    assert_eq!(refused.unwrap_err().code(), "too_many");
+    assert!(fleet.state.group("one-more").is_none());
+}
+
+#[test]
 fn a_page_of_a_group_begins_behind_the_one_before() {
     let mut fleet = trio();
     let robots = ["r1", "r2", "r3"].map(|id| RobotId::new(id).unwrap());
@@ -424,6 +441,12 @@ fn an_explanation_names_the_filters_that_decide() {
     assert_eq!(
         explain(either, "r1"),
         (true, vec![finding(r#"id == "r1""#, true, "r1")])
+    );
+    // Nor what was looked at before it.
+    let later = r#"id == "r9" or label["site"] == "kiel" or held == true"#;
+    assert_eq!(
+        explain(later, "r1").1,
+        [finding(r#"label["site"] == "kiel""#, true, "kiel")]
     );
     assert_eq!(
         explain(either, "r3"),
