@@ -3,7 +3,7 @@
 use super::Broken;
 use super::robots::Actor;
 use super::rows::{Rows, durable_robot, pairs, same, unready};
-use super::server::Record;
+use super::server::Server;
 use super::watch::{Asked, is_given_up};
 use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
@@ -58,7 +58,7 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
             }
         }
     }
-    replay(&world.server.history, &state)
+    replay(&world.server, &state)
 }
 
 /// A9, A16: a robot was asked only for operations that the engine wanted, for this very robot.
@@ -373,9 +373,13 @@ fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {
 
 /// Design 2: the recorded inputs, read back from their stored bytes, lead to the same answers, to the same rows byte for
 /// byte, and to the same derived parts.
-fn replay(history: &[Record], expected: &State) -> Result<(), Broken> {
+fn replay(server: &Server, expected: &State) -> Result<(), Broken> {
     let mut state = State::default();
-    for record in history {
+    let mut checkpoints = server.checkpoints.iter().peekable();
+    for (number, record) in server.history.iter().enumerate() {
+        if let Some((_, rows)) = checkpoints.next_if(|(at, _)| *at == number) {
+            Rows::of(&state).check_same(&format!("replay of {number} records"), rows)?;
+        }
         let (at, input) = record.read();
         let outcome = state.apply(at, input.clone());
         if outcome.reply != Ok(record.reply) {

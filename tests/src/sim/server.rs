@@ -111,7 +111,13 @@ pub(super) struct Server {
     pub(super) lost: u64,
     /// Rollouts were running at the last commit, so the time is made durable every few seconds.
     heartbeat: bool,
+    /// What was on the disk after so many records, for the replay.
+    pub(super) checkpoints: Vec<(usize, Rows)>,
+    next_checkpoint: usize,
 }
+
+/// Records between two checkpoints, at least.
+const CHECKPOINT: usize = 100;
 
 impl Server {
     pub(super) fn new() -> Self {
@@ -125,6 +131,8 @@ impl Server {
             refused: HashSet::new(),
             lost: 0,
             heartbeat: false,
+            checkpoints: Vec::new(),
+            next_checkpoint: CHECKPOINT,
         }
     }
 
@@ -352,6 +360,13 @@ impl Server {
             self.rows.commit(state, &batch.touched);
             self.heartbeat = state.rollouts().any(|rollout| rollout.is_launched());
             self.history.extend(batch.history);
+            let robots = state.counters().robots as usize;
+            if self.history.len() >= self.next_checkpoint {
+                self.checkpoints
+                    .push((self.history.len(), self.rows.clone()));
+                // Fewer and fewer, since each costs a look at everything.
+                self.next_checkpoint += CHECKPOINT + 10 * robots + self.history.len() / 8;
+            }
             for event in batch.events {
                 // Native events are numbered, so each is one of a kind.
                 let native = event.0.contains("rollcall.v1");
@@ -420,6 +435,7 @@ impl Server {
             watch,
         )?;
         reply.map_err(|refusal| Broken(format!("a start was refused: {refusal}")))?;
+        self.next_checkpoint = self.next_checkpoint.min(self.history.len() + 1);
         self.write(batch, watch)?;
         Ok(())
     }
