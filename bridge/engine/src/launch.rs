@@ -123,14 +123,19 @@ impl State {
         }
         let phases = self.phases_of(id, &rollout.mechanism.phases, &plan)?;
         self.take_snapshot(id, &plan, &phases, changes);
+        let mut older = BTreeSet::new();
         for planned in &plan.robots {
-            self.supersede_older(id, planned, changes);
+            older.extend(self.supersede_older(id, planned, changes));
             if let Some(robot) = self.robots.get_mut(&planned.robot) {
                 robot.memberships.push(id);
                 robot.open.push(id);
                 robot.sort_rollouts(&self.rollouts);
             }
             self.refresh_ready(planned.robot);
+        }
+        // Not before everything is taken over: what the older ones lose may open their phases.
+        for older in older {
+            self.pump(older, changes);
         }
         self.pump(id, changes);
         Ok(Reply::Rollout(id))
@@ -196,10 +201,16 @@ impl State {
         self.arm_rollout(id);
     }
 
-    /// X20: the newest launch wins for ECUs to which nothing was sent yet.
-    fn supersede_older(&mut self, by: RolloutId, planned: &PlannedRobot, changes: &mut Changes) {
+    /// X20: the newest launch wins for ECUs to which nothing was sent yet. Returns the rollouts that lost some.
+    fn supersede_older(
+        &mut self,
+        by: RolloutId,
+        planned: &PlannedRobot,
+        changes: &mut Changes,
+    ) -> Vec<RolloutId> {
+        let mut losers = Vec::new();
         let Some(robot) = self.robots.get(&planned.robot) else {
-            return;
+            return losers;
         };
         for older in robot.open.clone() {
             let Some(member) = self
@@ -226,10 +237,10 @@ impl State {
                 );
             }
             if !taken.is_empty() {
-                self.refresh_ready(planned.robot);
-                self.pump(older, changes);
+                losers.push(older);
             }
         }
+        losers
     }
 
     /// A24: completed when every target is final.

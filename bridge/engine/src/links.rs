@@ -24,6 +24,8 @@ impl State {
             changes.touch(Row::Cursor(key));
         }
         self.refresh_ready(key);
+        // A report that an overdue operation waited for will not come any more.
+        self.arm(key);
         Reply::Done
     }
 
@@ -46,6 +48,7 @@ impl State {
         robot.cursor.last_seen = now;
         changes.touch(Row::Cursor(key));
         self.refresh_ready(key);
+        self.arm(key);
         Reply::Done
     }
 

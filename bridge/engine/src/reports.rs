@@ -118,6 +118,8 @@ impl State {
         }
         self.refresh_ready(key);
         self.offer(key, changes);
+        // What was overdue, and waited for these reports, is due now.
+        self.arm(key);
     }
 
     /// Judges the operation under way by what its ECU reports now.

@@ -14,19 +14,16 @@ enum Act {
 }
 
 impl State {
-    /// Ends or pauses the rollout if a threshold is passed.
+    /// Ends or pauses the rollout if a threshold is passed. One that ends it is stronger than one that pauses it.
     pub(crate) fn watch_thresholds(&mut self, id: RolloutId, changes: &mut Changes) {
-        match self.rollouts.get(&id).and_then(passed) {
-            Some(Act::End(why)) => self.end_rollout(id, why, changes),
-            Some(Act::Pause(why)) => self.set_run(
-                id,
-                Run::Paused {
-                    since: self.now,
-                    why,
-                },
-                changes,
-            ),
-            None => {}
+        while let Some(act) = self.rollouts.get(&id).and_then(passed) {
+            match act {
+                Act::End(why) => self.end_rollout(id, why, changes),
+                Act::Pause(why) => {
+                    let since = self.now;
+                    self.set_run(id, Run::Paused { since, why }, changes);
+                }
+            }
         }
     }
 }
