@@ -298,7 +298,12 @@ impl State {
         let Some(member) = rollout.members.get_mut(&key) else {
             return;
         };
-        let before = member.standing();
+        let Some(target) = member.targets.get(index) else {
+            return;
+        };
+        // Most events only move an operation on, which changes nothing that robots are counted by.
+        let moves_on = target.state.is_active() && state.is_active();
+        let before = (!moves_on).then(|| member.standing());
         let Some(target) = member.targets.get_mut(index) else {
             return;
         };
@@ -311,12 +316,14 @@ impl State {
             target.suspect_until = None;
             target.ran = None;
         }
-        let after = member.standing();
         let counts = &mut rollout.counts;
         *counts.slot(&old) -= 1;
         *counts.slot(&state) += 1;
-        counts.open_robots -= u32::from(before.open && !after.open);
-        rollout.tally.shift(member.phase, before, after);
+        if let Some(before) = before {
+            let after = member.standing();
+            counts.open_robots -= u32::from(before.open && !after.open);
+            rollout.tally.shift(member.phase, before, after);
+        }
         match (old.is_active(), state.is_active()) {
             (false, true) => {
                 counts.in_progress += 1;
