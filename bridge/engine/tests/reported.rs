@@ -142,6 +142,30 @@ fn a_group_follows_what_the_device_says_next() {
     assert!(!means(&fleet, linux), "the property was removed");
 }
 
+/// Properties come one by one: a name without a version is nothing that runs.
+#[test]
+fn an_image_is_one_when_its_version_is_known() {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robots(1)[0];
+    let said = |property| fleet::base_image_property(property, "os");
+    start(&mut fleet, robot, vec![said(BaseImageProperty::Name)]);
+    assert!(!means(&fleet, r#""*" ~= image"#));
+    assert!(!means(&fleet, r#""*" ~= version"#));
+    fleet.report(robot, version("1.2.0")).unwrap();
+    assert!(means(&fleet, r#"image == "os@1.2.0""#));
+    assert!(means(&fleet, r#"version("os") < "1.10.0""#));
+}
+
+/// A device need not name its image, and an image without a name is not written as `@1.2.0`.
+#[test]
+fn an_image_without_a_name_is_no_image_but_has_a_version() {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robots(1)[0];
+    start(&mut fleet, robot, vec![version("1.2.0")]);
+    assert!(!means(&fleet, r#""*" ~= image"#));
+    assert!(means(&fleet, r#"version == "1.2.0""#));
+}
+
 #[test]
 fn an_explanation_shows_what_the_device_reported() {
     let (fleet, robot) = pair();

@@ -489,6 +489,8 @@ fn an_explanation_names_the_values_that_pass_first_and_counts_the_rest() {
     assert!(!kept_out.holds);
     let none = find(r#""x" in tags"#);
     assert_eq!((none.found.len(), none.more), (8, 12));
+    let all = find(r#""t*" ~= tags"#);
+    assert_eq!((all.found.len(), all.more), (8, 12));
     assert_eq!(find(r#"hardware == "arm""#).more, 0);
 }
 
