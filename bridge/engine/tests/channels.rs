@@ -219,3 +219,28 @@ fn channels_and_their_groups_are_bounded() {
     }
     assert_eq!(code(add(&mut fleet, "one-more", &[])), "too_many");
 }
+
+/// What is not named as changed is not stored.
+#[test]
+fn every_change_of_a_channel_names_its_row() {
+    let mut fleet = world();
+    let name = channel("c");
+    let groups = groups(&["a"]);
+    for command in [
+        Command::AddChannel {
+            name: name.clone(),
+            groups,
+        },
+        Command::EditChannel {
+            name: name.clone(),
+            edit: change(&["b"], &["a"]),
+        },
+        Command::RemoveChannel { name },
+    ] {
+        let by = Actor("someone".into());
+        let at = Timestamp(fleet.now);
+        let outcome = fleet.state.apply(at, Input::Command { by, command });
+        outcome.reply.unwrap();
+        assert!(outcome.touched.contains(&Row::Channel(ChannelKey(1))));
+    }
+}
