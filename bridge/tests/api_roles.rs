@@ -12,7 +12,7 @@ use api_support::Served;
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 /// Every route with the least role that may use it; none for the two that watch the process.
-const ROUTES: [(&str, &str, Option<&str>); 49] = [
+const ROUTES: [(&str, &str, Option<&str>); 55] = [
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some("viewer")),
@@ -63,6 +63,12 @@ const ROUTES: [(&str, &str, Option<&str>); 49] = [
     ("PATCH", "/v1/rollouts/1", Some("operator")),
     ("DELETE", "/v1/rollouts/1", Some("operator")),
     ("POST", "/v1/rollouts/1/launch", Some("operator")),
+    ("POST", "/v1/rollouts/1/pause", Some("operator")),
+    ("POST", "/v1/rollouts/1/resume", Some("operator")),
+    ("GET", "/v1/rollouts/1/stop", Some("viewer")),
+    ("POST", "/v1/rollouts/1/stop", Some("operator")),
+    ("POST", "/v1/rollouts/1/cancel", Some("operator")),
+    ("POST", "/v1/rollouts/1/approve", Some("operator")),
     ("GET", "/v1/rollouts/1/robots", Some("viewer")),
     ("GET", "/v1/rollouts/1/robots/r/why", Some("viewer")),
     ("GET", "/v1/rollouts/1/history", Some("viewer")),

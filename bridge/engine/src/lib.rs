@@ -66,6 +66,7 @@ mod retry;
 mod rollout;
 mod selector;
 mod settings;
+mod standstill;
 mod state;
 mod syntax;
 mod tally;
@@ -124,6 +125,7 @@ pub use rollout::{
 };
 pub use selector::{Explanation, Finding, MAX_SELECTOR_BYTES, Selector};
 pub use settings::{MAX_SETTING_PATHS, MAX_SETTINGS};
+pub use standstill::Standstill;
 pub use state::State;
 pub use syntax::SyntaxError;
 pub use tally::{PhaseTally, Tally};

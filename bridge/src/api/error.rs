@@ -107,6 +107,12 @@ impl From<Refusal> for ApiError {
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }
             | Refusal::NotPrepared { .. }
+            | Refusal::NotLaunched { .. }
+            | Refusal::NotNow { .. }
+            | Refusal::NeedsApproval { .. }
+            | Refusal::NothingToApprove { .. }
+            | Refusal::OtherPhase { .. }
+            | Refusal::FixedAtLaunch { .. }
             | Refusal::Immutable { .. }
             | Refusal::NothingDeclared { .. }
             | Refusal::OperationUnderWay { .. }

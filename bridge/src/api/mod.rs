@@ -17,6 +17,7 @@ mod metrics;
 mod pairing_tokens;
 pub(crate) mod request;
 mod robots;
+mod rollout_control;
 mod rollout_views;
 mod rollouts;
 mod selectors;
@@ -48,6 +49,7 @@ pub use robots::{
     MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,
     RobotHistory, RobotRollout,
 };
+pub use rollout_control::StandstillView;
 pub use rollout_views::{
     ConflictView, EdgehogCampaign, MemberView, PlannedEcuView, PlannedView, PreviewView,
     Projections, RolloutView, TargetView, WhyView,
@@ -156,6 +158,14 @@ pub fn admin_router(context: Context) -> Router {
                 .delete(rollouts::delete),
         )
         .route("/rollouts/{id}/launch", post(rollouts::launch))
+        .route("/rollouts/{id}/pause", post(rollout_control::pause))
+        .route("/rollouts/{id}/resume", post(rollout_control::resume))
+        .route(
+            "/rollouts/{id}/stop",
+            get(rollout_control::standstill).post(rollout_control::stop),
+        )
+        .route("/rollouts/{id}/cancel", post(rollout_control::cancel))
+        .route("/rollouts/{id}/approve", post(rollout_control::approve))
         .route("/rollouts/{id}/robots", get(rollouts::robots))
         .route("/rollouts/{id}/robots/{robot}/why", get(rollouts::why))
         .route("/rollouts/{id}/history", get(rollouts::history));

@@ -64,7 +64,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, change(&context, by, command).await?))
 }
 
-async fn change(
+pub(super) async fn change(
     context: &Context,
     by: Actor,
     command: Command,
@@ -82,14 +82,14 @@ async fn view_of(context: &Context, id: RolloutId) -> Result<axum::Json<RolloutV
     Ok(axum::Json(found.await??))
 }
 
-fn find(state: &Fleet, id: RolloutId) -> Result<&Rollout, ApiError> {
+pub(super) fn find(state: &Fleet, id: RolloutId) -> Result<&Rollout, ApiError> {
     state
         .rollout(id)
         .ok_or_else(|| Refusal::UnknownRollout { id }.into())
 }
 
 /// The rollout's number as the path has it.
-fn number(text: &str) -> Result<RolloutId, ApiError> {
+pub(super) fn number(text: &str) -> Result<RolloutId, ApiError> {
     text.parse().map(RolloutId).map_err(|_| {
         let found: String = text.chars().take(80).collect();
         let message = format!(
