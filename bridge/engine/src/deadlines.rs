@@ -21,14 +21,15 @@ impl State {
         let before = self.robots.get(&key).and_then(|robot| robot.active);
         let settled = self.settle_if_due(key, changes);
         let expired = self.operation_due(key, changes);
-        self.refresh_ready(key);
+        let moved = self.refresh_ready(key);
         self.offer(key, changes);
         if settled {
             // What has just been repeated or given up is not told again.
             self.settled(key, before.filter(|_| !expired), changes);
         }
         self.arm(key);
-        if settled || expired || !changes.is_empty() {
+        // A retry that has come due is a robot more to choose from: recorded, so that a replay chooses the same.
+        if settled || expired || moved || !changes.is_empty() {
             Reply::Done
         } else {
             Reply::Stale

@@ -26,27 +26,27 @@ enum Verdict {
 
 impl State {
     /// Puts the robot into the ready sets of the rollouts that could tell it something now, and takes it out of the
-    /// others. Called whenever its link, its operation, its targets or a gate change.
-    pub(crate) fn refresh_ready(&mut self, key: RobotKey) {
+    /// others. Called whenever its link, its operation, its targets or a gate change. Says whether it has moved.
+    pub(crate) fn refresh_ready(&mut self, key: RobotKey) -> bool {
         let Some(robot) = self.robots.get(&key) else {
-            return;
+            return false;
         };
+        let mut moved = false;
         let free = robot.ready() && robot.active.is_none() && robot.removed.is_none();
         for id in &robot.open {
             let Some(rollout) = self.rollouts.get_mut(id) else {
                 continue;
             };
-            rollout.ready.remove(&key);
-            rollout.begun.remove(&key);
-            if !free || next_target(rollout, robot, self.now).is_none() {
-                continue;
-            }
-            match rollout.members.get(&key) {
-                Some(member) if member.is_told() => rollout.begun.insert(key),
-                Some(member) if rollout.is_open_to(member) => rollout.ready.insert(key),
-                _ => false,
+            let before = (rollout.ready.remove(&key), rollout.begun.remove(&key));
+            let next = free && next_target(rollout, robot, self.now).is_some();
+            let after = match rollout.members.get(&key).filter(|_| next) {
+                Some(member) if member.is_told() => (false, rollout.begun.insert(key)),
+                Some(member) if rollout.is_open_to(member) => (rollout.ready.insert(key), false),
+                _ => (false, false),
             };
+            moved |= before != after;
         }
+        moved
     }
 
     /// Tells robots while slots are free, then completes the rollout if nothing is left to do. To be called after

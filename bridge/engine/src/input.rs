@@ -342,7 +342,8 @@ pub struct RolloutEdit {
     /// Another cap, in robots.
     pub max_in_progress: Option<u32>,
     /// Another rate of new starts; `Some(None)`: none.
-    #[serde(deserialize_with = "given")]
+    // `null` is another word for none, so what is not given must not be written as that.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub rate: Option<Option<Rate>>,
     /// Another deadline, in milliseconds from the launch.
     pub deadline: Option<Millis>,

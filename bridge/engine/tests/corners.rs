@@ -145,3 +145,17 @@ fn a10_an_ecu_that_is_no_longer_compatible_gets_nothing() {
         TargetState::Failed { reason }
     );
 }
+
+#[test]
+fn an_edit_is_read_back_as_it_was_written() {
+    // The history keeps commands as JSON: an edit that leaves the rate must not be replayed as one that removes it.
+    for rate in [None, Some(None)] {
+        let edit = RolloutEdit {
+            rate,
+            ..RolloutEdit::default()
+        };
+        let written = serde_json::to_string(&edit).unwrap();
+        let read: RolloutEdit = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, edit, "{written}");
+    }
+}
