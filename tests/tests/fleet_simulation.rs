@@ -163,6 +163,18 @@ fn worlds_of_shard_4_keep_every_standing_rule() {
     shard(4);
 }
 
+/// People use the whole of a mechanism and every command in all worlds of this shard.
+#[test]
+fn worlds_of_campaigns_keep_every_standing_rule() {
+    let long = std::env::var_os("ROLLCALL_LONG").is_some();
+    let worlds = if long { LONG } else { WORLDS };
+    let mut tally = Tally::default();
+    for seed in 5_000_000..5_000_000 + worlds {
+        tally.add(&must_hold(seed));
+    }
+    println!("{tally:#?}");
+}
+
 /// The greatest fleet is 100,000 ECUs.
 #[test]
 fn a_large_world_keeps_every_standing_rule() {

@@ -1,6 +1,7 @@
 //! The end of a world: outcomes against what the robots really did, and the history played once more.
 
 use super::Broken;
+use super::gates;
 use super::robots::Actor;
 use super::rows::{Rows, durable_robot, pairs, same, unready};
 use super::server::Server;
@@ -8,8 +9,9 @@ use super::watch::{Asked, is_given_up};
 use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
 use rollcall_engine::{
-    CancelReason, Command, Completion, FailureReason, ForceDowngrade, Input, Link, Robot, Rollout,
-    RolloutId, RolloutStatus, SkipReason, State, SuccessKind, Target, TargetState, Timestamp,
+    CancelReason, Command, Completion, FailureReason, ForceDowngrade, Input, Link,
+    OnVersionMismatch, Robot, Rollout, RolloutId, RolloutStatus, SkipReason, State, SuccessKind,
+    Target, TargetState, Timestamp,
 };
 use rollcall_proto::Code;
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
     let actors = world.actors.iter();
     let actors: BTreeMap<_, _> = actors.map(|actor| (actor.robot.id(), actor)).collect();
     for rollout in World::launched(&state) {
-        judged_as_a_whole(rollout)?;
+        judged_as_a_whole(world, rollout)?;
         for (key, member) in &rollout.members {
             let robot = state
                 .robot(*key)
@@ -45,6 +47,7 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
                     robot,
                     rollout: rollout.id,
                     force: rollout.mechanism.force_downgrade,
+                    skips: rollout.mechanism.on_version_mismatch == OnVersionMismatch::Skip,
                     target,
                 };
                 verdict.check().map_err(|why| {
@@ -101,7 +104,7 @@ fn properties_agree(state: &State, actor: &Actor) -> Result<u64, Broken> {
 }
 
 /// A24 and requirements 6.1: the rollout is completed, and its outcome follows from its robots'.
-fn judged_as_a_whole(rollout: &Rollout) -> Result<(), Broken> {
+fn judged_as_a_whole(world: &World, rollout: &Rollout) -> Result<(), Broken> {
     let RolloutStatus::Completed { outcome, .. } = rollout.status else {
         return Err(Broken(format!(
             "A24: rollout {} is {:?} at the end",
@@ -133,13 +136,27 @@ fn judged_as_a_whole(rollout: &Rollout) -> Result<(), Broken> {
         (false, true, true) => Completion::Partial,
         (false, true, false) => Completion::Failure,
     };
-    if outcome == expected {
+    let ended = match outcome {
+        Completion::Cancelled => was_cancelled(world, rollout.id),
+        Completion::Failure => gates::was_aborted(rollout),
+        _ => false,
+    };
+    if outcome == expected || ended {
         return Ok(());
     }
     Err(Broken(format!(
         "6.1: rollout {} ended as {outcome:?} instead of {expected:?}",
         rollout.id.0
     )))
+}
+
+/// Whether an operator ended it.
+fn was_cancelled(world: &World, id: RolloutId) -> bool {
+    let mut records = world.server.history.iter();
+    records.any(|record| match record.read().1 {
+        Input::Command { command, .. } => command == Command::CancelRollout { rollout: id },
+        _ => false,
+    })
 }
 
 /// One target's outcome, with everything that is needed to judge it.
@@ -149,6 +166,7 @@ struct Verdict<'a> {
     robot: &'a Robot,
     rollout: RolloutId,
     force: ForceDowngrade,
+    skips: bool,
     target: &'a Target,
 }
 
@@ -178,16 +196,21 @@ impl Verdict<'_> {
             .iter()
             .any(|record| record.outcome == Some(RealOutcome::Installed));
         let state = self.target.state;
+        // Its last attempt was over, and it waited for another one.
+        let over = asked.is_some_and(|asked| asked.over.is_some());
+        let nothing_under_way = over || self.target.attempt == 0 && truth.is_empty();
         if self.target.attempt > 0 && asked.is_none() {
             return Err("it has an attempt that was never asked for".to_owned());
         }
-        let unheard = is_given_up(&state) || self.actor.runs_again(operation);
+        let given_up = asked.and_then(|asked| asked.over);
+        let given_up = given_up.as_ref().is_some_and(is_given_up) || is_given_up(&state);
+        let unheard = given_up || self.actor.runs_again(operation);
         if installed && !unheard && !matches!(state, TargetState::Succeeded { .. }) {
             return Err("the ECU runs the image, which is not what the server says".to_owned());
         }
         match state {
             TargetState::Succeeded { how } => self.really_ran(ecu.name.as_str(), asked, how),
-            TargetState::Failed { reason } => self.failed(reason, &truth),
+            TargetState::Failed { reason } => self.failed(reason, &truth, nothing_under_way),
             TargetState::Cancelled {
                 reason: CancelReason::ByRobot,
             } => ensure(
@@ -202,20 +225,28 @@ impl Verdict<'_> {
                 "it was asked for after all",
             ),
             TargetState::Cancelled {
+                reason: CancelReason::RolloutCancelled | CancelReason::RolloutAborted,
+            } => Ok(()),
+            TargetState::Cancelled {
                 reason: CancelReason::RobotRemoved,
             } => ensure(self.robot.removed.is_some(), "the robot was never removed"),
             TargetState::Cancelled {
                 reason: CancelReason::EarlierEcuFailed,
             }
-            | TargetState::Superseded { .. } => ensure(
-                self.target.attempt == 0 && truth.is_empty(),
-                "it was asked for after all",
-            ),
+            | TargetState::Superseded { .. } => {
+                ensure(nothing_under_way, "it was asked for after all")
+            }
             TargetState::RolledBack => self.rolled_back(&truth),
+            TargetState::Skipped {
+                reason: SkipReason::VersionMismatch,
+            } => ensure(
+                nothing_under_way && self.skips,
+                "E17: the rollout says that such ECUs fail",
+            ),
             TargetState::Skipped {
                 reason: SkipReason::OtherModel,
             } => ensure(
-                self.target.attempt == 0 && self.was_accepted(),
+                nothing_under_way && self.was_accepted(),
                 "it passed the launch, and nobody has accepted another model",
             ),
             TargetState::Expired => Ok(()),
@@ -273,7 +304,12 @@ impl Verdict<'_> {
         images
     }
 
-    fn failed(&self, reason: FailureReason, truth: &[&OperationRecord]) -> Result<(), String> {
+    fn failed(
+        &self,
+        reason: FailureReason,
+        truth: &[&OperationRecord],
+        nothing_under_way: bool,
+    ) -> Result<(), String> {
         let said = |code| {
             has(truth, |outcome| {
                 outcome == RealOutcome::Failed(code) || outcome == RealOutcome::Rejected(code)
@@ -285,25 +321,16 @@ impl Verdict<'_> {
             | FailureReason::NotConfirmed
             | FailureReason::Interrupted => return Ok(()),
             FailureReason::Offline => {
-                return ensure(
-                    self.target.attempt == 0,
-                    "X12: it was told, so it was there",
-                );
+                return ensure(nothing_under_way, "X12: it was told, so it was there");
             }
             FailureReason::MissingVersion => {
-                return ensure(
-                    self.target.attempt == 0,
-                    "it was asked for without a version",
-                );
+                return ensure(nothing_under_way, "it was asked for without a version");
             }
             FailureReason::InvalidVersion
             | FailureReason::DowngradeNotAllowed
             | FailureReason::AmbiguousVersionOrder
             | FailureReason::VersionRequirementNotMet => {
-                ensure(
-                    self.target.attempt == 0,
-                    "E15: it was asked for all the same",
-                )?;
+                ensure(nothing_under_way, "E15: it was asked for all the same")?;
                 return ensure(
                     self.force != ForceDowngrade::All,
                     "X5: the rollout overrides this",

@@ -15,8 +15,10 @@
     reason = "a simulation fails by panicking when its own premises do not hold"
 )]
 
+mod campaigns;
 mod dice;
 mod ends;
+mod gates;
 mod naive;
 mod network;
 mod operators;

@@ -1,5 +1,6 @@
 //! What people do meanwhile: sensible things, hasty things, and nonsense.
 
+use super::campaigns;
 use super::dice::Dice;
 use super::scenario::{HARDWARE, MINUTE, RobotPlan, SECOND, Scenario, hardware};
 use super::selectors::{self, SITES, TAGS};
@@ -12,6 +13,10 @@ use std::collections::BTreeMap;
 
 /// One world in so many has people who use selectors.
 const WITH_SELECTORS: u64 = 8;
+/// And one in so many has people who use the whole of a mechanism, and every command; all do from here on.
+const WITH_CAMPAIGNS: u64 = 8;
+const CAMPAIGNS: u64 = 5_000_000;
+const LARGE: u64 = 7_000_000;
 
 const GROUPS: [&str; 3] = ["day", "night", "yard"];
 
@@ -24,6 +29,8 @@ pub(super) struct Operators {
     opening: bool,
     /// What they do with selectors has dice of its own, so that the other worlds stay what they are.
     selecting: Option<Dice>,
+    /// The same for campaigns.
+    campaigning: Option<Dice>,
 }
 
 impl Operators {
@@ -35,6 +42,8 @@ impl Operators {
             opening: scenario.opening,
             selecting: (seed % WITH_SELECTORS == WITH_SELECTORS - 1)
                 .then(|| Dice::new(seed, 5 << 40)),
+            campaigning: (seed % WITH_CAMPAIGNS == 5 || (CAMPAIGNS..LARGE).contains(&seed))
+                .then(|| Dice::new(seed, 6 << 40)),
         }
     }
 
@@ -69,6 +78,12 @@ impl Operators {
     pub(super) fn act(&mut self, state: &State) -> Vec<Command> {
         if let Some(commands) = self.select(state) {
             return commands;
+        }
+        if let Some(dice) = self.campaigning.as_mut()
+            && dice.chance(45)
+            && let Some(command) = campaigns::control(dice, state)
+        {
+            return vec![command];
         }
         match self.dice.within(0, 99) {
             0..=39 => self.begin(state),
@@ -319,7 +334,7 @@ impl Operators {
         let dice = &mut self.dice;
         let hasty = dice.chance(30);
         let span = |dice: &mut Dice, low, high| if hasty { low } else { dice.within(low, high) };
-        Mechanism {
+        let plain = Mechanism {
             max_in_progress: u32::try_from(*dice.pick(&[1, 1, 2, 3, 5, 10, 100])).unwrap_or(1),
             request_timeout: span(dice, 5 * SECOND, 5 * MINUTE),
             request_resends: u8::try_from(dice.within(0, 3)).unwrap_or(0),
@@ -339,6 +354,10 @@ impl Operators {
             immutable_on_create: dice.chance(5),
             force_downgrade,
             ..Mechanism::default()
+        };
+        match &mut self.campaigning {
+            Some(dice) => campaigns::mechanism(dice, plain),
+            None => plain,
         }
     }
 

@@ -144,6 +144,9 @@ impl Actor {
 
 /// The state of the target that an operation is or was an attempt on; final if a later attempt is under way.
 pub(super) fn target_state(state: &State, asked: &Asked) -> Option<TargetState> {
+    if asked.over.is_some() {
+        return asked.over;
+    }
     let member = state.rollout(asked.rollout)?.members.get(&asked.robot)?;
     let ecus = &state.robot(asked.robot)?.ecus;
     let target = member
@@ -184,9 +187,11 @@ pub(super) fn check_caps(
         }
     }
     for (id, count) in at_work {
-        let cap = state
-            .rollout(id)
-            .map_or(0, |rollout| rollout.mechanism.max_in_progress);
+        // Where the cap was lowered, those that had begun go on.
+        let cap = state.rollout(id).map_or(0, |rollout| {
+            let begun = rollout.counts.in_progress;
+            rollout.mechanism.max_in_progress.max(begun)
+        });
         if count > cap {
             return Err(Broken(format!(
                 "cap: {count} robots work on rollout {}, {cap} allowed",

@@ -104,12 +104,17 @@ impl Rows {
             if found == expected {
                 continue;
             }
+            let (found, expected) = (&found, &expected);
             let mut keys = found.keys().chain(expected.keys());
             let other = keys.find(|key| found.get(key) != expected.get(key));
+            let shown = |rows: &BTreeMap<RowKey, &[u8]>| {
+                let row = other.and_then(|key| rows.get(key));
+                row.map(|row| String::from_utf8_lossy(row).escape_debug().to_string())
+            };
             return Err(Broken(format!(
                 "{what}: row {other:?} of {table:?} is {:?} instead of {:?}",
-                other.and_then(|key| found.get(key)),
-                other.and_then(|key| expected.get(key)),
+                shown(found),
+                shown(expected),
             )));
         }
         Ok(())

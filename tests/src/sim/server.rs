@@ -153,12 +153,24 @@ impl Server {
         while let Some(incoming) = self.queue.pop_front() {
             self.take(now, incoming, &mut batch, watch)?;
         }
+        let mut fired = 0;
         while let Some((_, timer)) = self
             .state
             .as_ref()
             .and_then(State::next_timer)
             .filter(|(at, _)| at.0 <= now)
         {
+            // A few for each robot and each rollout: more of them at one instant go round in a circle.
+            fired += 1;
+            let most = self.state.as_ref().map_or(0, |state| {
+                let counters = state.counters();
+                20 * (counters.robots + counters.rollouts)
+            });
+            if fired > most {
+                return Err(Broken(format!(
+                    "livelock: {timer:?} fires for ever at {now}"
+                )));
+            }
             let outcome = self.apply(now, Input::Due(timer), &mut batch, watch)?;
             outcome.map_err(|refusal| Broken(format!("timer {timer:?} was refused: {refusal}")))?;
         }

@@ -1,11 +1,12 @@
 //! The standing rules: what must be true of the engine's state whenever it is looked at.
 
 use super::Broken;
+use super::gates::{is_at_work, is_told};
 use rollcall_engine::{
     CancelReason, Counts, Member, OnFailure, Robot, RobotKey, Rollout, RolloutId, RolloutStatus,
-    State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
+    Run, State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -44,27 +45,12 @@ impl Write for Hashed {
     }
 }
 
-/// Design 5.1: caps hold at every instant. Cheap enough for every single input.
-pub(super) fn caps(state: &State) -> Result<(), Broken> {
-    for rollout in state.rollouts() {
-        let cap = rollout.mechanism.max_in_progress;
-        ensure(rollout.counts.in_progress <= cap, || {
-            format!(
-                "cap: rollout {} has {} robots in progress, {cap} allowed",
-                rollout.id.0, rollout.counts.in_progress
-            )
-        })?;
-    }
-    Ok(())
-}
-
 /// All rules over the whole state. `now` is the real time, at which all due timers have fired.
 pub(super) fn everything(state: &State, now: u64) -> Result<(), Broken> {
-    caps(state)?;
     for rollout in state.rollouts() {
         counts_equal_a_recount(rollout)?;
         a_rollout_runs_only_while_something_is_open(rollout)?;
-        no_slot_is_free_while_somebody_is_ready(state, rollout)?;
+        nobody_waits_who_could_be_told(state, rollout)?;
         for (key, member) in &rollout.members {
             let Some(robot) = state.robot(*key) else {
                 return Err(Broken(format!("member {} is no robot", key.0)));
@@ -120,7 +106,7 @@ fn recount(rollout: &Rollout) -> Counts {
 }
 
 /// Told and not final, written apart from the engine's own idea of it.
-fn is_active(target: &Target) -> bool {
+pub(super) fn is_active(target: &Target) -> bool {
     target.state != TargetState::Pending && !target.state.is_final()
 }
 
@@ -151,34 +137,37 @@ fn a_rollout_runs_only_while_something_is_open(rollout: &Rollout) -> Result<(), 
 }
 
 /// A lost wake-up would be a robot that could be told, a slot that is free, and nobody who tells it.
-fn no_slot_is_free_while_somebody_is_ready(state: &State, rollout: &Rollout) -> Result<(), Broken> {
-    if !rollout.is_launched() {
-        return Ok(());
-    }
-    let could_be_told = rollout.members.iter().filter(|(key, member)| {
+fn nobody_waits_who_could_be_told(state: &State, rollout: &Rollout) -> Result<(), Broken> {
+    let at_work = rollout.members.values().filter(|m| is_at_work(m)).count();
+    let full = at_work >= rollout.mechanism.max_in_progress as usize;
+    let runs = rollout.run() == Some(Run::Running);
+    let goes_on = runs || matches!(rollout.run(), Some(Run::Paused { .. }));
+    let rate = rollout.mechanism.rate.is_some();
+    let paced = rate && rollout.course.next_start_us / 1_000 > state.now().0;
+    for (key, member) in rollout.members.iter().filter(|_| goes_on && !full) {
         let robot = state
-            .robot(**key)
+            .robot(*key)
             .filter(|r| r.ready() && r.active.is_none() && r.removed.is_none());
-        let free = |t: &Target| {
-            robot.is_some_and(|r| t.state == TargetState::Pending && r.hold(t.ecu.into()).is_none())
+        let Some(robot) = robot else { continue };
+        let free = |t: &&Target| !t.state.is_final() && robot.hold(t.ecu.into()).is_none();
+        let Some(next) = member.targets.iter().find(free) else {
+            continue;
         };
-        member.targets.iter().any(free)
-    });
-    let could_be_told: BTreeSet<_> = could_be_told.map(|(key, _)| *key).collect();
-    let known: BTreeSet<_> = rollout.ready.union(&rollout.begun).copied().collect();
-    ensure(could_be_told == known, || {
-        format!(
-            "ready set of rollout {}: {known:?} instead of {could_be_told:?}",
-            rollout.id.0
-        )
-    })?;
-    let full = rollout.counts.in_progress >= rollout.mechanism.max_in_progress;
-    ensure(known.is_empty() || full, || {
-        format!(
-            "lost wake-up: {known:?} wait for a slot of rollout {}, {:?}",
-            rollout.id.0, rollout.counts
-        )
-    })
+        let waits = next
+            .retry
+            .as_ref()
+            .is_some_and(|retry| retry.at > state.now());
+        let phases = &rollout.mechanism.phases;
+        let open = phases.is_empty() || member.phase <= rollout.course.phase;
+        let begins = runs && open && !paced;
+        ensure(waits || !(is_told(member) || begins), || {
+            format!(
+                "lost wake-up: {} could be told by rollout {}: {member:?}, {:?}",
+                robot.id, rollout.id.0, rollout.course
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Design 5.1: one active operation per robot, over all rollouts, and the robot's own note of it is right.
@@ -312,7 +301,7 @@ fn why_tells_the_truth(
         let truthful = why
             .waits_for
             .as_ref()
-            .is_none_or(|reason| is_so(reason, rollout, robot, target, &answers));
+            .is_none_or(|reason| is_so(state, reason, rollout, robot, target, &answers));
         ensure(consistent && truthful, || {
             format!(
                 "why of {} in rollout {} is not so: {why:?} for {target:?}, {:?}",
@@ -324,6 +313,7 @@ fn why_tells_the_truth(
 }
 
 fn is_so(
+    state: &State,
     reason: &WaitReason,
     rollout: &Rollout,
     robot: &Robot,
@@ -332,6 +322,8 @@ fn is_so(
 ) -> bool {
     let held = robot.hold(target.ecu.into());
     let online = robot.link.connection.is_some();
+    let member = &rollout.members[&robot.key];
+    let told = is_told(member);
     match reason {
         WaitReason::Launch { .. } => rollout.status == RolloutStatus::Prepared,
         WaitReason::Hold(hold) => held.as_ref() == Some(hold),
@@ -349,11 +341,37 @@ fn is_so(
             let before = all.iter().find(|why| why.ecu.as_ref() == Some(ecu));
             robot.ready() && before.is_some_and(|why| !why.state.is_final())
         }
-        WaitReason::Paused(_)
-        | WaitReason::Stopped
-        | WaitReason::Phase { .. }
-        | WaitReason::Retry { .. }
-        | WaitReason::Rate { .. } => false,
+        WaitReason::Paused(why) => {
+            let paused = rollout
+                .run()
+                .is_some_and(|run| matches!(run, Run::Paused { why: found, .. } if found == *why));
+            paused && !told
+        }
+        WaitReason::Stopped => {
+            matches!(
+                rollout.run(),
+                Some(Run::Stopped { .. } | Run::Ending { .. })
+            )
+        }
+        WaitReason::Phase {
+            phase,
+            open,
+            soaks_until,
+        } => {
+            let soaks = soaks_until.is_none_or(|until| until > state.now());
+            *phase == member.phase
+                && *open == rollout.course.phase
+                && phase > open
+                && !told
+                && soaks
+        }
+        WaitReason::Retry { failure, at } => {
+            let retry = target.retry.as_ref();
+            *at > state.now() && retry.is_some_and(|r| r.failure == *failure && r.at == *at)
+        }
+        WaitReason::Rate { next, .. } => {
+            rollout.mechanism.rate.is_some() && !told && *next > state.now()
+        }
         WaitReason::Slot {
             in_progress,
             max_in_progress,

@@ -28,6 +28,8 @@ pub struct Tally {
     pub rollouts: u64,
     /// Refusals by their code.
     pub refusals: BTreeMap<&'static str, u64>,
+    /// What rollouts did, and waits that were looked at.
+    pub seen: BTreeMap<String, u64>,
     /// How often a target came to a state, by the state's name.
     pub states: BTreeMap<String, u64>,
 }
@@ -39,6 +41,13 @@ impl Tally {
 
     pub(super) fn died(&mut self, moment: &'static str) {
         *self.deaths.entry(moment).or_default() += 1;
+    }
+
+    pub(super) fn saw(&mut self, what: &str, which: &impl std::fmt::Debug) {
+        let which = format!("{which:?}");
+        let which = which.split([' ', '{', '"']).next().unwrap_or_default();
+        let what = format!("{what} {which}").trim_end().to_owned();
+        *self.seen.entry(what).or_default() += 1;
     }
 
     pub(super) fn reached(&mut self, state: &TargetState) {
@@ -71,6 +80,9 @@ impl Tally {
         }
         for (moment, count) in &other.deaths {
             *self.deaths.entry(moment).or_default() += count;
+        }
+        for (what, count) in &other.seen {
+            *self.seen.entry(what.clone()).or_default() += count;
         }
         for (state, count) in &other.states {
             *self.states.entry(state.clone()).or_default() += count;

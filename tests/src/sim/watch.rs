@@ -3,13 +3,14 @@
 //! The rules that need a view of the whole state are in `standing`.
 
 use super::Broken;
+use super::gates::Gates;
 use super::naive::Naive;
 use super::standing;
 use super::tally::Tally;
 use rollcall_engine::{
-    Command, Ecu, EcuName, Effect, FailureReason, ForceDowngrade, Image, Input, Member, Refusal,
-    Reply, Request, RequestKind, Robot, RobotKey, Rollout, RolloutId, RolloutStatus, Row, State,
-    SuccessKind, Target, TargetState,
+    CancelGoal, CancelReason, Command, Ecu, EcuName, Effect, FailureClass, FailureReason,
+    ForceDowngrade, Image, Input, Member, Refusal, Reply, Request, RequestKind, Robot, RobotKey,
+    Rollout, RolloutId, RolloutStatus, Row, Run, State, SuccessKind, Target, TargetState,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -27,12 +28,15 @@ pub(super) struct Asked {
     pub(super) attempt: u16,
     pub(super) image: Image,
     pub(super) first: u64,
+    /// How it ended, if the target waits for another attempt since, or has begun one.
+    pub(super) over: Option<TargetState>,
 }
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     pub(super) naive: Naive,
+    pub(super) gates: Gates,
     pub(super) tally: Tally,
     pub(super) asked: BTreeMap<Uuid, Asked>,
     members: BTreeMap<(RolloutId, RobotKey), Member>,
@@ -47,8 +51,15 @@ pub(super) struct Watch {
     /// What a death before the next commit takes back: the naive opinion as of the last commit, if commands have come
     /// since, and the operations that were wanted since.
     durable_naive: Option<Box<Naive>>,
+    durable_gates: Option<Gates>,
     fresh: Vec<Uuid>,
+    over: Vec<Uuid>,
+    /// Retries of a target by class.
+    retried: BTreeMap<((RolloutId, RobotKey, u8), FailureClass), u8>,
 }
+
+/// How launched rollouts ran before an input.
+type Runs = BTreeMap<RolloutId, Run>;
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken(what())) }
@@ -79,6 +90,10 @@ impl Watch {
     /// Takes the state's fingerprint before some of the inputs, and before every command.
     pub(super) fn before_apply(&mut self, state: &State, input: &Input) -> Option<u64> {
         self.inputs += 1;
+        if self.durable_gates.is_none() {
+            self.durable_gates = Some(self.gates.clone());
+        }
+        self.gates.before(state, input);
         let robots = state.counters().robots;
         let command = matches!(input, Input::Command { .. }) && self.members.len() < SMALL;
         if !(command && robots < 100) && self.inputs < self.next_sample {
@@ -116,10 +131,28 @@ impl Watch {
                 self.member(state, input, *id, *key)?;
             }
         }
-        standing::caps(state)?;
+        let before = self.gates.runs();
+        self.gates.after(state, input, reply.is_ok(), touched)?;
+        self.tally_runs(state, &before, touched);
         effects
             .iter()
-            .try_for_each(|effect| self.effect(state, effect))
+            .try_for_each(|effect| self.effect(state, (input, &before), effect))
+    }
+
+    fn tally_runs(&mut self, state: &State, before: &Runs, touched: &[Row]) {
+        for row in touched {
+            let Row::Rollout(id) = row else { continue };
+            let run = state.rollout(*id).and_then(Rollout::run);
+            if run == before.get(id).copied() {
+                continue;
+            }
+            match run {
+                Some(Run::Paused { why, .. }) => self.tally.saw("paused", &why),
+                Some(Run::Ending { why, .. }) => self.tally.saw("ending", &why),
+                Some(run) => self.tally.saw(run.word(), &""),
+                None => {}
+            }
+        }
     }
 
     /// An operator's command is about to be applied.
@@ -133,13 +166,23 @@ impl Watch {
     /// Everything up to now is on the disk.
     pub(super) fn committed(&mut self) {
         self.durable_naive = None;
+        self.durable_gates = None;
         self.fresh.clear();
+        self.over.clear();
     }
 
     /// What was not on the disk has never happened.
     pub(super) fn died(&mut self) {
         if let Some(naive) = self.durable_naive.take() {
             self.naive = *naive;
+        }
+        if let Some(gates) = self.durable_gates.take() {
+            self.gates = gates;
+        }
+        for operation in self.over.drain(..) {
+            if let Some(asked) = self.asked.get_mut(&operation) {
+                asked.over = None;
+            }
         }
         for operation in self.fresh.drain(..) {
             self.asked.remove(&operation);
@@ -150,6 +193,8 @@ impl Watch {
     pub(super) fn restarted(&mut self, state: &State) {
         self.tally.starts += 1;
         self.members = all_members(state);
+        self.gates.restarted(state);
+        self.retried.clear();
     }
 
     /// After the writer has taken everything in, timers included.
@@ -180,6 +225,7 @@ impl Watch {
             }
         }
         ensure(known.next().is_none(), || "a member is gone".to_owned())?;
+        self.gates.everything(state, now)?;
         standing::everything(state, now)
     }
 
@@ -223,10 +269,18 @@ impl Watch {
                 || format!("{place:?} begins as {new:?}"),
             );
         };
+        let is_active = |target: &Target| standing::is_active(target);
+        let again = is_active(old) && (new.attempt > old.attempt || !is_active(new));
+        let end = match (again, new.state) {
+            (true, TargetState::Pending | TargetState::Requested) => {
+                Some(self.waits_again(state, place, old, new)?)
+            }
+            _ => None,
+        };
         let forward = match (advance(&old.state), advance(&new.state)) {
             (None, _) => old.state == new.state,
             (Some(_), None) => true,
-            (Some(from), Some(to)) => from <= to,
+            (Some(from), Some(to)) => from <= to || end.is_some(),
         };
         ensure(forward && old.attempt <= new.attempt, || {
             format!(
@@ -234,8 +288,11 @@ impl Watch {
                 old.state, new.state
             )
         })?;
-        if old.state == new.state {
+        if old.state == new.state && end.is_none() {
             return Ok(());
+        }
+        if let Some(end) = end {
+            self.patience(state, place, old, end)?;
         }
         self.tally.reached(&new.state);
         let now = state.now().0;
@@ -249,7 +306,76 @@ impl Watch {
         if is_applied(&new.state) && !is_applied(&old.state) {
             self.applied.insert(place, now);
         }
-        self.patience(state, place, old, new)
+        self.patience(state, place, old, new.state)
+    }
+
+    /// A target may go back for another attempt when its class of failure has a retry left, or when it was recalled.
+    /// Says how the attempt ended.
+    fn waits_again(
+        &mut self,
+        state: &State,
+        place: (RolloutId, RobotKey, u8),
+        old: &Target,
+        new: &Target,
+    ) -> Result<TargetState, Broken> {
+        let now = state.now().0;
+        let goal = old.cancelling.as_ref().map(|cancelling| cancelling.goal);
+        let known = old.retry.as_ref().map(|retry| (retry.used, retry.at));
+        let retry = new
+            .retry
+            .as_ref()
+            .filter(|retry| known != Some((retry.used, retry.at)));
+        let robot = state.robot(place.1);
+        let ecu = robot.map(|robot| &robot.ecus[usize::from(place.2)].name);
+        let operation =
+            ecu.map(|ecu| rollcall_engine::operation_id(place.0, place.1, ecu, old.attempt));
+        let (end, word) = match retry {
+            Some(retry) => {
+                let class = retry.failure.class();
+                let rollout = state.rollout(place.0);
+                let rule = class.and_then(|class| {
+                    rollout?
+                        .mechanism
+                        .retries
+                        .iter()
+                        .find(|rule| rule.class == class)
+                });
+                let (Some(class), Some(rule)) = (class, rule) else {
+                    return Err(Broken(format!(
+                        "{place:?} is tried again without a rule: {new:?}"
+                    )));
+                };
+                // After a start the count begins anew: what it was is in the row, which is looked at elsewhere.
+                let times = self.retried.entry((place, class)).or_default();
+                *times += 1;
+                let used = retry.used[class as usize];
+                let wait = rule.backoff.saturating_mul(1 << (used.max(1) - 1));
+                let at = now + wait.min(rule.max_backoff);
+                ensure(
+                    *times <= rule.times && used <= rule.times && retry.at.0 == at,
+                    || {
+                        format!(
+                            "retries: {place:?} waits until {at} by {rule:?}, not so: {retry:?}"
+                        )
+                    },
+                )?;
+                let reason = retry.failure;
+                (TargetState::Failed { reason }, "retry")
+            }
+            None => {
+                ensure(goal == Some(CancelGoal::Recall), || {
+                    format!("6.2: {place:?} waits again for no reason: {old:?} became {new:?}")
+                })?;
+                let reason = CancelReason::ByOperator;
+                (TargetState::Cancelled { reason }, "recall")
+            }
+        };
+        self.tally.saw(word, &"");
+        if let Some(asked) = operation.and_then(|operation| self.asked.get_mut(&operation)) {
+            asked.over = Some(end);
+            self.over.extend(operation);
+        }
+        Ok(end)
     }
 
     /// Design 5.1, time: nobody is given up before the spans of the mechanism have passed while the server was up.
@@ -258,14 +384,14 @@ impl Watch {
         state: &State,
         place: (RolloutId, RobotKey, u8),
         old: &Target,
-        new: &Target,
+        new: TargetState,
     ) -> Result<(), Broken> {
         let now = state.now().0;
         let Some(rollout) = state.rollout(place.0) else {
             return Ok(());
         };
         let mechanism = &rollout.mechanism;
-        let (since, span) = match new.state {
+        let (since, span) = match new {
             TargetState::Failed {
                 reason: FailureReason::RequestTimeout,
             } => (
@@ -299,8 +425,7 @@ impl Watch {
         let waited = self.uptime(since, now);
         ensure(waited >= span, || {
             format!(
-                "X3 5.1: {place:?} was given up as {:?} after {waited} ms of uptime, {span} were promised",
-                new.state
+                "X3 5.1: {place:?} was given up as {new:?} after {waited} ms of uptime, {span} were promised"
             )
         })
     }
@@ -311,12 +436,17 @@ impl Watch {
     }
 
     /// A8, A9, A10, A16: what may be sent at all.
-    fn effect(&mut self, state: &State, effect: &Effect) -> Result<(), Broken> {
+    fn effect(
+        &mut self,
+        state: &State,
+        cause: (&Input, &Runs),
+        effect: &Effect,
+    ) -> Result<(), Broken> {
         let Effect::Request(request) = effect else {
             return Ok(());
         };
         match request.kind {
-            RequestKind::Update => self.update(state, request),
+            RequestKind::Update => self.update(state, cause, request),
             RequestKind::Cancel => {
                 self.tally.cancels += 1;
                 ensure(self.asked.contains_key(&request.operation), || {
@@ -326,7 +456,12 @@ impl Watch {
         }
     }
 
-    fn update(&mut self, state: &State, request: &Request) -> Result<(), Broken> {
+    fn update(
+        &mut self,
+        state: &State,
+        (input, before): (&Input, &Runs),
+        request: &Request,
+    ) -> Result<(), Broken> {
         self.tally.requests += 1;
         let broken = |what: &str| Err(Broken(format!("{what}: {request:?}")));
         let Some(robot) = state.robot(request.robot) else {
@@ -379,6 +514,8 @@ impl Watch {
         }
         if !self.asked.contains_key(&request.operation) {
             self.fresh.push(request.operation);
+            let run = before.get(&rollout.id).copied();
+            self.gates.told(run, state, input, request, rollout)?;
         }
         let asked = self
             .asked
@@ -390,6 +527,7 @@ impl Watch {
                 attempt: request.attempt,
                 image: image.clone(),
                 first: state.now().0,
+                over: None,
             });
         let same =
             asked.image == *image && asked.attempt == request.attempt && asked.ecu == ecu.name;
@@ -432,8 +570,11 @@ pub(super) const fn is_given_up(state: &TargetState) -> bool {
                 | FailureReason::Interrupted
         ),
         TargetState::Cancelled { reason } => {
-            use rollcall_engine::CancelReason::{ByOperator, RobotRemoved};
-            matches!(reason, RobotRemoved | ByOperator)
+            use rollcall_engine::CancelReason as By;
+            matches!(
+                reason,
+                By::RobotRemoved | By::ByOperator | By::RolloutCancelled | By::RolloutAborted
+            )
         }
         TargetState::Succeeded {
             how: SuccessKind::Installed | SuccessKind::AlreadyCurrent,
