@@ -159,6 +159,7 @@ impl State {
         check_words(&labels, &tags)?;
         (robot.labels, robot.tags) = (labels, tags);
         changes.touch(Row::Robot(key));
+        self.move_zone(key, changes);
         Ok(Reply::Robot(key))
     }
 

@@ -152,7 +152,9 @@ impl State {
         if let Some(set) = rollout.timer.take_if(|set| *set <= now) {
             self.timers.remove(&(set, Timer::Rollout(id)));
         }
-        match rollout.status {
+        let status = rollout.status;
+        let moved = self.turn_windows(id);
+        match status {
             RolloutStatus::Prepared => self.scheduled_launch(id, changes),
             RolloutStatus::Launched { deadline, .. } if deadline <= now => {
                 self.expire_rollout(id, changes);
@@ -161,7 +163,7 @@ impl State {
             RolloutStatus::Completed { .. } => {}
         }
         self.arm_rollout(id);
-        if changes.is_empty() {
+        if changes.is_empty() && !moved {
             Reply::Stale
         } else {
             Reply::Done
@@ -192,10 +194,15 @@ impl State {
             RolloutStatus::Launched { deadline, .. } => {
                 let start = rollout.next_start(self.now);
                 let start = start.filter(|_| !rollout.ready.is_empty());
-                [Some(deadline), start, self.phase_timer(rollout)]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                [
+                    Some(deadline),
+                    start,
+                    self.phase_timer(rollout),
+                    rollout.window_timer(),
+                ]
+                .into_iter()
+                .flatten()
+                .min()
             }
             RolloutStatus::Completed { .. } => None,
         };

@@ -38,7 +38,9 @@ impl State {
                 continue;
             };
             let before = (rollout.ready.remove(&key), rollout.begun.remove(&key));
-            let next = free && next_target(rollout, robot, self.now).is_some();
+            let next = free
+                && next_target(rollout, robot, self.now).is_some()
+                && rollout.window_is_open(robot, self.now);
             let after = match rollout.members.get(&key).filter(|_| next) {
                 Some(member) if member.is_told() => (false, rollout.begun.insert(key)),
                 Some(member) if rollout.is_open_to(member) => (rollout.ready.insert(key), false),
@@ -52,6 +54,7 @@ impl State {
     /// Tells robots while slots are free, then completes the rollout if nothing is left to do. To be called after
     /// everything that may open one of its gates.
     pub(crate) fn pump(&mut self, id: RolloutId, changes: &mut Changes) {
+        self.turn_windows(id);
         loop {
             self.watch_thresholds(id, changes);
             self.turn_phases(id, changes);

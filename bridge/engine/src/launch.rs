@@ -12,6 +12,7 @@ use crate::rollout::{
 use crate::state::{Changes, State, count};
 use crate::tally::Tally;
 use crate::target::{Target, TargetState};
+use crate::windows::Zones;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl State {
@@ -44,6 +45,7 @@ impl State {
             tally: Tally::default(),
             ready: BTreeSet::new(),
             begun: BTreeSet::new(),
+            zones: Zones::default(),
             timer: None,
         };
         self.rollouts.insert(id, rollout);
@@ -61,6 +63,7 @@ impl State {
                 skipped: plan.robots.len(),
             });
         }
+        self.check_windows(&spec.mechanism, &plan)?;
         Ok(plan)
     }
 
@@ -110,6 +113,7 @@ impl State {
                 skipped: plan.robots.len(),
             });
         }
+        self.check_windows(&rollout.mechanism, &plan)?;
         let drift = self.drift(id)?;
         if !accept_drift && !drift.is_empty() {
             let (joined, left, changed) =
@@ -127,6 +131,10 @@ impl State {
         for planned in &plan.robots {
             older.extend(self.supersede_older(id, planned, changes));
             if let Some(robot) = self.robots.get_mut(&planned.robot) {
+                let rollout = self.rollouts.get_mut(&id);
+                if let Some(rollout) = rollout.filter(|_| planned.skipped.is_none()) {
+                    rollout.join_zone(robot, self.now);
+                }
                 robot.memberships.push(id);
                 robot.open.push(id);
                 robot.sort_rollouts(&self.rollouts);
@@ -164,11 +172,9 @@ impl State {
         let Some(rollout) = self.rollouts.get_mut(&id) else {
             return;
         };
-        let deadline = now.after(rollout.mechanism.deadline);
-        let end = rollout.mechanism.schedule.end;
         rollout.status = RolloutStatus::Launched {
             launched: now,
-            deadline: end.map_or(deadline, |end| end.min(deadline)),
+            deadline: rollout.mechanism.ends(now),
             run: Run::Running,
         };
         rollout.course = Course {
@@ -266,6 +272,7 @@ impl State {
         };
         rollout.ready.clear();
         rollout.begun.clear();
+        rollout.zones = Zones::default();
         for key in rollout.members.keys() {
             if let Some(robot) = self.robots.get_mut(key) {
                 robot.open.retain(|open| *open != id);

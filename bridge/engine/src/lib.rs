@@ -76,6 +76,7 @@ mod time;
 mod value;
 mod wait;
 mod why;
+mod windows;
 
 pub use calendar::{
     BadZone, Cron, LONGEST_DAYS, MAX_WINDOW_MINUTES, MAX_WINDOWS, Opening, Span, Spans, TimeZone,
@@ -137,6 +138,7 @@ pub use time::{Millis, Timestamp};
 pub use value::{Content, Document, Part, Value};
 pub use wait::WaitReason;
 pub use why::Why;
+pub use windows::{UPCOMING_WINDOWS, ZoneWindows, Zones};
 
 /// The version of the rules. It grows with every change that makes the same inputs lead to another state; the history
 /// records it beside each input.

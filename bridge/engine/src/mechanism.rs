@@ -1,5 +1,6 @@
 //! The mechanism of a rollout: how fast, how often again, when to stop. Plain values; what they mean is done elsewhere.
 
+use crate::calendar::Windows;
 use crate::names::GroupName;
 use crate::percent::Percent;
 use crate::refusal::Refusal;
@@ -328,6 +329,9 @@ pub struct Mechanism {
     pub phases: Vec<Phase>,
     /// When it starts and ends by itself.
     pub schedule: Schedule,
+    /// When robots are told, by the clock where they are; none: at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
     /// Whether robots that come to belong to the target later join in.
     pub dynamic: bool,
     /// X1: the strict reading of Airbotics, in which a created rollout can be neither edited nor deleted.
@@ -373,6 +377,7 @@ impl Default for Mechanism {
             offline: OfflinePolicy::Wait,
             phases: Vec::new(),
             schedule: Schedule::default(),
+            windows: None,
             dynamic: false,
             immutable_on_create: false,
         }
@@ -473,7 +478,16 @@ impl Mechanism {
         if let OfflinePolicy::Fail { grace } = self.offline {
             span("offline grace in milliseconds", grace, 0)?;
         }
+        if let Some(windows) = &self.windows {
+            windows.check()?;
+        }
         self.check_phases()
+    }
+
+    /// When a rollout that is launched at `launched` ends at the latest.
+    pub(crate) fn ends(&self, launched: Timestamp) -> Timestamp {
+        let deadline = launched.after(self.deadline);
+        self.schedule.end.map_or(deadline, |end| end.min(deadline))
     }
 
     fn check_retries(&self) -> Result<(), Refusal> {

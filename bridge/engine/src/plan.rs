@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::state::State;
 use crate::target::SkipReason;
+use crate::windows::ZoneWindows;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a rollout would do to each robot that its target names.
@@ -59,6 +60,8 @@ pub struct Preview {
     pub plan: Plan,
     /// Which rollouts it would meet.
     pub conflicts: Vec<Conflict>,
+    /// When its robots may be told, by time zone; empty without windows.
+    pub windows: Vec<ZoneWindows>,
 }
 
 /// How a plan differs from an earlier one (X4).
@@ -129,8 +132,14 @@ impl State {
     pub fn preview(&self, spec: &RolloutSpec) -> Result<Preview, Refusal> {
         let images = self.check_spec(spec)?;
         let plan = self.plan(&spec.target, &images, &spec.mechanism)?;
+        self.check_windows(&spec.mechanism, &plan)?;
         let conflicts = self.conflicts(&plan);
-        Ok(Preview { plan, conflicts })
+        let windows = self.windows_of(&spec.mechanism, &plan);
+        Ok(Preview {
+            plan,
+            conflicts,
+            windows,
+        })
     }
 
     /// What rollout `id` would do now to at most `limit` robots after the robot `after`: a page of its plan.

@@ -1,10 +1,12 @@
 //! Why an input was refused. Every refusal says what to do next, and has changed nothing.
 
+use crate::calendar::{TimeZone, WindowsError};
 use crate::device::{MAX_DEVICE_BYTES, MAX_DEVICE_PATHS};
 use crate::inventory::ImageRef;
 use crate::mechanism::FailureClass;
 use crate::names::{ChannelName, EcuName, GroupName, HardwareId, RobotId, TokenName};
 use crate::rollout::RolloutId;
+use crate::time::Timestamp;
 use uuid::Uuid;
 
 /// Why an input was refused.
@@ -215,6 +217,16 @@ pub enum Refusal {
     PhasesDoNotAddUp { hundredths: u32 },
     #[error("the {what} is in the past; give a later one")]
     InThePast { what: &'static str },
+    #[error(transparent)]
+    Windows(#[from] WindowsError),
+    #[error(
+        "the rollout would end at {} and no window of its robots opens before that ({}); give it a later end, a longer \
+         deadline or other windows", utc(.ends), opening(.opens)
+    )]
+    WindowsNeverOpen {
+        opens: Option<Timestamp>,
+        ends: Timestamp,
+    },
     #[error("start and end lie at most two years ahead")]
     TooFarAhead,
     #[error("rollout {} was created with immutable_on_create; launch it, or create another", .id.0)]
@@ -276,6 +288,17 @@ pub enum Refusal {
 
 fn percent(hundredths: &u32) -> String {
     format!("{}.{:02} %", hundredths / 100, hundredths % 100)
+}
+
+fn utc(at: &Timestamp) -> String {
+    TimeZone::default().local_time(*at)
+}
+
+fn opening(opens: &Option<Timestamp>) -> String {
+    opens.as_ref().map_or_else(
+        || "never".to_owned(),
+        |at| format!("the first does at {}", utc(at)),
+    )
 }
 
 fn list(ids: &[HardwareId]) -> String {
@@ -344,6 +367,8 @@ impl Refusal {
             Self::RestBeforeTheEnd { .. } => "rest_before_the_end",
             Self::PhasesDoNotAddUp { .. } => "phases_do_not_add_up",
             Self::InThePast { .. } => "in_the_past",
+            Self::Windows(error) => error.code(),
+            Self::WindowsNeverOpen { .. } => "windows_never_open",
             Self::TooFarAhead => "too_far_ahead",
             Self::Immutable { .. } => "immutable",
             Self::OtherRevision { .. } => "other_revision",

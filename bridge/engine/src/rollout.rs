@@ -7,6 +7,7 @@ use crate::selector::Selector;
 use crate::tally::Tally;
 use crate::target::{CancelReason, SkipReason, SuccessKind, Target, TargetState};
 use crate::time::Timestamp;
+use crate::windows::Zones;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -377,6 +378,8 @@ pub struct Rollout {
     pub ready: BTreeSet<RobotKey>,
     /// Robots that could be told of another ECU, or once more, if a slot were free (derived).
     pub begun: BTreeSet<RobotKey>,
+    /// Its robots by time zone, if it has windows (derived).
+    pub zones: Zones,
     /// When its timer is set (derived).
     pub timer: Option<Timestamp>,
 }

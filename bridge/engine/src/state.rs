@@ -117,6 +117,7 @@ impl State {
             rollout.counts = count(&rollout.members);
             rollout.tally = Tally::of(rollout.members.values());
             let launched = rollout.is_launched();
+            let windows = rollout.mechanism.windows.as_ref();
             for (key, member) in &mut rollout.members {
                 for base in member.targets.iter_mut().filter_map(|t| t.base.as_mut()) {
                     *base = state.shared.text(base);
@@ -127,6 +128,9 @@ impl State {
                 robot.memberships.push(rollout.id);
                 if launched {
                     robot.open.push(rollout.id);
+                    if let Some(windows) = windows.filter(|_| member.skipped.is_none()) {
+                        rollout.zones.join(windows, robot, now);
+                    }
                 }
                 if let Some(index) = member.active() {
                     robot.active = Some((rollout.id, index));

@@ -1,6 +1,7 @@
 //! Gates: what a pending target waits for. Dispatch asks the same question before it sends, so that it and `why` cannot
 //! disagree.
 
+use crate::calendar::{BadZone, Opening, TimeZone};
 use crate::device::InterfaceVersion;
 use crate::inventory::{Hold, Robot};
 use crate::names::EcuName;
@@ -41,6 +42,17 @@ pub enum WaitReason {
         failure: FailureReason,
         /// When it is tried again.
         at: Timestamp,
+    },
+    /// Its maintenance window is closed.
+    Window {
+        /// When it opens.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        opens: Option<Timestamp>,
+        /// The time zone that it goes by.
+        zone: TimeZone,
+        /// The robot's label, if it names no time zone; the rollout's zone holds then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bad_zone: Option<BadZone>,
     },
     /// The rate of new starts.
     Rate {
@@ -86,7 +98,8 @@ impl State {
         self.closed_to(rollout, member)
             .or_else(|| Self::not_ready(robot, target, id))
             .or_else(|| Self::not_its_turn(robot, member, index))
-            .or_else(|| self.no_room(rollout, member, target))
+            .or_else(|| self.not_now(rollout, robot, target))
+            .or_else(|| self.no_room(rollout, member))
     }
 
     /// Whether the rollout tells the robot anything at present.
@@ -135,7 +148,7 @@ impl State {
         Some(WaitReason::Order { ecu })
     }
 
-    fn no_room(&self, rollout: &Rollout, member: &Member, target: &Target) -> Option<WaitReason> {
+    fn not_now(&self, rollout: &Rollout, robot: &Robot, target: &Target) -> Option<WaitReason> {
         let retry = target.retry.as_ref().filter(|retry| retry.at > self.now);
         if let Some(retry) = retry {
             return Some(WaitReason::Retry {
@@ -143,6 +156,20 @@ impl State {
                 at: retry.at,
             });
         }
+        let (opening, zone, bad_zone) = rollout.opening(robot, self.now)?;
+        let opens = match opening {
+            Opening::Open { .. } => return None,
+            Opening::Closed { opens_at } => Some(opens_at),
+            Opening::Never => None,
+        };
+        Some(WaitReason::Window {
+            opens,
+            zone,
+            bad_zone,
+        })
+    }
+
+    fn no_room(&self, rollout: &Rollout, member: &Member) -> Option<WaitReason> {
         if let Some(next) = rollout.next_start(self.now).filter(|_| !member.is_told()) {
             let per_minute = rollout.per_minute().unwrap_or(0);
             return Some(WaitReason::Rate { per_minute, next });
@@ -163,6 +190,7 @@ impl WaitReason {
             Self::Launch { start } => *start,
             Self::Phase { soaks_until, .. } => *soaks_until,
             Self::Retry { at, .. } => Some(*at),
+            Self::Window { opens, .. } => *opens,
             Self::Rate { next, .. } => Some(*next),
             _ => None,
         }
@@ -209,6 +237,13 @@ impl WaitReason {
                 "is tried again with a new operation",
                 "wait, or look why it failed",
             ),
+            Self::Window {
+                bad_zone: Some(_), ..
+            } => (
+                "its window opens, by the rollout's time zone",
+                "correct the robot's time zone (`rollcall robot label set`), or wait",
+            ),
+            Self::Window { .. } => ("its window opens", "wait"),
             Self::Rate { .. } => (
                 "the next robot in line is told",
                 "wait, or use a greater rate (`rollcall rollout edit --rate`)",
@@ -272,6 +307,17 @@ impl fmt::Display for WaitReason {
                 write!(f, "phase {}, {} is open", phase + 1, open + 1)
             }
             Self::Retry { .. } => f.write_str("retry"),
+            Self::Window {
+                opens,
+                zone,
+                bad_zone,
+            } => {
+                match opens {
+                    Some(at) => write!(f, "window, opens at {} ({zone})", zone.local_time(*at))?,
+                    None => f.write_str("window, never opens again")?,
+                }
+                bad_zone.as_ref().map_or(Ok(()), |bad| write!(f, "; {bad}"))
+            }
             Self::Rate { per_minute, .. } => write!(f, "rate, {per_minute} robots a minute"),
             Self::Offline => f.write_str("offline"),
             Self::NotSubscribed => f.write_str("not subscribed"),

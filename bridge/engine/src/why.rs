@@ -99,7 +99,13 @@ impl State {
         let rollout_deadline = self.rollouts.get(&id).and_then(Rollout::deadline);
         let gate = waits_for.as_ref().and_then(WaitReason::until);
         let cancelling = target.cancelling.is_some() && target.state.is_active();
+        // What would open after the end of the rollout does not.
+        let too_late = gate
+            .zip(rollout_deadline)
+            .is_some_and(|(gate, end)| gate >= end);
+        let gate = gate.filter(|_| !too_late);
         let (then, remedy) = match &waits_for {
+            Some(reason) if too_late => (EXPIRES, reason.prospects().1),
             Some(reason) => reason.prospects(),
             None if cancelling => CANCELLING,
             None => prospects(&target.state),
@@ -140,6 +146,9 @@ impl State {
         (target.state == TargetState::Pending).then(check)
     }
 }
+
+/// What comes of a wait that is longer than the rollout.
+const EXPIRES: &str = "expires with the rollout's deadline, which is earlier than that";
 
 /// What comes next for an operation that is being cancelled.
 const CANCELLING: (&str, &str) = (

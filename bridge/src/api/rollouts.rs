@@ -260,8 +260,12 @@ fn planned(
     limit: usize,
 ) -> Result<Page<MemberView>, ApiError> {
     let plan = state.plan_page(rollout.id, after.map(RobotKey), limit + 1)?;
-    let conflicts = Vec::new();
-    let preview = PreviewView::new(state, &Preview { plan, conflicts }, after, limit);
+    let page = Preview {
+        plan,
+        conflicts: Vec::new(),
+        windows: Vec::new(),
+    };
+    let preview = PreviewView::new(state, &page, after, limit);
     let planned = preview
         .items
         .iter()

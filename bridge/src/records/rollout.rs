@@ -6,7 +6,7 @@ use crate::store::RowKey;
 use prost::Message;
 use rollcall_engine::{
     Counts, Course, HardwareId, ImageKey, Mechanism, RobotKey, Rollout, RolloutId, RolloutName,
-    RolloutStatus, Tally, TargetSelection,
+    RolloutStatus, Tally, TargetSelection, Zones,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +96,7 @@ pub(super) fn decode_rollout(key: RowKey, bytes: &[u8]) -> Result<(Rollout, u64)
         tally: Tally::default(),
         ready: BTreeSet::new(),
         begun: BTreeSet::new(),
+        zones: Zones::default(),
         timer: None,
     };
     Ok((rollout, stored.newest))

@@ -3,8 +3,8 @@
 use super::Broken;
 use super::gates::{is_at_work, is_told};
 use rollcall_engine::{
-    CancelReason, Counts, Member, OnFailure, Robot, RobotKey, Rollout, RolloutId, RolloutStatus,
-    Run, State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
+    CancelReason, Counts, Member, OnFailure, Opening, Robot, RobotKey, Rollout, RolloutId,
+    RolloutStatus, Run, State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -368,6 +368,14 @@ fn is_so(
         WaitReason::Retry { failure, at } => {
             let retry = target.retry.as_ref();
             *at > state.now() && retry.is_some_and(|r| r.failure == *failure && r.at == *at)
+        }
+        WaitReason::Window { opens, zone, .. } => {
+            rollout.mechanism.windows.as_ref().is_some_and(|windows| {
+                let label = robot.labels.get(&windows.zone_label);
+                let opening = windows.at(state.now(), zone);
+                windows.zone_of(label.map(String::as_str)).0 == *zone
+                    && matches!(opening, Opening::Closed { opens_at } if Some(opens_at) == *opens)
+            })
         }
         WaitReason::Rate { next, .. } => {
             rollout.mechanism.rate.is_some() && !told && *next > state.now()

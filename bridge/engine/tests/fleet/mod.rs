@@ -7,6 +7,7 @@
 )]
 
 pub mod device;
+pub mod pace;
 
 use rollcall_engine::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -219,7 +219,7 @@ impl Model {
                     && *max_in_progress == rollout.mechanism.max_in_progress
                     && in_progress >= max_in_progress
             }
-            WaitReason::Hold(_) => false,
+            WaitReason::Hold(_) | WaitReason::Window { .. } => false,
         }
     }
 }
