@@ -13,8 +13,10 @@ mod groups;
 mod health;
 mod images;
 pub(crate) mod listener;
+mod member_views;
 mod metrics;
 mod pairing_tokens;
+mod preview_views;
 pub(crate) mod request;
 mod robots;
 mod rollout_control;
@@ -43,17 +45,16 @@ pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::{ChangedGroup, MembershipView, NewGroup};
 pub use images::NewImage;
 pub use listener::{MAX_CONNECTIONS, TlsSettings, serve, serve_tls};
+pub use member_views::{MemberView, TargetView, WhyView};
 pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
+pub use preview_views::{ConflictView, PlannedEcuView, PlannedView, PreviewView};
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{
     MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,
     RobotHistory, RobotRollout,
 };
 pub use rollout_control::StandstillView;
-pub use rollout_views::{
-    ConflictView, EdgehogCampaign, MemberView, PlannedEcuView, PlannedView, PreviewView,
-    Projections, RolloutView, TargetView, WhyView,
-};
+pub use rollout_views::{EdgehogCampaign, Projections, RolloutView};
 pub use selectors::{CheckedSelector, SelectorToCheck};
 pub use spec::{ChangedRollout, MappedImage, NewRollout};
 pub use status::{BrokerView, FleetView, RolloutsView, StatusView, Urls};

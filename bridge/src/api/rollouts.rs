@@ -2,9 +2,11 @@
 
 use super::Context;
 use super::error::{ApiError, unexpected_reply};
+use super::member_views::{MemberView, WhyView};
+use super::preview_views::PreviewView;
 use super::request::{HistoryQuery, Json, Operator, OptionalJson, PageQuery, Path, Query, Viewer};
 use super::robots::key_of;
-use super::rollout_views::{MemberView, PreviewView, RolloutView, WhyView};
+use super::rollout_views::RolloutView;
 use super::spec::{ChangedRollout, NewRollout};
 use super::views::Page;
 use crate::history::{Record, RecordView};

@@ -6,7 +6,8 @@ use crate::artifacts::{Artifacts, Condition, Tally};
 use crate::hex;
 use crate::writer::View;
 use rollcall_engine::{
-    Cancelling, Group, Hold, Image, Membership, Robot, RobotStatus, State, TargetState, Timestamp,
+    Cancelling, Group, Hold, Image, ImageKey, Membership, Robot, RobotStatus, State, TargetState,
+    Timestamp,
 };
 use rollcall_proto::native;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,14 @@ pub(super) fn word(value: &impl Serialize) -> String {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
     }
+}
+
+/// An image's name and version.
+pub(super) fn reference(state: &State, image: ImageKey) -> String {
+    state
+        .image(image)
+        .map(|image| image.reference.to_string())
+        .unwrap_or_default()
 }
 
 /// A part of a list.
