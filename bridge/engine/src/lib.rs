@@ -60,6 +60,7 @@ mod proof;
 mod rank;
 mod rate;
 mod refusal;
+mod remedy;
 mod reports;
 mod requirement;
 mod retry;
@@ -113,12 +114,14 @@ pub use names::{
 pub use operation::operation_id;
 pub use outcome::{Effect, Outcome, Reply, Request, RequestKind, Row};
 pub use percent::{Percent, PercentError};
+pub use phases::PhaseGate;
 pub use plan::{Conflict, Drift, Plan, PlannedEcu, PlannedRobot, Preview};
 pub use projection::{
     AirboticsEcu, AirboticsRobot, AirboticsRollout, EdgehogOperation, EdgehogTarget,
 };
 pub use rank::rank;
 pub use refusal::Refusal;
+pub use remedy::DeploymentError;
 pub use requirement::Requirement;
 pub use rollout::{
     Completion, Counts, Course, EndReason, Member, PauseReason, RobotProgress, Rollout, RolloutId,

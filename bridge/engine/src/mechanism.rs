@@ -5,7 +5,7 @@ use crate::names::GroupName;
 use crate::percent::Percent;
 use crate::refusal::Refusal;
 use crate::target::FailureReason;
-use crate::time::{Millis, Timestamp};
+use crate::time::{Millis, Timestamp, read_moment};
 use serde::{Deserialize, Serialize};
 
 /// What happens to a robot's other ECUs when one fails.
@@ -274,15 +274,21 @@ const fn pause() -> ThresholdAction {
     ThresholdAction::Pause
 }
 
-/// When a rollout starts and ends by itself.
+/// When a rollout starts and ends by itself. People may write moments in RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Schedule {
     /// It launches then, as the fleet is then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "read_moment"
+    )]
     pub start: Option<Timestamp>,
     /// It ends then, if its deadline does not come first.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "read_moment"
+    )]
     pub end: Option<Timestamp>,
 }
 

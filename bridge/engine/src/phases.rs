@@ -16,7 +16,8 @@ use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the newest open phase waits for before the next one opens.
-enum Gate {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhaseGate {
     /// More robots must succeed.
     Success,
     /// It soaks until then.
@@ -43,13 +44,13 @@ impl State {
             }
             let phase = rollout.course.phase;
             let why = match rollout.gate(now) {
-                Gate::Success | Gate::Soak(_) => return,
-                Gate::Open => {
+                PhaseGate::Success | PhaseGate::Soak(_) => return,
+                PhaseGate::Open => {
                     self.open_next_phase(id, changes);
                     continue;
                 }
-                Gate::Approval => PauseReason::Approval { phase },
-                Gate::Missed => PauseReason::PhaseMissed { phase },
+                PhaseGate::Approval => PauseReason::Approval { phase },
+                PhaseGate::Missed => PauseReason::PhaseMissed { phase },
             };
             return self.set_run(id, Run::Paused { since: now, why }, changes);
         }
@@ -109,7 +110,7 @@ impl State {
     /// When the newest open phase has soaked.
     pub(crate) fn phase_timer(&self, rollout: &Rollout) -> Option<Timestamp> {
         match rollout.gate(self.now) {
-            Gate::Soak(until) if matches!(rollout.run(), Some(Run::Running)) => Some(until),
+            PhaseGate::Soak(until) if matches!(rollout.run(), Some(Run::Running)) => Some(until),
             _ => None,
         }
     }
@@ -177,6 +178,12 @@ impl Rollout {
         self.mechanism.phases.is_empty() || member.phase <= self.course.phase
     }
 
+    /// What the newest open phase waits for; `None` when no other comes after it.
+    #[must_use]
+    pub fn phase_gate(&self, now: Timestamp) -> Option<PhaseGate> {
+        (!self.is_last_phase()).then(|| self.gate(now))
+    }
+
     fn is_last_phase(&self) -> bool {
         usize::from(self.course.phase) + 1 >= self.mechanism.phases.len()
     }
@@ -193,7 +200,7 @@ impl Rollout {
         })
     }
 
-    fn gate(&self, now: Timestamp) -> Gate {
+    fn gate(&self, now: Timestamp) -> PhaseGate {
         let number = usize::from(self.course.phase);
         let tally = self.tally.phases.get(number).copied().unwrap_or_default();
         let Some(phase) = self
@@ -202,25 +209,25 @@ impl Rollout {
             .get(number)
             .filter(|_| !self.is_last_phase())
         else {
-            return Gate::Success;
+            return PhaseGate::Success;
         };
         let Some(passed) = self.course.phase_passed else {
             return if tally.open == 0 {
-                Gate::Missed
+                PhaseGate::Missed
             } else {
-                Gate::Success
+                PhaseGate::Success
             };
         };
         let soaked = passed.after(phase.soak);
         // There is nobody to wait for, and nothing to approve.
         if tally.robots == tally.withdrawn {
-            Gate::Open
+            PhaseGate::Open
         } else if soaked > now {
-            Gate::Soak(soaked)
+            PhaseGate::Soak(soaked)
         } else if phase.approval {
-            Gate::Approval
+            PhaseGate::Approval
         } else {
-            Gate::Open
+            PhaseGate::Open
         }
     }
 }

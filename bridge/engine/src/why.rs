@@ -202,9 +202,10 @@ const fn prospects(state: &TargetState) -> (&'static str, &'static str) {
             "wait for the restart, or look at the robot's log",
         ),
         TargetState::Succeeded { .. } => ("done", "nothing to do"),
-        TargetState::Failed { .. } | TargetState::RolledBack => (
+        TargetState::Failed { reason } => ("final; the ECU keeps what it runs", reason.remedy()),
+        TargetState::RolledBack => (
             "final; the ECU keeps what it runs",
-            "look at the reason, then include the robot in another rollout",
+            "look at the robot's log why the image did not stay, then include it in another rollout",
         ),
         TargetState::Skipped { .. } => ("final; nothing is sent", "nothing to do"),
         TargetState::Cancelled { .. } | TargetState::Expired => {

@@ -9,6 +9,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use rollcall_engine::{Refusal, SyntaxError};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// An answer that says no.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +30,7 @@ pub struct ErrorView {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// More of it for programs; `drifted` has it.
+    /// More of it for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
 }
@@ -125,7 +126,29 @@ impl From<Refusal> for ApiError {
             | Refusal::Drifted { .. } => StatusCode::CONFLICT,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Self::new(status, refusal.code(), refusal.to_string())
+        let error = Self::new(status, refusal.code(), refusal.to_string());
+        explain(error, &refusal)
+    }
+}
+
+/// Numbers for programs, and what a program can do that a person at the command line cannot.
+fn explain(error: ApiError, refusal: &Refusal) -> ApiError {
+    match refusal {
+        Refusal::OtherRevision { current, found, .. } => error
+            .hint("GET the rollout, look whether your change still makes sense, and send its revision")
+            .detail(json!({ "current": current, "found": found })),
+        Refusal::OtherPhase { current, found, .. } => error
+            .hint("GET the rollout, look at the robots of the phase, and send its number")
+            .detail(json!({ "current": current, "found": found })),
+        Refusal::NeedsApproval { phase, .. } => error.detail(json!({ "phase": phase + 1 })),
+        Refusal::NotNow { status, .. }
+        | Refusal::NotPrepared { status, .. }
+        | Refusal::NotLaunched { status, .. }
+        | Refusal::NothingToApprove { status, .. } => error.detail(json!({ "status": status })),
+        Refusal::OutOfRange {
+            min, max, found, ..
+        } => error.detail(json!({ "min": min, "max": max, "found": found })),
+        _ => error,
     }
 }
 
@@ -137,7 +160,7 @@ impl From<SyntaxError> for ApiError {
             error.one_line(),
         )
         .hint("docs/selectors.md and docs/versions.md have the grammars with examples")
-        .detail(serde_json::json!({
+        .detail(json!({
             "offset": error.offset,
             "line": error.line,
             "column": error.column,

@@ -2,12 +2,14 @@
 
 use super::preview_views::{PlannedEcuView, PlannedView};
 use super::views::{CancellingView, reference, rfc3339, word};
+use super::wait_views::wait_view;
 use crate::artifacts::Tally;
 use rollcall_engine::{
-    Check, Member, Robot, RobotProgress, Rollout, RolloutId, SkipReason, State, Target,
-    TargetState, Why,
+    Check, FailureClass, FailureReason, Member, Retrying, Robot, RobotProgress, Rollout, RolloutId,
+    SkipReason, State, Target, TargetState, Why,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A robot in a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,8 @@ pub struct MemberView {
     /// `null` before the launch.
     pub progress: Option<RobotProgress>,
     pub skipped: Option<SkipReason>,
+    /// From 1; `null` before the launch, and in rollouts without phases.
+    pub phase: Option<u16>,
     pub airbotics: String,
     pub ecus: Vec<TargetView>,
 }
@@ -39,9 +43,25 @@ pub struct TargetView {
     pub until: Option<String>,
     pub until_ms: Option<u64>,
     pub detail: Option<String>,
+    pub retry: Option<RetryView>,
+    pub cancelling: Option<CancellingView>,
+    /// What rapyuta.io calls the failure.
+    pub code: Option<String>,
     pub airbotics: Option<String>,
     pub edgehog_operation: Option<String>,
     pub edgehog_target: Option<String>,
+}
+
+/// What went wrong before, and how often it was tried again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct RetryView {
+    pub failure: FailureReason,
+    /// When it is tried again, while it waits for that.
+    pub at: Option<String>,
+    pub at_ms: Option<u64>,
+    /// Retries by class of failure.
+    pub used: BTreeMap<String, u8>,
 }
 
 /// Where one ECU stands, and why.
@@ -63,6 +83,11 @@ pub struct WhyView {
     pub remedy: String,
     pub at_dispatch: Option<Check>,
     pub detail: Option<String>,
+    /// What rapyuta.io calls the failure.
+    #[serde(default)]
+    pub code: Option<String>,
+    #[serde(default)]
+    pub code_text: Option<String>,
     pub operation: Option<String>,
     /// What was downloaded for the operation since the server started.
     pub downloads: Option<Tally>,
@@ -79,6 +104,7 @@ impl MemberView {
             number: robot.key.0,
             progress: Some(member.progress()),
             skipped: member.skipped,
+            phase: (!rollout.mechanism.phases.is_empty()).then_some(member.phase + 1),
             airbotics: word(&member.airbotics()),
             ecus: targets
                 .map(|(index, target)| TargetView::new(state, rollout.id, robot, index, target))
@@ -98,6 +124,7 @@ impl MemberView {
             number: planned.number,
             progress: planned.skipped.map(|_| RobotProgress::Skipped),
             skipped: planned.skipped,
+            phase: None,
             airbotics: airbotics.to_owned(),
             ecus: planned
                 .ecus
@@ -132,6 +159,19 @@ impl TargetView {
             until: target.deadline.map(rfc3339),
             until_ms: target.deadline.map(|at| at.0),
             detail: target.detail.as_deref().map(str::to_owned),
+            retry: target
+                .retry
+                .as_deref()
+                .map(|retry| RetryView::new(retry, target)),
+            cancelling: target
+                .cancelling
+                .as_deref()
+                .filter(|_| target.state.is_active())
+                .map(CancellingView::from),
+            code: target
+                .state
+                .deployment_error()
+                .map(|error| error.code.to_owned()),
             airbotics: target.airbotics().as_ref().map(word),
             edgehog_operation: target.edgehog_operation().as_ref().map(word),
             edgehog_target: target.edgehog_target().as_ref().map(word),
@@ -152,6 +192,9 @@ impl TargetView {
             until: None,
             until_ms: None,
             detail: None,
+            retry: None,
+            cancelling: None,
+            code: None,
             airbotics: None,
             edgehog_operation: None,
             edgehog_target: None,
@@ -159,15 +202,36 @@ impl TargetView {
     }
 }
 
+impl RetryView {
+    fn new(retry: &Retrying, target: &Target) -> Self {
+        const CLASSES: [FailureClass; 5] = [
+            FailureClass::Network,
+            FailureClass::Storage,
+            FailureClass::Busy,
+            FailureClass::Verify,
+            FailureClass::Timeout,
+        ];
+        let at = target.retry_at();
+        let used = CLASSES.into_iter().zip(retry.used);
+        Self {
+            failure: retry.failure,
+            at: at.map(rfc3339),
+            at_ms: at.map(|at| at.0),
+            used: used
+                .filter(|(_, used)| *used > 0)
+                .map(|(class, used)| (class.word().to_owned(), used))
+                .collect(),
+        }
+    }
+}
+
 impl From<Why> for WhyView {
     fn from(why: Why) -> Self {
+        let error = why.state.deployment_error();
         Self {
             ecu: why.ecu.map(|ecu| ecu.to_string()),
             state: why.state,
-            waits_for: why
-                .waits_for
-                .as_ref()
-                .and_then(|reason| serde_json::to_value(reason).ok()),
+            waits_for: why.waits_for.as_ref().map(wait_view),
             waits_for_text: why.waits_for.map(|reason| reason.to_string()),
             since: rfc3339(why.since),
             since_ms: why.since.0,
@@ -177,6 +241,8 @@ impl From<Why> for WhyView {
             remedy: why.remedy.to_owned(),
             at_dispatch: why.at_dispatch,
             detail: why.detail,
+            code: error.map(|error| error.code.to_owned()),
+            code_text: error.map(|error| error.meaning.to_owned()),
             operation: None,
             downloads: None,
             cancelling: why.cancelling.as_ref().map(CancellingView::from),

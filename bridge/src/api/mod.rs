@@ -5,6 +5,7 @@
 
 mod ca;
 mod channels;
+mod course_views;
 mod credentials;
 mod device_views;
 mod devices;
@@ -28,12 +29,16 @@ mod status;
 mod stream;
 pub mod tokens;
 mod views;
+mod wait_views;
 
 pub use crate::artifacts::router as device_router;
 pub use ca::{CaView, Reloaded, ServerCertificateView};
 pub use channels::{
     ChangedChannel, ChannelDetail, ChannelMembership, ChannelRobot, ChannelView, GroupMembership,
     NewChannel,
+};
+pub use course_views::{
+    CourseView, FailuresView, PaceView, PhaseView, ReasonView, RunView, ScheduleView, TallyView,
 };
 pub use credentials::{
     CertificateRequest, CertificateView, CredentialsView, NewSecret, Rotation, SignedCertificate,
@@ -45,7 +50,7 @@ pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::{ChangedGroup, MembershipView, NewGroup};
 pub use images::NewImage;
 pub use listener::{MAX_CONNECTIONS, TlsSettings, serve, serve_tls};
-pub use member_views::{MemberView, TargetView, WhyView};
+pub use member_views::{MemberView, RetryView, TargetView, WhyView};
 pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
 pub use preview_views::{ConflictView, PlannedEcuView, PlannedView, PreviewView};
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};

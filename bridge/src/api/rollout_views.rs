@@ -1,5 +1,6 @@
 //! Rollouts as the API shows them: status, counts, and the words of other systems.
 
+use super::course_views::{CourseView, PaceView, RunView, ScheduleView, TallyView};
 use super::views::{rfc3339, word};
 use rollcall_engine::{
     Completion, Counts, Mechanism, Rollout, RolloutStatus, Run, State, TargetSelection,
@@ -14,8 +15,13 @@ pub struct RolloutView {
     pub id: u32,
     pub name: String,
     pub status: String,
+    /// `null` unless it is launched and not completed.
+    pub run: Option<RunView>,
     pub outcome: Option<Completion>,
     pub revision: u32,
+    /// It updates one robot by hand.
+    #[serde(default)]
+    pub manual: bool,
     pub target: TargetSelection,
     pub images: BTreeMap<String, String>,
     pub mechanism: Mechanism,
@@ -28,7 +34,16 @@ pub struct RolloutView {
     pub deadline_ms: Option<u64>,
     pub completed: Option<String>,
     pub completed_ms: Option<u64>,
+    pub schedule: Option<ScheduleView>,
+    /// Why it did not launch at its start time.
+    pub missed_start: Option<String>,
     pub counts: Counts,
+    /// `null` before the launch.
+    pub tally: Option<TallyView>,
+    /// `null` without a rate, and unless it is launched and not completed.
+    pub rate_now: Option<PaceView>,
+    /// `null` without phases, and before the launch.
+    pub course: Option<CourseView>,
     pub projections: Projections,
 }
 
@@ -71,8 +86,10 @@ impl RolloutView {
             id: rollout.id.0,
             name: rollout.name.to_string(),
             status: rollout.word().to_owned(),
+            run: RunView::new(rollout),
             outcome,
             revision: rollout.revision,
+            manual: rollout.manual,
             target: rollout.target.clone(),
             images: images.collect(),
             mechanism: rollout.mechanism.clone(),
@@ -85,7 +102,12 @@ impl RolloutView {
             deadline_ms: deadline.map(|at| at.0),
             completed: completed.map(rfc3339),
             completed_ms: completed.map(|at| at.0),
+            schedule: Some(ScheduleView::new(&rollout.mechanism.schedule)),
+            missed_start: rollout.missed_start.clone(),
             counts: rollout.counts,
+            tally: launched.map(|_| TallyView::new(&rollout.tally)),
+            rate_now: PaceView::new(rollout, state.now()),
+            course: CourseView::new(rollout, state.now()),
             projections: Projections {
                 airbotics: word(&rollout.status.airbotics()),
                 edgehog: EdgehogCampaign::new(&rollout.status, rollout.counts.in_progress > 0),

@@ -131,6 +131,9 @@ pub struct CancellingView {
     pub since_ms: u64,
     /// How often a Cancel went out.
     pub sent: u8,
+    /// What becomes of it if the robot gives up: `operator`, `recall`, `rollout_cancelled`, `rollout_aborted`.
+    #[serde(default)]
+    pub goal: String,
 }
 
 impl From<&Cancelling> for CancellingView {
@@ -140,6 +143,7 @@ impl From<&Cancelling> for CancellingView {
             since: rfc3339(cancelling.since),
             since_ms: cancelling.since.0,
             sent: cancelling.sent,
+            goal: word(&cancelling.goal),
         }
     }
 }
