@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 const DOCS: &str = include_str!("../../docs/api.md");
 const REFUSALS: &str = include_str!("../engine/src/refusal.rs");
+const WINDOWS: &str = include_str!("../engine/src/calendar/mod.rs");
 
 /// What only robots are told: their reports are refused with these, never a request over HTTP.
 const OF_REPORTS: [&str; 11] = [
@@ -32,8 +33,10 @@ fn every_code_stands_in_the_table_of_errors() {
     let (_, table) = DOCS.split_once("| status | codes |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let documented: BTreeSet<&str> = table.split('`').skip(1).step_by(2).collect();
-    let codes = REFUSALS.split_once("fn code(").unwrap().1;
-    let codes: Vec<_> = words(codes, "=> \"").collect();
+    let codes: Vec<_> = [REFUSALS, WINDOWS]
+        .into_iter()
+        .flat_map(|source| words(source.split_once("fn code(").unwrap().1, "=> \""))
+        .collect();
     assert!(codes.len() > 60, "the codes were found: {}", codes.len());
     let missing: Vec<_> = codes
         .into_iter()

@@ -44,6 +44,7 @@ fn bad_mechanisms() -> Vec<(Value, &'static str, &'static str)> {
         json!({ "abort": [rule] })
     };
     let retry = |times: Value| json!({ "retries": [{ "class": "network", "times": times }] });
+    let windows = |windows: Value| json!({ "windows": { "windows": windows } });
     let hundred = "use 0 to 100 with at most two decimals";
     vec![
         (percentage(json!(101)), "invalid_value", hundred),
@@ -194,6 +195,41 @@ fn bad_mechanisms() -> Vec<(Value, &'static str, &'static str)> {
             json!({ "schedule": { "start": "tomorrow" } }),
             "invalid_value",
             "2026-11-22T01:00:00Z",
+        ),
+        (windows(json!([])), "no_windows", "leave the windows out"),
+        (
+            windows(json!([{ "opens": "0 0 30 2 *", "minutes": 60 }])),
+            "window_never_opens",
+            "choose an earlier day",
+        ),
+        (
+            windows(json!([{ "opens": "0 0 * * *", "minutes": 0 }])),
+            "window_minutes",
+            "1 to 1430",
+        ),
+        (
+            windows(json!([{ "opens": "0 24 * * *", "minutes": 60 }])),
+            "invalid_value",
+            "column 3",
+        ),
+        (
+            windows(json!([{ "opens": "* * * * *".repeat(1_000), "minutes": 60 }])),
+            "invalid_value",
+            "256",
+        ),
+        (
+            json!({ "windows": { "windows": [{ "opens": "0 0 * * *", "minutes": 60 }], "zone": "Kiel" } }),
+            "invalid_value",
+            "time zone",
+        ),
+        // In 2,000 milliseconds from now on a window of one minute a year will not open.
+        (
+            json!({
+                "deadline": 2_000,
+                "windows": { "windows": [{ "opens": "0 0 29 2 *", "minutes": 1 }] },
+            }),
+            "windows_never_open",
+            "longer deadline",
         ),
         (
             json!({ "schedule": { "begin": 1 } }),

@@ -71,6 +71,10 @@ fn a_preview_names_every_robot_and_stores_nothing() {
         ),
         (&json!(3), &json!(2), &json!(1), &json!(3))
     );
+    assert_eq!(
+        preview["skipped_by_reason"],
+        json!({ "no_compatible_ecu": 1 })
+    );
     assert_eq!(preview["items"][1]["robot"], "two");
     let ecus: Vec<_> = preview["items"][1]["ecus"]
         .as_array()
@@ -351,7 +355,7 @@ fn a_preview_names_the_rollouts_that_it_would_meet() {
     let preview = served.post("/v1/rollouts/preview", spec()).ok();
     assert_eq!(
         preview["conflicts"],
-        json!([{ "rollout": 1, "superseded": 3, "in_progress": 0 }])
+        json!([{ "rollout": 1, "name": "spring", "superseded": 3, "in_progress": 0 }])
     );
     served.post("/v1/rollouts", spec()).ok();
     served.post("/v1/rollouts/2/launch", json!(null)).ok();

@@ -52,7 +52,9 @@ pub use images::NewImage;
 pub use listener::{MAX_CONNECTIONS, TlsSettings, serve, serve_tls};
 pub use member_views::{MemberView, RetryView, TargetView, WhyView};
 pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
-pub use preview_views::{ConflictView, PlannedEcuView, PlannedView, PreviewView};
+pub use preview_views::{
+    ConflictView, PlannedEcuView, PlannedView, PreviewView, SpanView, ZoneWindowsView,
+};
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{
     MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,

@@ -1,8 +1,11 @@
 //! What a rollout would do, as the API shows it.
 
-use super::views::reference;
-use rollcall_engine::{Check, Conflict, PlannedRobot, Preview, SkipReason, State};
+use super::views::{reference, rfc3339, word};
+use rollcall_engine::{
+    Check, Conflict, PlannedRobot, Preview, SkipReason, Span, State, ZoneWindows,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a rollout would do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +18,17 @@ pub struct PreviewView {
     pub already_current: usize,
     pub will_fail: usize,
     pub lifted: usize,
+    /// Robots by the reason for which they get nothing.
+    #[serde(default)]
+    pub skipped_by_reason: BTreeMap<String, usize>,
+    /// ECUs by the reason for which they would fail at once.
+    #[serde(default)]
+    pub will_fail_by_reason: BTreeMap<String, usize>,
+    /// ECUs that would be skipped for their version.
+    #[serde(default)]
+    pub will_skip: usize,
+    #[serde(default)]
+    pub windows: Vec<ZoneWindowsView>,
     pub conflicts: Vec<ConflictView>,
     pub items: Vec<PlannedView>,
     pub next: Option<String>,
@@ -25,8 +39,33 @@ pub struct PreviewView {
 #[expect(missing_docs, reason = "docs/api.md explains every field")]
 pub struct ConflictView {
     pub rollout: u32,
+    #[serde(default)]
+    pub name: String,
     pub superseded: usize,
     pub in_progress: usize,
+}
+
+/// When robots of one time zone may be told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct ZoneWindowsView {
+    pub zone: String,
+    pub robots: u32,
+    pub bad_labels: u32,
+    pub upcoming: Vec<SpanView>,
+}
+
+/// A time during which a window is open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct SpanView {
+    pub from: String,
+    pub from_ms: u64,
+    /// What the clocks show there.
+    pub from_local: String,
+    pub until: Option<String>,
+    pub until_ms: Option<u64>,
+    pub until_local: Option<String>,
 }
 
 /// What a rollout would do to one robot.
@@ -58,6 +97,11 @@ impl PreviewView {
         let affected = preview.plan.affected().count();
         let ecus = || robots.iter().flat_map(|robot| &robot.ecus);
         let count = |is: fn(&Check) -> bool| ecus().filter(|ecu| is(&ecu.at_dispatch)).count();
+        let failing = ecus().filter_map(|ecu| match ecu.at_dispatch {
+            Check::Fail { reason } => Some(word(&reason)),
+            _ => None,
+        });
+        let skipped = robots.iter().filter_map(|robot| robot.skipped);
         // The plan is in the order of the robots' numbers.
         let from =
             robots.partition_point(|robot| after.is_some_and(|after| robot.robot.0 <= after));
@@ -75,7 +119,15 @@ impl PreviewView {
             already_current: count(|check| matches!(check, Check::AlreadyCurrent)),
             will_fail: count(|check| matches!(check, Check::Fail { .. })),
             lifted: count(|check| matches!(check, Check::Send { lifted: Some(_) })),
-            conflicts: preview.conflicts.iter().map(ConflictView::new).collect(),
+            skipped_by_reason: tally(skipped.map(|reason| word(&reason))),
+            will_fail_by_reason: tally(failing),
+            will_skip: count(|check| matches!(check, Check::Skip { .. })),
+            windows: preview.windows.iter().map(ZoneWindowsView::new).collect(),
+            conflicts: preview
+                .conflicts
+                .iter()
+                .map(|conflict| ConflictView::new(state, conflict))
+                .collect(),
             items: page
                 .into_iter()
                 .filter_map(|robot| PlannedView::new(state, robot))
@@ -85,10 +137,41 @@ impl PreviewView {
     }
 }
 
+fn tally(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for word in words {
+        *tally.entry(word).or_default() += 1;
+    }
+    tally
+}
+
+impl ZoneWindowsView {
+    fn new(found: &ZoneWindows) -> Self {
+        let span = |span: &Span| SpanView {
+            from: rfc3339(span.from),
+            from_ms: span.from.0,
+            from_local: found.zone.local_time(span.from),
+            until: span.until.map(rfc3339),
+            until_ms: span.until.map(|at| at.0),
+            until_local: span.until.map(|at| found.zone.local_time(at)),
+        };
+        Self {
+            zone: found.zone.as_str().to_owned(),
+            robots: found.robots,
+            bad_labels: found.bad_labels,
+            upcoming: found.upcoming.iter().map(span).collect(),
+        }
+    }
+}
+
 impl ConflictView {
-    const fn new(conflict: &Conflict) -> Self {
+    fn new(state: &State, conflict: &Conflict) -> Self {
+        let name = state
+            .rollout(conflict.rollout)
+            .map(|rollout| rollout.name.to_string());
         Self {
             rollout: conflict.rollout.0,
+            name: name.unwrap_or_default(),
             superseded: conflict.superseded,
             in_progress: conflict.in_progress,
         }

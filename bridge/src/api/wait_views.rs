@@ -28,6 +28,14 @@ pub(super) fn wait_view(reason: &WaitReason) -> Value {
             moment(&mut fields, "soaks_until", *soaks_until);
         }
         WaitReason::Retry { at, .. } => moment(&mut fields, "at", Some(*at)),
+        WaitReason::Window {
+            opens, bad_zone, ..
+        } => {
+            moment(&mut fields, "opens", *opens);
+            if let Some(bad) = bad_zone {
+                fields.insert("bad_zone".to_owned(), json!(bad.found));
+            }
+        }
         WaitReason::Rate { next, .. } => moment(&mut fields, "next", Some(*next)),
         WaitReason::Stopped
         | WaitReason::Offline
@@ -56,7 +64,7 @@ fn number(fields: &mut Map<String, Value>, name: &str, from_zero: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rollcall_engine::{FailureReason, RolloutId};
+    use rollcall_engine::{FailureReason, RolloutId, TimeZone};
 
     #[test]
     fn phases_count_from_one_and_moments_come_twice() {
@@ -100,6 +108,14 @@ mod tests {
                     next: at,
                 },
                 json!({ "wait": "rate", "per_minute": 5, "next": moment, "next_ms": 1_000 }),
+            ),
+            (
+                WaitReason::Window {
+                    opens: Some(at),
+                    zone: TimeZone::default(),
+                    bad_zone: "Kiel".parse::<TimeZone>().err(),
+                },
+                json!({ "wait": "window", "opens": moment, "opens_ms": 1_000, "zone": "UTC", "bad_zone": "Kiel" }),
             ),
             (
                 WaitReason::Busy {
