@@ -173,7 +173,25 @@ fn worlds_of_campaigns_keep_every_standing_rule() {
         tally.add(&must_hold(seed));
     }
     println!("{tally:#?}");
+    for what in CAMPAIGNS {
+        assert!(tally.seen.contains_key(what), "nothing was {what}");
+    }
 }
+
+/// What rollouts do in every shard of campaigns.
+const CAMPAIGNS: [&str; 11] = [
+    "running",
+    "stopped",
+    "recall",
+    "retry",
+    "paused Operator",
+    "paused Approval",
+    "paused Failures",
+    "paused PhaseMissed",
+    "paused PhaseErrors",
+    "ending Operator",
+    "ending MaxFailures",
+];
 
 /// The greatest fleet is 100,000 ECUs.
 #[test]
