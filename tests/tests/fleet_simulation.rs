@@ -12,7 +12,7 @@ use rollcall_tests::sim::{self, Broken, Tally, Trace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Worlds that once broke a rule, with the rule.
-const REGRESSIONS: [(u64, &str); 10] = [
+const REGRESSIONS: [(u64, &str); 13] = [
     (
         1_000_001,
         "A28: launches kept their order of creation, not of launch, across a restart",
@@ -52,6 +52,18 @@ const REGRESSIONS: [(u64, &str); 10] = [
     (
         1_001_252,
         "simulation: what a removed device had still under way was held against the introspection that went with it",
+    ),
+    (
+        1_000_053,
+        "replay: a retry came due while all slots were taken, and its timer was not recorded",
+    ),
+    (
+        5_000_016,
+        "replay: an edit that left the rate was read back as one that removes it",
+    ),
+    (
+        3_000_005,
+        "simulation: an attempt that was given up was done after all, while the target waited for another",
     ),
 ];
 
