@@ -16,7 +16,7 @@ impl Model {
         let affects = chosen
             .iter()
             .any(|robot| !self.share(*robot, &wanted).is_empty());
-        if !known || !affects {
+        if !known || !affects || !self.opens_in_time(&mechanism, &wanted, &chosen) {
             return false;
         }
         self.rollouts.push(Rollout {
@@ -35,6 +35,20 @@ impl Model {
         true
     }
 
+    /// A window of one of the robots opens before the deadline.
+    fn opens_in_time(
+        &self,
+        mechanism: &Mechanism,
+        wanted: &[(&'static str, u8)],
+        chosen: &[usize],
+    ) -> bool {
+        let ends = self.now + mechanism.deadline;
+        let mut affected = chosen
+            .iter()
+            .filter(|robot| !self.share(**robot, wanted).is_empty());
+        affected.any(|robot| self.opens(mechanism, *robot).is_none_or(|at| at < ends))
+    }
+
     /// Which of the robot's ECUs get what.
     fn share(&self, robot: usize, wanted: &[(&'static str, u8)]) -> Vec<(usize, u8)> {
         let ecus = self.robots[robot].ecus.iter().enumerate();
@@ -51,6 +65,9 @@ impl Model {
         let chosen = rollout.chosen.clone();
         let wanted = rollout.wanted.clone();
         if rollout.status != Status::Prepared || chosen.iter().any(|r| self.robots[*r].removed) {
+            return false;
+        }
+        if !self.opens_in_time(&rollout.mechanism, &wanted, &chosen) {
             return false;
         }
         let mut members = Vec::new();
@@ -195,6 +212,11 @@ impl Model {
             return false;
         }
         if launched.is_none() && rollout.chosen.iter().any(|r| self.robots[*r].removed) {
+            return false;
+        }
+        let mut edited = rollout.mechanism.clone();
+        edited.deadline = deadline.unwrap_or(edited.deadline);
+        if launched.is_none() && !self.opens_in_time(&edited, &rollout.wanted, &rollout.chosen) {
             return false;
         }
         let before = self.per_minute(r).filter(|_| rate.is_some());

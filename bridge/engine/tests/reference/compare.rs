@@ -219,7 +219,11 @@ impl Model {
                     && *max_in_progress == rollout.mechanism.max_in_progress
                     && in_progress >= max_in_progress
             }
-            WaitReason::Hold(_) | WaitReason::Window { .. } => false,
+            WaitReason::Window { opens, .. } => {
+                let expected = self.opens(&rollout.mechanism, member.robot);
+                expected.is_some() && expected == opens.map(|at| at.0)
+            }
+            WaitReason::Hold(_) => false,
         }
     }
 }

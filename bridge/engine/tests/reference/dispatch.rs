@@ -63,7 +63,10 @@ impl Model {
         let next = open.next()?;
         let target = &member.targets[next];
         let due = target.retry.is_none_or(|(_, at, _)| at <= self.now);
-        (target.state == TargetState::Pending && due).then_some(next)
+        let open = self
+            .opens(&self.rollouts[r].mechanism, member.robot)
+            .is_none();
+        (target.state == TargetState::Pending && due && open).then_some(next)
     }
 
     pub(super) fn has_slot(&self, r: usize) -> bool {

@@ -2,9 +2,18 @@
 
 use super::model::{Member, Model, Rollout, Status, count, is_final};
 use rollcall_engine::{
-    Completion, EndReason, FailureKind, PauseReason, Percent, PhaseSize, Run, TargetState,
-    ThresholdAction,
+    Completion, EndReason, FailureKind, Mechanism, PauseReason, Percent, PhaseSize, Run,
+    TargetState, ThresholdAction,
 };
+
+const MINUTE: u64 = 60_000;
+/// Minutes by which local clocks are ahead of UTC.
+const CLOCKS: [u64; 2] = [0, 330];
+
+/// Half of the robots are in India.
+fn clock(robot: usize) -> u64 {
+    CLOCKS[robot / 2 % 2]
+}
 
 /// Strictly more than the share.
 fn exceeds(part: u32, share: Percent, whole: u32) -> bool {
@@ -103,6 +112,23 @@ impl Model {
             }
             self.open_next_phase(r);
         }
+    }
+
+    /// When the robot's window opens; `None`: it is open, or there are none. They open every twenty minutes, by the
+    /// clock where the robot is, and stay open for five.
+    pub(super) fn opens(&self, mechanism: &Mechanism, robot: usize) -> Option<u64> {
+        mechanism.windows.as_ref()?;
+        let is_open = |minute: u64| (minute + clock(robot)) % 20 < 5;
+        let minute = self.now / MINUTE;
+        let next = (minute..).find(|minute| is_open(*minute))?;
+        (next > minute).then_some(next * MINUTE)
+    }
+
+    /// The first opening of any window after `looked`.
+    pub(super) fn next_opening(&self) -> Option<u64> {
+        let begins = |minute: u64| CLOCKS.iter().any(|clock| (minute + clock) % 20 == 0);
+        let mut minutes = (self.looked / MINUTE + 1)..;
+        Some(minutes.find(|minute| begins(*minute))? * MINUTE)
     }
 
     pub(super) fn open_next_phase(&mut self, r: usize) {

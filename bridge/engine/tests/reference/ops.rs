@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rollcall_engine::{
     AbortRule, Counting, Factor, FailureClass, FailureKind, Growth, Mechanism, OnFailure, Percent,
-    Phase, PhaseSize, Rate, Retry, ThresholdAction,
+    Phase, PhaseSize, Rate, Retry, ThresholdAction, Windows,
 };
 
 const SECOND: u64 = 1_000;
@@ -185,6 +185,12 @@ fn phases() -> impl Strategy<Value = Vec<Phase>> {
     })
 }
 
+/// Windows that open every twenty minutes.
+fn five_minutes_in_twenty() -> Windows {
+    let windows = r#"{"windows": [{"opens": "0,20,40 * * * *", "minutes": 5}]}"#;
+    serde_json::from_str(windows).expect("they are windows")
+}
+
 fn mechanism() -> impl Strategy<Value = Box<Mechanism>> {
     let spans = (
         5..=60_u64,
@@ -202,10 +208,12 @@ fn mechanism() -> impl Strategy<Value = Box<Mechanism>> {
         prop::option::weighted(0.2, percent()),
         prop::collection::vec(abort(), 0..=1),
         prop_oneof![2 => Just(Vec::new()), 1 => phases()],
+        prop::bool::weighted(0.15),
     );
     (spans, gates).prop_map(|(spans, gates)| {
         let (request, request_resends, in_progress, confirm, grace, deadline) = spans;
-        let (max_in_progress, rate, stop, retries, max_failure_percentage, abort, phases) = gates;
+        let (max_in_progress, rate, stop, retries, max_failure_percentage, abort, phases, windows) =
+            gates;
         Box::new(Mechanism {
             max_in_progress,
             rate,
@@ -226,6 +234,7 @@ fn mechanism() -> impl Strategy<Value = Box<Mechanism>> {
             max_failure_percentage,
             abort,
             phases,
+            windows: windows.then(five_minutes_in_twenty),
             ..Mechanism::default()
         })
     })

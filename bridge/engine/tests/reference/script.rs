@@ -53,6 +53,11 @@ fn robot_id(robot: usize) -> RobotId {
     RobotId::new(&format!("r{robot}")).expect("it is a name")
 }
 
+/// What says that a robot is in India.
+fn india() -> BTreeMap<String, String> {
+    BTreeMap::from([("timezone".to_owned(), "Asia/Kolkata".to_owned())])
+}
+
 fn digest(board: &str, version: u8) -> [u8; 32] {
     [board.as_bytes()[0] ^ version; 32]
 }
@@ -108,7 +113,7 @@ impl Script {
             id: robot_id(robot),
             name: None,
             model: None,
-            labels: BTreeMap::new(),
+            labels: if robot < 2 { BTreeMap::new() } else { india() },
             tags: std::collections::BTreeSet::new(),
             ecus: ecus.iter().map(spec).collect(),
             secret: [0; 32],

@@ -143,6 +143,9 @@ impl Model {
             let next = rollout.next_start_us / 1_000;
             due.extend(Some(next).filter(|next| *next > self.looked));
         }
+        if rollout.mechanism.windows.is_some() {
+            due.extend(self.next_opening());
+        }
         due.into_iter().min()
     }
 
