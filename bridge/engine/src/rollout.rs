@@ -226,7 +226,7 @@ pub enum Completion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RobotProgress {
-    /// Launched, nothing sent yet.
+    /// Launched; nothing is under way and nothing done. It may have been told, and be told again later.
     Waiting,
     /// An operation is under way, or some ECUs are done and others wait.
     Updating,
