@@ -1,7 +1,7 @@
 //! X12: a rollout that does not wait for offline robots fails them (DEP_E151) when its patience is at an end.
 //!
-//! Patience runs only while the robot could have been told: the rollout runs, the robot's phase is open, and nothing is
-//! under way on the robot. It begins anew with each of these, so that nobody fails for what the server or an operator did.
+//! Patience runs only while the robot could have been told: the rollout runs, the robot's phase and its maintenance window
+//! are open, and nothing is under way on the robot. It begins anew with each of these, so that nobody fails for what the server or an operator did.
 
 use crate::inventory::{Robot, RobotKey};
 use crate::mechanism::OfflinePolicy;
@@ -25,13 +25,12 @@ impl State {
         if !could_be_told {
             return None;
         }
-        // What else closes a rollout to a robot for a while belongs into `closed_to`, and the time at which it opened
-        // again here.
         let since = [
             robot.link.since,
             self.started,
             rollout.course.running_since,
             rollout.course.opened(member.phase),
+            rollout.open_since(robot, self.now)?,
             last_step(member),
             next.retry_at().unwrap_or_default(),
         ];

@@ -3,12 +3,10 @@
 
 mod fleet;
 
+use fleet::pace::*;
 use fleet::*;
 use rollcall_engine::*;
 
-const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
 const GRACE: u64 = 10 * MINUTE;
 
 const OFFLINE: TargetState = TargetState::Failed {
@@ -351,4 +349,32 @@ fn x12_the_wait_for_a_retry_is_no_absence() {
         .unwrap();
     fleet.disconnect(robot);
     fails_after(&mut fleet, id, robot, HOUR + GRACE);
+}
+
+#[test]
+fn x12_nobody_loses_patience_outside_the_window_and_each_window_is_a_new_grace() {
+    let mut fleet = at_noon();
+    let robot = fleet.robots(1)[0];
+    let nightly =
+        r#"{"windows": [{"opens": "0 0 * * *", "minutes": 240}], "zone": "Europe/Berlin"}"#;
+    let id = fleet.launch_with(|mechanism| {
+        impatient(mechanism);
+        mechanism.windows = serde_json::from_str(nightly).unwrap();
+    });
+    // It is noon in UTC: the window opens in eleven hours.
+    fleet.pass(11 * HOUR + GRACE - 1);
+    assert_eq!(fleet.target_state(id, robot), PENDING);
+    let why = fleet.state.why(id, robot).unwrap();
+    let fails = Some(Timestamp(NOON + 11 * HOUR + GRACE));
+    assert_eq!(why[0].waits_for, Some(WaitReason::Offline { fails }));
+    fleet.online(robot);
+    assert!(fleet.target_state(id, robot).is_active());
+    fleet.pass(MINUTE);
+    let other = fleet.launch_with(|mechanism| {
+        mechanism.offline = OfflinePolicy::Fail { grace: 5 * HOUR };
+        mechanism.windows = serde_json::from_str(nightly).unwrap();
+    });
+    fleet.pass(9 * 24 * HOUR);
+    let state = fleet.target_state(other, robot);
+    assert_ne!(state, OFFLINE, "no window is as long as the grace");
 }

@@ -451,47 +451,4 @@ impl Fleet {
             })
             .collect()
     }
-
-    /// The server dies and comes back `downtime` later, from its rows.
-    pub fn restart(&mut self, downtime: u64) {
-        let state = &self.state;
-        let robots: Vec<_> = state.robots(None).cloned().map(stored_robot).collect();
-        let rollouts: Vec<_> = state.rollouts().cloned().map(stored_rollout).collect();
-        let rebuilt = State::rebuild(
-            state.now(),
-            state.counters(),
-            robots,
-            state.groups().cloned(),
-            state.images().cloned(),
-            rollouts,
-        );
-        let down_since = state.now();
-        self.state = rebuilt;
-        self.now += downtime;
-        self.effects.clear();
-        self.apply(Input::Started {
-            down_since,
-            base: None,
-        })
-        .unwrap();
-    }
-}
-
-/// Without what is not stored.
-fn stored_robot(mut robot: Robot) -> Robot {
-    robot.link = Link::default();
-    robot.memberships.clear();
-    robot.open.clear();
-    robot.owed.clear();
-    (robot.active, robot.timer) = (None, None);
-    robot
-}
-
-fn stored_rollout(mut rollout: Rollout) -> Rollout {
-    rollout.counts = Counts::default();
-    rollout.tally = Tally::default();
-    rollout.ready.clear();
-    rollout.begun.clear();
-    rollout.timer = None;
-    rollout
 }
