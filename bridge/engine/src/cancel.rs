@@ -4,6 +4,7 @@
 //! the operation is cancelled, or it goes on and is judged as ever. An Edgehog device answers a Cancel that comes too
 //! late with a failure that means nothing (device-contract 3.2), except where it says that it has never begun.
 
+use crate::control::INSTALLING;
 use crate::input::Actor;
 use crate::inventory::RobotKey;
 use crate::names::RobotId;
@@ -106,9 +107,14 @@ impl State {
         let Some(target) = self.target_mut(id, key, index) else {
             return;
         };
+        let writes = target.state.rank() >= INSTALLING;
         let Some(cancelling) = &mut target.cancelling else {
             return;
         };
+        // X18: the end of a rollout disturbs nobody who writes; an operator may mean this very robot.
+        if writes && cancelling.goal != CancelGoal::Operator {
+            return;
+        }
         cancelling.sent = cancelling.sent.saturating_add(1);
         changes.touch(Row::Member(id, key));
         if let Some(robot) = self.robots.get_mut(&key) {

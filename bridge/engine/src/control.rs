@@ -59,6 +59,7 @@ impl State {
         }
         self.set_run(id, Run::Running, changes);
         self.pump(id, changes);
+        self.arm_offline(id);
     }
 
     pub(crate) fn stop_rollout(

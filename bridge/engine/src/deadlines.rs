@@ -21,6 +21,7 @@ impl State {
         let before = self.robots.get(&key).and_then(|robot| robot.active);
         let settled = self.settle_if_due(key, changes);
         let expired = self.operation_due(key, changes);
+        self.fail_offline(key, changes);
         let moved = self.refresh_ready(key);
         self.offer(key, changes);
         if settled {

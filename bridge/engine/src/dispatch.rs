@@ -28,6 +28,15 @@ impl State {
     /// Puts the robot into the ready sets of the rollouts that could tell it something now, and takes it out of the
     /// others. Called whenever its link, its operation, its targets or a gate change. Says whether it has moved.
     pub(crate) fn refresh_ready(&mut self, key: RobotKey) -> bool {
+        let moved = self.sort_in(key);
+        if self.robots.get(&key).is_some_and(|robot| !robot.online()) {
+            // Patience with it may have begun.
+            self.arm(key);
+        }
+        moved
+    }
+
+    fn sort_in(&mut self, key: RobotKey) -> bool {
         let Some(robot) = self.robots.get(&key) else {
             return false;
         };

@@ -50,6 +50,7 @@ mod launch;
 mod links;
 mod mechanism;
 mod names;
+mod offline;
 mod operation;
 mod outcome;
 mod percent;

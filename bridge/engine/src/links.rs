@@ -84,6 +84,7 @@ impl State {
     /// The server was down for `downtime`: nobody could be heard, so every running deadline moves on by it.
     pub(crate) fn started(&mut self, downtime: Millis, changes: &mut Changes) -> Reply {
         let now = self.now;
+        self.started = now;
         let robots: Vec<_> = self.robots.keys().copied().collect();
         for key in robots {
             let Some(robot) = self.robots.get_mut(&key) else {

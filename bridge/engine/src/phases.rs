@@ -94,8 +94,10 @@ impl State {
         let Some(rollout) = self.rollouts.get_mut(&id) else {
             return;
         };
-        rollout.course.phase += 1;
-        rollout.course.phase_opened = now;
+        let course = &mut rollout.course;
+        course.phase += 1;
+        let opened = std::mem::replace(&mut course.phase_opened, now);
+        course.former_opened.push(opened);
         rollout.course.phase_passed = None;
         let phase = rollout.course.phase;
         let members = rollout.members.iter();

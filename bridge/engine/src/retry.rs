@@ -1,6 +1,9 @@
 //! Trying again: failures that may go away by themselves get another operation, after a wait that doubles.
 //!
-//! While it waits the target holds no slot, and its robot's later ECUs wait with it: the order on a robot stays.
+//! While it waits the target holds no slot, and its robot's later ECUs wait with it: the order on a robot stays. What a
+//! newer rollout waits to update is not told again (X20): it would undo that rollout's work.
+//!
+//! Nothing is tried again by default, and [`FailureReason::Offline`](crate::FailureReason::Offline) never is.
 
 use crate::inventory::RobotKey;
 use crate::outcome::Row;
@@ -27,18 +30,23 @@ impl State {
         };
         let goal = target.cancelling.as_ref().map(|cancelling| cancelling.goal);
         let run = rollout.run();
+        let newer = self.newer_rollout(id, key, target.ecu);
         match end {
             TargetState::Cancelled {
                 reason: CancelReason::ByOperator,
             } => match goal {
                 Some(CancelGoal::RolloutCancelled) => cancelled(CancelReason::RolloutCancelled),
                 Some(CancelGoal::RolloutAborted) => cancelled(CancelReason::RolloutAborted),
-                Some(CancelGoal::Recall) => self.wait_again(id, key, index, None, changes),
+                Some(CancelGoal::Recall) => match newer {
+                    Some(by) => TargetState::Superseded { by },
+                    None => self.wait_again(id, key, index, None, changes),
+                },
                 Some(CancelGoal::Operator) | None => end,
             },
             TargetState::Failed { reason } => {
                 let over = matches!(run, None | Some(Run::Ending { .. }))
-                    || goal == Some(CancelGoal::Operator);
+                    || goal == Some(CancelGoal::Operator)
+                    || newer.is_some();
                 let rule = reason
                     .class()
                     .filter(|_| !over)
@@ -81,6 +89,18 @@ impl State {
             changes.touch(Row::Member(id, key));
         }
         TargetState::Pending
+    }
+
+    /// The newest rollout of those launched after this one that still has something to do on the ECU.
+    fn newer_rollout(&self, id: RolloutId, key: RobotKey, ecu: u8) -> Option<RolloutId> {
+        let open = self.robots.get(&key)?.open.iter();
+        let mut newer = open.rev().take_while(|open| **open != id);
+        let updates = |newer: &&RolloutId| {
+            let member = self.rollouts.get(newer).and_then(|r| r.members.get(&key));
+            let mut targets = member.into_iter().flat_map(|member| &member.targets);
+            targets.any(|target| target.ecu == ecu && !target.state.is_final())
+        };
+        newer.find(updates).copied()
     }
 
     /// When the robot's next retry comes due.

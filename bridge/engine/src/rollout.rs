@@ -175,7 +175,7 @@ impl EndReason {
 }
 
 /// What a launched rollout has to remember of its own course.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Course {
     /// Since when robots are told: the launch, or the last resume. Patience with offline robots begins here.
@@ -184,12 +184,26 @@ pub struct Course {
     pub phase: u16,
     /// When it opened.
     pub phase_opened: Timestamp,
+    /// When the phases before it opened.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub former_opened: Vec<Timestamp>,
     /// When it reached its success threshold.
     pub phase_passed: Option<Timestamp>,
     /// When the next robot may be told for the first time, in microseconds since the Unix epoch.
     pub next_start_us: u64,
     /// Failed robots that an operator has seen: thresholds act again when there are more.
     pub excused: u32,
+}
+
+impl Course {
+    /// When the phase opened; the epoch when that is not known, or yet to come.
+    pub(crate) fn opened(&self, phase: u16) -> Timestamp {
+        if phase == self.phase {
+            return self.phase_opened;
+        }
+        let former = self.former_opened.get(usize::from(phase));
+        former.copied().unwrap_or_default()
+    }
 }
 
 /// How a completed rollout went.
@@ -212,7 +226,7 @@ pub enum Completion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RobotProgress {
-    /// Launched, nothing sent yet.
+    /// Launched; nothing is under way and nothing done. It may have been told, and be told again later.
     Waiting,
     /// An operation is under way, or some ECUs are done and others wait.
     Updating,

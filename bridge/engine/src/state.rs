@@ -40,6 +40,8 @@ pub struct State {
     pub(crate) shared: Shared,
     /// Where hosted files are fetched from, as the shell said at its start.
     pub(crate) base: Option<Arc<str>>,
+    /// When the server started: before, nobody could be heard. Not stored: the first input after a start says it.
+    pub(crate) started: Timestamp,
 }
 
 /// The rows and effects that the current input has led to so far.
@@ -74,6 +76,7 @@ impl State {
     ) -> Self {
         let mut state = Self {
             now,
+            started: now,
             counters,
             groups: groups.into_iter().map(|group| (group.key, group)).collect(),
             robots: robots.into_iter().map(|robot| (robot.key, robot)).collect(),
@@ -385,7 +388,12 @@ impl State {
                 Some(settled) if until <= self.now => settled.min(until.after(LONGEST_WINDOW)),
                 _ => until,
             });
-        let waits = [deadline, robot.link.settled_at, self.next_retry(key)];
+        let waits = [
+            deadline,
+            robot.link.settled_at,
+            self.next_retry(key),
+            self.next_patience(key),
+        ];
         let Some(needed) = waits.into_iter().flatten().min() else {
             return;
         };

@@ -62,7 +62,11 @@ pub enum WaitReason {
         next: Timestamp,
     },
     /// The robot is not connected.
-    Offline,
+    Offline {
+        /// When it fails for that, if the rollout does not wait (X12).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fails: Option<Timestamp>,
+    },
     /// It is connected but does not listen for OTARequests.
     NotSubscribed,
     /// It has not yet said what it runs.
@@ -95,7 +99,9 @@ impl State {
         let rollout = self.rollouts.get(&id)?;
         let member = rollout.members.get(&robot.key)?;
         let target = member.targets.get(index)?;
+        let fails = || self.patience(rollout, robot);
         self.closed_to(rollout, member)
+            .or_else(|| fails().map(|at| WaitReason::Offline { fails: Some(at) }))
             .or_else(|| Self::not_ready(robot, target, id))
             .or_else(|| Self::not_its_turn(robot, member, index))
             .or_else(|| self.not_now(rollout, robot, target))
@@ -103,7 +109,7 @@ impl State {
     }
 
     /// Whether the rollout tells the robot anything at present.
-    fn closed_to(&self, rollout: &Rollout, member: &Member) -> Option<WaitReason> {
+    pub(crate) fn closed_to(&self, rollout: &Rollout, member: &Member) -> Option<WaitReason> {
         let told = member.is_told();
         match rollout.run() {
             None => {
@@ -126,7 +132,7 @@ impl State {
             return Some(WaitReason::Hold(hold));
         }
         if !robot.online() {
-            return Some(WaitReason::Offline);
+            return Some(WaitReason::Offline { fails: None });
         }
         if !robot.link.subscribed {
             return Some(WaitReason::NotSubscribed);
@@ -192,6 +198,7 @@ impl WaitReason {
             Self::Retry { at, .. } => Some(*at),
             Self::Window { opens, .. } => *opens,
             Self::Rate { next, .. } => Some(*next),
+            Self::Offline { fails } => *fails,
             _ => None,
         }
     }
@@ -248,7 +255,10 @@ impl WaitReason {
                 "the next robot in line is told",
                 "wait, or use a greater rate (`rollcall rollout edit --rate`)",
             ),
-            Self::Offline => (
+            Self::Offline { fails: Some(_) } => {
+                ("fails as offline (DEP_E151)", "bring the robot online")
+            }
+            Self::Offline { fails: None } => (
                 "expires with the rollout's deadline",
                 "bring the robot online",
             ),
@@ -319,7 +329,7 @@ impl fmt::Display for WaitReason {
                 bad_zone.as_ref().map_or(Ok(()), |bad| write!(f, "; {bad}"))
             }
             Self::Rate { per_minute, .. } => write!(f, "rate, {per_minute} robots a minute"),
-            Self::Offline => f.write_str("offline"),
+            Self::Offline { .. } => f.write_str("offline"),
             Self::NotSubscribed => f.write_str("not subscribed"),
             Self::Introduction => f.write_str("introduction"),
             Self::Busy { rollout } => write!(f, "busy with rollout {}", rollout.0),

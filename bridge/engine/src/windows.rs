@@ -5,7 +5,7 @@
 
 use crate::calendar::{BadZone, LONGEST_DAYS, Opening, Span, TimeZone, Windows};
 use crate::inventory::{Robot, RobotKey};
-use crate::mechanism::Mechanism;
+use crate::mechanism::{Mechanism, OfflinePolicy};
 use crate::plan::Plan;
 use crate::refusal::Refusal;
 use crate::rollout::{Rollout, RolloutId};
@@ -31,6 +31,8 @@ struct Zone {
     /// Holds until `until`.
     opening: Opening,
     until: Option<Timestamp>,
+    /// When it opened, if it has since the launch and the start of the server.
+    opened: Timestamp,
     robots: BTreeSet<RobotKey>,
 }
 
@@ -78,6 +80,7 @@ impl Zones {
             Zone {
                 opening,
                 until,
+                opened: Timestamp::default(),
                 robots,
             },
         );
@@ -98,7 +101,10 @@ impl Zones {
             return there;
         }
         for (name, zone) in &mut self.zones {
-            if zone.until.is_some_and(|until| until <= now) {
+            if let Some(changed) = zone.until.filter(|until| *until <= now) {
+                if matches!(zone.opening, Opening::Closed { .. }) {
+                    zone.opened = changed;
+                }
                 (zone.opening, zone.until) = ask(windows, name, now);
                 there.extend(&zone.robots);
             }
@@ -136,6 +142,17 @@ impl Rollout {
             .is_none_or(|(opening, _, _)| matches!(opening, Opening::Open { .. }))
     }
 
+    /// Since when the robot's window is open; the epoch when it always was, `None` when it is not.
+    pub(crate) fn open_since(&self, robot: &Robot, now: Timestamp) -> Option<Timestamp> {
+        let Some(windows) = &self.mechanism.windows else {
+            return Some(Timestamp::default());
+        };
+        let zone = self.zones.zones.get(&zone_of(windows, robot).0)?;
+        // A kept answer that has run out is asked for anew before anybody's time is counted by it.
+        let holds = zone.until.is_none_or(|until| until > now);
+        (holds && matches!(zone.opening, Opening::Open { .. })).then_some(zone.opened)
+    }
+
     /// When the next window of any zone opens or closes.
     pub(crate) const fn window_timer(&self) -> Option<Timestamp> {
         self.zones.next
@@ -159,8 +176,10 @@ impl State {
         let Some(windows) = &rollout.mechanism.windows else {
             return false;
         };
-        let mut moved = false;
-        for key in rollout.zones.turn(windows, now) {
+        let turned = rollout.zones.turn(windows, now);
+        // Patience with offline robots begins with a window: recorded, so that a replay counts from the same time.
+        let mut moved = !turned.is_empty() && rollout.mechanism.offline != OfflinePolicy::Wait;
+        for key in turned {
             moved |= self.refresh_ready(key);
         }
         moved

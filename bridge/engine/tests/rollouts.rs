@@ -388,7 +388,7 @@ fn e13_an_offline_robot_waits_and_is_told_when_it_comes() {
     assert_eq!(fleet.target_state(id, robot), TargetState::Pending);
     assert_eq!(
         fleet.state.why(id, robot).unwrap()[0].waits_for,
-        Some(WaitReason::Offline)
+        Some(WaitReason::Offline { fails: None })
     );
     fleet.online(robot);
     assert_eq!(fleet.requests().len(), 1);

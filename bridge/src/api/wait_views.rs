@@ -38,7 +38,7 @@ pub(super) fn wait_view(reason: &WaitReason) -> Value {
         }
         WaitReason::Rate { next, .. } => moment(&mut fields, "next", Some(*next)),
         WaitReason::Stopped
-        | WaitReason::Offline
+        | WaitReason::Offline { .. }
         | WaitReason::NotSubscribed
         | WaitReason::Introduction
         | WaitReason::Busy { .. }

@@ -57,7 +57,7 @@ pub(super) fn encode_rollout(rollout: &Rollout, newest: u64) -> Vec<u8> {
         images: rollout.images.clone(),
         mechanism: rollout.mechanism.clone(),
         status: rollout.status,
-        course: rollout.course,
+        course: rollout.course.clone(),
         manual: rollout.manual,
         missed_start: rollout.missed_start.clone(),
     };

@@ -327,7 +327,7 @@ fn is_so(
     match reason {
         WaitReason::Launch { .. } => rollout.status == RolloutStatus::Prepared,
         WaitReason::Hold(hold) => held.as_ref() == Some(hold),
-        WaitReason::Offline => !online && held.is_none(),
+        WaitReason::Offline { fails } => !online && (fails.is_some() || held.is_none()),
         WaitReason::NotSubscribed => online && !robot.link.subscribed && held.is_none(),
         WaitReason::Introduction => {
             online && robot.link.subscribed && !robot.ready() && held.is_none()

@@ -406,3 +406,49 @@ impl Fleet {
         self.now = end;
     }
 }
+
+/// Rollouts whose failures matter.
+impl Fleet {
+    /// Creates and launches a rollout of `os@2` for `hw` to everybody, with the default mechanism as `change` makes it.
+    pub fn launch_with(&mut self, change: impl FnOnce(&mut Mechanism)) -> RolloutId {
+        if self.state.image_key(&"os@2".parse().unwrap()).is_none() {
+            self.image("os@2", &["hw"]);
+        }
+        let mut spec = self.spec(self.all(), &[("hw", "os@2")]);
+        change(&mut spec.mechanism);
+        let id = self.create(spec).unwrap();
+        self.launch(id).unwrap();
+        id
+    }
+
+    pub fn pause(&mut self, rollout: RolloutId) -> Result<Reply, Refusal> {
+        self.command(Command::PauseRollout { rollout })
+    }
+
+    pub fn resume(&mut self, rollout: RolloutId) -> Result<Reply, Refusal> {
+        self.command(Command::ResumeRollout { rollout })
+    }
+
+    pub fn stop(&mut self, rollout: RolloutId) -> Result<Reply, Refusal> {
+        self.command(Command::StopRollout { rollout })
+    }
+
+    pub fn cancel(&mut self, rollout: RolloutId) -> Result<Reply, Refusal> {
+        self.command(Command::CancelRollout { rollout })
+    }
+
+    pub fn run(&self, id: RolloutId) -> Option<Run> {
+        self.state.rollout(id).unwrap().run()
+    }
+
+    /// The requests and Cancels sent since the last look, in their order: robot, kind, operation.
+    pub fn sent(&mut self) -> Vec<(RobotKey, RequestKind, uuid::Uuid)> {
+        std::mem::take(&mut self.effects)
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Request(r) => Some((r.robot, r.kind, r.operation)),
+                _ => None,
+            })
+            .collect()
+    }
+}

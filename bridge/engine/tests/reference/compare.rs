@@ -197,7 +197,7 @@ impl Model {
                     && self.per_minute(r) == Some(*per_minute)
                     && self.next_start(r) == Some(next.0)
             }
-            WaitReason::Offline => robot.link.is_none(),
+            WaitReason::Offline { .. } => robot.link.is_none(),
             WaitReason::NotSubscribed => robot.link.as_ref().is_some_and(|link| !link.subscribed),
             WaitReason::Introduction => {
                 robot.link.as_ref().is_some_and(|link| link.subscribed)

@@ -2,7 +2,8 @@
 
 use super::model::{Link, Model, is_final};
 use rollcall_engine::{
-    CancelGoal, CancelReason, EventCode, EventStatus, FailureReason, Run, SuccessKind, TargetState,
+    CancelGoal, CancelReason, EventCode, EventStatus, FailureReason, RolloutId, Run, SuccessKind,
+    TargetState,
 };
 
 /// A robot that has introduced itself has so long to say what it runs.
@@ -157,7 +158,10 @@ impl Model {
         {
             let cancelled = |reason| TargetState::Cancelled { reason };
             state = match goal {
-                Some(CancelGoal::Recall) => TargetState::Pending,
+                Some(CancelGoal::Recall) => match self.newer_rollout(place) {
+                    Some(by) => TargetState::Superseded { by },
+                    None => TargetState::Pending,
+                },
                 Some(CancelGoal::RolloutCancelled) => cancelled(CancelReason::RolloutCancelled),
                 Some(CancelGoal::RolloutAborted) => cancelled(CancelReason::RolloutAborted),
                 Some(CancelGoal::Operator) | None => end,
@@ -166,6 +170,7 @@ impl Model {
         if let TargetState::Failed { reason } = end
             && !over
             && goal != Some(CancelGoal::Operator)
+            && self.newer_rollout(place).is_none()
             && let Some(class) = reason.class()
             && let Some(rule) = rollout
                 .mechanism
@@ -190,6 +195,25 @@ impl Model {
         target.cancelling = None;
         self.stop_after_failure((place.0, place.1));
         (place.0, place.1)
+    }
+}
+
+impl Model {
+    /// X20: the rollout launched last of those that were launched later and wait to update the same ECU.
+    fn newer_rollout(&self, (r, m, t): (usize, usize, usize)) -> Option<RolloutId> {
+        let robot = self.rollouts[r].members[m].robot;
+        let ecu = self.rollouts[r].members[m].targets[t].ecu;
+        let order = self.launched();
+        let later = order.iter().rev().take_while(|other| **other != r);
+        let mut waits = later.filter(|other| {
+            let members = self.rollouts[**other].members.iter();
+            let mut targets = members
+                .filter(|member| member.robot == robot)
+                .flat_map(|member| &member.targets);
+            targets.any(|target| target.ecu == ecu && !is_final(target.state))
+        });
+        let number = u32::try_from(waits.next()? + 1).expect("worlds are small");
+        Some(RolloutId(number))
     }
 }
 
