@@ -113,6 +113,9 @@ impl State {
                 skipped: plan.robots.len(),
             });
         }
+        if rollout.mechanism.ends(self.now) <= self.now {
+            return Err(Refusal::InThePast { what: "end" });
+        }
         self.check_windows(&rollout.mechanism, &plan)?;
         let drift = self.drift(id)?;
         if !accept_drift && !drift.is_empty() {

@@ -119,7 +119,13 @@ impl State {
             return;
         };
         if let RolloutStatus::Launched { deadline, .. } = &mut rollout.status {
-            *deadline = deadline.after(downtime);
+            let later = deadline.after(downtime);
+            // An end is a time on the clock, and stays.
+            *deadline = rollout
+                .mechanism
+                .schedule
+                .end
+                .map_or(later, |end| end.min(later));
             changes.touch(Row::Rollout(id));
             self.arm_rollout(id);
         }
