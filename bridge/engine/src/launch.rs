@@ -158,7 +158,9 @@ impl State {
         self.take_snapshot(id, plan, phases, changes);
         let mut older = BTreeSet::new();
         for planned in &plan.robots {
-            older.extend(self.supersede_older(id, planned, changes));
+            // Whatever is launched is older.
+            let open = self.robots.get(&planned.robot).map(|r| r.open.clone());
+            older.extend(self.supersede(id, planned, open.unwrap_or_default(), changes));
             if let Some(robot) = self.robots.get_mut(&planned.robot) {
                 let rollout = self.rollouts.get_mut(&id);
                 if let Some(rollout) = rollout.filter(|_| planned.skipped.is_none()) {
@@ -212,6 +214,9 @@ impl State {
         };
         rollout.missed_start = None;
         rollout.preview.clear();
+        if rollout.mechanism.dynamic {
+            self.dynamic.insert(id);
+        }
         changes.touch(Row::Rollout(id));
         changes.touch(Row::Preview(id));
         for planned in &plan.robots {
@@ -236,17 +241,15 @@ impl State {
     }
 
     /// X20: the newest launch wins for ECUs to which nothing was sent yet. Returns the rollouts that lost some.
-    fn supersede_older(
+    pub(crate) fn supersede(
         &mut self,
         by: RolloutId,
         planned: &PlannedRobot,
+        older: Vec<RolloutId>,
         changes: &mut Changes,
     ) -> Vec<RolloutId> {
         let mut losers = Vec::new();
-        let Some(robot) = self.robots.get(&planned.robot) else {
-            return losers;
-        };
-        for older in robot.open.clone() {
+        for older in older {
             let Some(member) = self
                 .rollouts
                 .get(&older)
@@ -277,7 +280,7 @@ impl State {
         losers
     }
 
-    /// A24: completed when every target is final.
+    /// A24: completed when every target is final; one that robots may join, when it ends besides.
     pub(crate) fn complete_if_done(&mut self, id: RolloutId, changes: &mut Changes) {
         let now = self.now;
         let Some(rollout) = self.rollouts.get_mut(&id) else {
@@ -286,7 +289,7 @@ impl State {
         let RolloutStatus::Launched { launched, run, .. } = rollout.status else {
             return;
         };
-        if rollout.counts.open_robots > 0 {
+        if rollout.counts.open_robots > 0 || rollout.stays(now) {
             return;
         }
         let outcome = match run {
@@ -301,6 +304,7 @@ impl State {
         rollout.ready.clear();
         rollout.begun.clear();
         rollout.zones = Zones::default();
+        self.dynamic.remove(&id);
         for key in rollout.members.keys() {
             if let Some(robot) = self.robots.get_mut(key) {
                 robot.open.retain(|open| *open != id);

@@ -40,6 +40,7 @@ mod credentials;
 mod deadlines;
 mod device;
 mod dispatch;
+mod dynamic;
 mod edgehog;
 mod edit;
 mod groups;
