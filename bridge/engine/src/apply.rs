@@ -14,7 +14,8 @@ impl State {
     pub fn apply(&mut self, at: Timestamp, input: Input) -> Outcome {
         self.now = self.now.max(at);
         let mut changes = Changes::default();
-        let reply = match input {
+        let newcomers = self.newcomers(&input);
+        let mut reply = match input {
             Input::Command { by, command } => self.command(&by, command, &mut changes),
             Input::Link { robot, event } => self.link(robot, event, &mut changes),
             Input::Report { robot, report } => self.report(robot, report, &mut changes),
@@ -25,6 +26,11 @@ impl State {
                 Ok(self.started(self.now.since(down_since), &mut changes))
             }
         };
+        let joined = reply.is_ok() && self.take_in(newcomers, &mut changes);
+        if joined && matches!(reply, Ok(Reply::Stale | Reply::Duplicate)) {
+            // What changes something is recorded.
+            reply = Ok(Reply::Done);
+        }
         debug_assert!(reply.is_ok() || (changes.touched.is_empty() && changes.effects.is_empty()));
         Outcome {
             reply,

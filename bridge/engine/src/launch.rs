@@ -1,7 +1,8 @@
 //! A rollout's life before and at launch, and its end.
 
 use crate::input::{Actor, Timer};
-use crate::inventory::RobotKey;
+use crate::inventory::{ImageKey, RobotKey};
+use crate::names::HardwareId;
 use crate::outcome::{Reply, Row};
 use crate::plan::{Plan, PlannedRobot};
 use crate::refusal::Refusal;
@@ -24,14 +25,30 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let images = self.check_spec(spec)?;
         let plan = self.plan_for_somebody(spec)?;
+        let id = self.add_rollout(by, spec.clone(), images, changes);
+        if let Some(rollout) = self.rollouts.get_mut(&id) {
+            rollout.preview = plan.fingerprints();
+        }
+        changes.touch(Row::Preview(id));
+        Ok(Reply::Rollout(id))
+    }
+
+    /// A new rollout, whose spec has been checked.
+    pub(crate) fn add_rollout(
+        &mut self,
+        by: &Actor,
+        spec: RolloutSpec,
+        images: BTreeMap<HardwareId, ImageKey>,
+        changes: &mut Changes,
+    ) -> RolloutId {
         self.counters.rollouts += 1;
         let id = RolloutId(self.counters.rollouts);
         let rollout = Rollout {
             id,
-            name: spec.name.clone(),
-            target: spec.target.clone(),
+            name: spec.name,
+            target: spec.target,
             images,
-            mechanism: spec.mechanism.clone(),
+            mechanism: spec.mechanism,
             revision: 1,
             created: self.now,
             created_by: by.0.clone(),
@@ -39,7 +56,7 @@ impl State {
             missed_start: None,
             status: RolloutStatus::Prepared,
             course: Course::default(),
-            preview: plan.fingerprints(),
+            preview: BTreeMap::new(),
             members: BTreeMap::new(),
             counts: Counts::default(),
             tally: Tally::default(),
@@ -52,12 +69,12 @@ impl State {
         self.arm_rollout(id);
         changes.touch(Row::Counters);
         changes.touch(Row::Rollout(id));
-        changes.touch(Row::Preview(id));
-        Ok(Reply::Rollout(id))
+        id
     }
 
     pub(crate) fn plan_for_somebody(&self, spec: &RolloutSpec) -> Result<Plan, Refusal> {
-        let plan = self.plan(&spec.target, &self.check_spec(spec)?, &spec.mechanism)?;
+        let images = self.check_spec(spec)?;
+        let plan = self.plan(&spec.target, spec.rules(&images))?;
         if plan.affected().next().is_none() {
             return Err(Refusal::AffectsNobody {
                 skipped: plan.robots.len(),
@@ -107,7 +124,7 @@ impl State {
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
         let rollout = self.prepared(id, "launched")?;
-        let plan = self.plan(&rollout.target, &rollout.images, &rollout.mechanism)?;
+        let plan = self.plan(&rollout.target, rollout.rules())?;
         if plan.affected().next().is_none() {
             return Err(Refusal::AffectsNobody {
                 skipped: plan.robots.len(),
@@ -129,10 +146,24 @@ impl State {
             });
         }
         let phases = self.phases_of(id, &rollout.mechanism.phases, &plan)?;
-        self.take_snapshot(id, &plan, &phases, changes);
+        self.launch_plan(id, &plan, &phases, changes);
+        Ok(Reply::Rollout(id))
+    }
+
+    /// From here on the rollout is launched, on the robots of `plan`.
+    pub(crate) fn launch_plan(
+        &mut self,
+        id: RolloutId,
+        plan: &Plan,
+        phases: &BTreeMap<RobotKey, u16>,
+        changes: &mut Changes,
+    ) {
+        self.take_snapshot(id, plan, phases, changes);
         let mut older = BTreeSet::new();
         for planned in &plan.robots {
-            older.extend(self.supersede_older(id, planned, changes));
+            // Whatever is launched is older.
+            let open = self.robots.get(&planned.robot).map(|r| r.open.clone());
+            older.extend(self.supersede(id, planned, open.unwrap_or_default(), changes));
             if let Some(robot) = self.robots.get_mut(&planned.robot) {
                 let rollout = self.rollouts.get_mut(&id);
                 if let Some(rollout) = rollout.filter(|_| planned.skipped.is_none()) {
@@ -149,7 +180,6 @@ impl State {
             self.pump(older, changes);
         }
         self.pump(id, changes);
-        Ok(Reply::Rollout(id))
     }
 
     /// A start time that has come launches as the fleet is then: nobody is there to look at the drift.
@@ -187,6 +217,9 @@ impl State {
         };
         rollout.missed_start = None;
         rollout.preview.clear();
+        if rollout.mechanism.dynamic {
+            self.dynamic.insert(id);
+        }
         changes.touch(Row::Rollout(id));
         changes.touch(Row::Preview(id));
         for planned in &plan.robots {
@@ -211,17 +244,15 @@ impl State {
     }
 
     /// X20: the newest launch wins for ECUs to which nothing was sent yet. Returns the rollouts that lost some.
-    fn supersede_older(
+    pub(crate) fn supersede(
         &mut self,
         by: RolloutId,
         planned: &PlannedRobot,
+        older: Vec<RolloutId>,
         changes: &mut Changes,
     ) -> Vec<RolloutId> {
         let mut losers = Vec::new();
-        let Some(robot) = self.robots.get(&planned.robot) else {
-            return losers;
-        };
-        for older in robot.open.clone() {
+        for older in older {
             let Some(member) = self
                 .rollouts
                 .get(&older)
@@ -252,7 +283,7 @@ impl State {
         losers
     }
 
-    /// A24: completed when every target is final.
+    /// A24: completed when every target is final; one that robots may join, when it ends besides.
     pub(crate) fn complete_if_done(&mut self, id: RolloutId, changes: &mut Changes) {
         let now = self.now;
         let Some(rollout) = self.rollouts.get_mut(&id) else {
@@ -261,7 +292,7 @@ impl State {
         let RolloutStatus::Launched { launched, run, .. } = rollout.status else {
             return;
         };
-        if rollout.counts.open_robots > 0 {
+        if rollout.counts.open_robots > 0 || rollout.stays(now) {
             return;
         }
         let outcome = match run {
@@ -276,6 +307,7 @@ impl State {
         rollout.ready.clear();
         rollout.begun.clear();
         rollout.zones = Zones::default();
+        self.dynamic.remove(&id);
         for key in rollout.members.keys() {
             if let Some(robot) = self.robots.get_mut(key) {
                 robot.open.retain(|open| *open != id);

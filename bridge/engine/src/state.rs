@@ -34,6 +34,8 @@ pub struct State {
     pub(crate) images: BTreeMap<ImageKey, Image>,
     pub(crate) image_keys: BTreeMap<ImageRef, ImageKey>,
     pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,
+    /// Launched rollouts that robots may join (derived).
+    pub(crate) dynamic: BTreeSet<RolloutId>,
     pub(crate) tokens: BTreeMap<TokenKey, PairingToken>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     /// Texts that are kept once (derived).
@@ -121,6 +123,9 @@ impl State {
             rollout.tally = Tally::of(rollout.members.values());
             let launched = rollout.is_launched();
             let windows = rollout.mechanism.windows.as_ref();
+            if launched && rollout.mechanism.dynamic {
+                state.dynamic.insert(rollout.id);
+            }
             for (key, member) in &mut rollout.members {
                 for base in member.targets.iter_mut().filter_map(|t| t.base.as_mut()) {
                     *base = state.shared.text(base);
