@@ -10,7 +10,8 @@ use crate::store;
 use bytes::Bytes;
 use prost::Message;
 use rollcall_engine::{
-    Actor, ChannelEdit, Command, GroupName, Input, LinkEvent, RobotKey, RolloutId, Timer, Timestamp,
+    Actor, ChannelEdit, Command, GroupName, Input, LinkEvent, MANUAL_OFFLINE_GRACE, ManualUpdate,
+    Millis, OfflinePolicy, RobotKey, RolloutId, Timer, Timestamp,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -402,6 +403,7 @@ fn describe_command(command: &Command) -> String {
         Command::RemoveChannel { name } => format!("remove channel {name}"),
         Command::AddImage(spec) => format!("add image {}", spec.reference),
         Command::RemoveImage { image } => format!("remove image {image}"),
+        Command::ManualUpdate(wish) => describe_manual(wish),
         Command::CreateRollout(spec) => format!("create rollout {}", spec.name),
         Command::EditRollout { rollout, .. } => format!("edit rollout {}", rollout.0),
         Command::DeleteRollout { rollout } => format!("delete rollout {}", rollout.0),
@@ -414,6 +416,30 @@ fn describe_command(command: &Command) -> String {
             format!("approve the next phase of rollout {}", rollout.0)
         }
     }
+}
+
+/// E21: the record of who took the risk, and of all that was asked for.
+fn describe_manual(wish: &ManualUpdate) -> String {
+    let ecu = wish.ecu.as_ref().map_or_else(
+        || "its only ECU".to_owned(),
+        |name| format!("its ECU {name}"),
+    );
+    let offline = match wish.offline {
+        Some(OfflinePolicy::Wait) => "waits while it is offline".to_owned(),
+        Some(OfflinePolicy::Fail { grace }) => fails_after(grace),
+        None => fails_after(MANUAL_OFFLINE_GRACE),
+    };
+    let deadline = wish.deadline.map_or(String::new(), |deadline| {
+        format!(", ends after {} s", deadline / 1_000)
+    });
+    format!(
+        "update robot {} by hand: {ecu} to {}, past its model and versions, confirmed with {:?}; {offline}{deadline}",
+        wish.robot, wish.image, wish.confirm
+    )
+}
+
+fn fails_after(grace: Millis) -> String {
+    format!("fails after {} s offline", grace / 1_000)
 }
 
 fn joined(groups: &BTreeSet<GroupName>) -> String {

@@ -5,6 +5,7 @@
 use crate::inventory::{Ecu, Image, ImageKey, ReportedImage, Robot};
 use crate::mechanism::{ForceDowngrade, Mechanism, OnVersionMismatch};
 use crate::names::HardwareId;
+use crate::rollout::Rollout;
 use crate::target::{FailureReason, SkipReason};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -38,24 +39,39 @@ pub enum Check {
     },
 }
 
-/// E15: checks everything about sending `image` to the ECU with this index, in a rollout with this map and mechanism.
-pub(crate) fn check(
-    map: &BTreeMap<HardwareId, ImageKey>,
-    mechanism: &Mechanism,
-    image: &Image,
-    robot: &Robot,
-    index: u8,
-) -> Check {
+/// What a rollout asks for, so far as a check looks at it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// Which image for which hardware id.
+    pub(crate) images: &'a BTreeMap<HardwareId, ImageKey>,
+    /// Which objections it overrides.
+    pub(crate) mechanism: &'a Mechanism,
+    /// It updates one robot by hand: the model is not looked at (E20).
+    pub(crate) manual: bool,
+}
+
+impl Rollout {
+    pub(crate) const fn rules(&self) -> Rules<'_> {
+        Rules {
+            images: &self.images,
+            mechanism: &self.mechanism,
+            manual: self.manual,
+        }
+    }
+}
+
+/// E15: checks everything about sending `image` to the ECU with this index, in a rollout with these rules.
+pub(crate) fn check(rules: Rules<'_>, image: &Image, robot: &Robot, index: u8) -> Check {
     let Some(ecu) = robot.ecus.get(usize::from(index)) else {
         return Check::Unreported;
     };
     if robot.hold(index.into()).is_some() {
         return Check::Held;
     }
-    if !fits(map, image, ecu) {
+    if !fits(rules.images, image, ecu) {
         return fail(FailureReason::IncompatibleHardware);
     }
-    if !suits(image, robot) {
+    if !rules.manual && !suits(image, robot) {
         let reason = SkipReason::OtherModel;
         return Check::Skip { reason };
     }
@@ -71,8 +87,8 @@ pub(crate) fn check(
     let named = image.is_named_by(reported, robot.protocol);
     let mut lifted = None;
     for objection in objections(image, reported, named) {
-        if !lifts(mechanism.force_downgrade, objection) {
-            return match mechanism.on_version_mismatch {
+        if !lifts(rules.mechanism.force_downgrade, objection) {
+            return match rules.mechanism.on_version_mismatch {
                 OnVersionMismatch::Fail => fail(objection),
                 OnVersionMismatch::Skip => Check::Skip {
                     reason: SkipReason::VersionMismatch,

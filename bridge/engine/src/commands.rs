@@ -66,6 +66,7 @@ impl State {
             Command::RemoveChannel { name } => self.remove_channel(name, changes),
             Command::AddImage(spec) => self.add_image(spec, changes),
             Command::RemoveImage { image } => self.remove_image(image, changes),
+            Command::ManualUpdate(wish) => self.manual_update(by, wish, changes),
             Command::CreateRollout(spec) => self.create_rollout(by, &spec, changes),
             Command::EditRollout { rollout, edit } => self.edit_rollout(rollout, *edit, changes),
             Command::DeleteRollout { rollout } => self.delete_rollout(rollout, changes),

@@ -161,13 +161,7 @@ impl State {
             return None;
         }
         let image = self.images.get(&target.image)?;
-        let checked = check(
-            &rollout.images,
-            &rollout.mechanism,
-            image,
-            robot,
-            target.ecu,
-        );
+        let checked = check(rollout.rules(), image, robot, target.ecu);
         Some(match checked {
             Check::Send { .. } => Verdict::Send,
             Check::Held => Verdict::Hold,
@@ -286,15 +280,7 @@ impl State {
         // E15 holds for every push: an ECU that was changed meanwhile by other hands is not overrun by an old request.
         let requested = self.active_target(robot).is_some_and(|(rollout, target)| {
             let image = self.images.get(&target.image);
-            let checked = image.map(|image| {
-                check(
-                    &rollout.images,
-                    &rollout.mechanism,
-                    image,
-                    robot,
-                    target.ecu,
-                )
-            });
+            let checked = image.map(|image| check(rollout.rules(), image, robot, target.ecu));
             let stopped = matches!(
                 checked,
                 None | Some(Check::Held | Check::Skip { .. } | Check::Fail { .. })

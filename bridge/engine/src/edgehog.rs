@@ -227,6 +227,12 @@ impl State {
         text: &str,
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
+        let Some(robot) = self.robots.get(&key) else {
+            return Ok(Reply::Stale);
+        };
+        let model = Model::new(text).ok();
+        let changes_model = !robot.by_part_number && robot.model != model;
+        let by_hand = changes_model && model.is_some_and(|model| self.made_into(robot, &model));
         let Some(robot) = self.robots.get_mut(&key) else {
             return Ok(Reply::Stale);
         };
@@ -239,6 +245,11 @@ impl State {
             Some((hardware_id, model)) => {
                 if robot.by_part_number && robot.ecus.is_empty() {
                     robot.make_ecu(hardware_id.clone());
+                    changed = true;
+                }
+                // E20: a manual update made it another product; its board is what registration says.
+                if by_hand {
+                    robot.model = Some(model.clone());
                     changed = true;
                 }
                 let same = robot.model.as_ref().is_none_or(|known| *known == model);

@@ -4,7 +4,7 @@ use crate::channels::ChannelEdit;
 use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
-use crate::mechanism::{ForceDowngrade, Mechanism, Rate};
+use crate::mechanism::{ForceDowngrade, Mechanism, OfflinePolicy, Rate};
 use crate::names::{
     ChannelName, EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName,
 };
@@ -182,6 +182,8 @@ pub enum Command {
         /// Which.
         image: ImageRef,
     },
+    /// Updates one ECU of one robot at once, past the model check and the rules for versions (E19, X8).
+    ManualUpdate(ManualUpdate),
     /// Creates a rollout; nothing is sent (A15).
     CreateRollout(Box<RolloutSpec>),
     /// Changes a prepared rollout (A17, X1).
@@ -297,6 +299,27 @@ pub struct RobotEdit {
     pub set_labels: BTreeMap<String, String>,
     /// Keys of labels to take off; one that it does not have is no fault.
     pub remove_labels: BTreeSet<String>,
+}
+
+/// An update of one robot by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManualUpdate {
+    /// Which.
+    pub robot: RobotId,
+    /// Which of its ECUs; may be left out when it has only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecu: Option<EcuName>,
+    /// What it shall run.
+    pub image: ImageRef,
+    /// The robot's id once more, typed by whoever takes the risk (E21).
+    pub confirm: String,
+    /// What happens while it is offline; fails after [`crate::MANUAL_OFFLINE_GRACE`] if not given (X12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<OfflinePolicy>,
+    /// From now to the end of the wait, in milliseconds; as of any rollout if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Millis>,
 }
 
 /// An image to add.

@@ -1,7 +1,8 @@
 //! A rollout's life before and at launch, and its end.
 
 use crate::input::{Actor, Timer};
-use crate::inventory::RobotKey;
+use crate::inventory::{ImageKey, RobotKey};
+use crate::names::HardwareId;
 use crate::outcome::{Reply, Row};
 use crate::plan::{Plan, PlannedRobot};
 use crate::refusal::Refusal;
@@ -24,14 +25,30 @@ impl State {
     ) -> Result<Reply, Refusal> {
         let images = self.check_spec(spec)?;
         let plan = self.plan_for_somebody(spec)?;
+        let id = self.add_rollout(by, spec.clone(), images, changes);
+        if let Some(rollout) = self.rollouts.get_mut(&id) {
+            rollout.preview = plan.fingerprints();
+        }
+        changes.touch(Row::Preview(id));
+        Ok(Reply::Rollout(id))
+    }
+
+    /// A new rollout, whose spec has been checked.
+    pub(crate) fn add_rollout(
+        &mut self,
+        by: &Actor,
+        spec: RolloutSpec,
+        images: BTreeMap<HardwareId, ImageKey>,
+        changes: &mut Changes,
+    ) -> RolloutId {
         self.counters.rollouts += 1;
         let id = RolloutId(self.counters.rollouts);
         let rollout = Rollout {
             id,
-            name: spec.name.clone(),
-            target: spec.target.clone(),
+            name: spec.name,
+            target: spec.target,
             images,
-            mechanism: spec.mechanism.clone(),
+            mechanism: spec.mechanism,
             revision: 1,
             created: self.now,
             created_by: by.0.clone(),
@@ -39,7 +56,7 @@ impl State {
             missed_start: None,
             status: RolloutStatus::Prepared,
             course: Course::default(),
-            preview: plan.fingerprints(),
+            preview: BTreeMap::new(),
             members: BTreeMap::new(),
             counts: Counts::default(),
             tally: Tally::default(),
@@ -52,12 +69,12 @@ impl State {
         self.arm_rollout(id);
         changes.touch(Row::Counters);
         changes.touch(Row::Rollout(id));
-        changes.touch(Row::Preview(id));
-        Ok(Reply::Rollout(id))
+        id
     }
 
     pub(crate) fn plan_for_somebody(&self, spec: &RolloutSpec) -> Result<Plan, Refusal> {
-        let plan = self.plan(&spec.target, &self.check_spec(spec)?, &spec.mechanism)?;
+        let images = self.check_spec(spec)?;
+        let plan = self.plan(&spec.target, spec.rules(&images))?;
         if plan.affected().next().is_none() {
             return Err(Refusal::AffectsNobody {
                 skipped: plan.robots.len(),
@@ -107,7 +124,7 @@ impl State {
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
         let rollout = self.prepared(id, "launched")?;
-        let plan = self.plan(&rollout.target, &rollout.images, &rollout.mechanism)?;
+        let plan = self.plan(&rollout.target, rollout.rules())?;
         if plan.affected().next().is_none() {
             return Err(Refusal::AffectsNobody {
                 skipped: plan.robots.len(),
@@ -126,7 +143,19 @@ impl State {
             });
         }
         let phases = self.phases_of(id, &rollout.mechanism.phases, &plan)?;
-        self.take_snapshot(id, &plan, &phases, changes);
+        self.launch_plan(id, &plan, &phases, changes);
+        Ok(Reply::Rollout(id))
+    }
+
+    /// From here on the rollout is launched, on the robots of `plan`.
+    pub(crate) fn launch_plan(
+        &mut self,
+        id: RolloutId,
+        plan: &Plan,
+        phases: &BTreeMap<RobotKey, u16>,
+        changes: &mut Changes,
+    ) {
+        self.take_snapshot(id, plan, phases, changes);
         let mut older = BTreeSet::new();
         for planned in &plan.robots {
             older.extend(self.supersede_older(id, planned, changes));
@@ -146,7 +175,6 @@ impl State {
             self.pump(older, changes);
         }
         self.pump(id, changes);
-        Ok(Reply::Rollout(id))
     }
 
     /// A start time that has come launches as the fleet is then: nobody is there to look at the drift.

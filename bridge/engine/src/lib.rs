@@ -48,6 +48,7 @@ mod input;
 mod inventory;
 mod launch;
 mod links;
+mod manual;
 mod mechanism;
 mod names;
 mod operation;
@@ -95,13 +96,14 @@ pub use device::{
 pub use edgehog::EDGEHOG_ECU;
 pub use input::{
     Actor, BaseImageProperty, Command, DeviceValue, Event, EventCode, EventStatus, ImageSpec,
-    Input, LinkEvent, Meaning, PropertyChange, Report, RobotEdit, RobotSpec, RolloutEdit, Stamp,
-    Timer,
+    Input, LinkEvent, ManualUpdate, Meaning, PropertyChange, Report, RobotEdit, RobotSpec,
+    RolloutEdit, Stamp, Timer,
 };
 pub use inventory::{
     Counters, Cursor, Ecu, EcuSpec, Group, GroupKey, Hold, Image, ImageKey, ImageRef, Link,
     Membership, Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
 };
+pub use manual::MANUAL_OFFLINE_GRACE;
 pub use mechanism::{
     AbortRule, Counting, Defaults, Factor, FailureClass, FailureKind, ForceDowngrade, Growth,
     Mechanism, OfflinePolicy, OnFailure, OnVersionMismatch, Phase, PhaseSize, Rate, Retry,

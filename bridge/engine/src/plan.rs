@@ -1,6 +1,6 @@
 //! Planning: what a rollout would do, as a value. Preview and launch share it, so they cannot disagree.
 
-use crate::check::{Check, check, suits};
+use crate::check::{Check, Rules, check, suits};
 use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
 use crate::mechanism::{Defaults, Mechanism};
 use crate::names::HardwareId;
@@ -124,6 +124,20 @@ impl PlannedRobot {
     }
 }
 
+impl RolloutSpec {
+    /// What it asks for, with its images looked up.
+    pub(crate) const fn rules<'a>(
+        &'a self,
+        images: &'a BTreeMap<HardwareId, ImageKey>,
+    ) -> Rules<'a> {
+        Rules {
+            images,
+            mechanism: &self.mechanism,
+            manual: false,
+        }
+    }
+}
+
 impl State {
     /// What the rollout `spec` would do now. Nothing is stored (A12 to A14).
     ///
@@ -131,7 +145,7 @@ impl State {
     /// Refuses what creation would refuse, except that it may affect nobody.
     pub fn preview(&self, spec: &RolloutSpec) -> Result<Preview, Refusal> {
         let images = self.check_spec(spec)?;
-        let plan = self.plan(&spec.target, &images, &spec.mechanism)?;
+        let plan = self.plan(&spec.target, spec.rules(&images))?;
         self.check_windows(&spec.mechanism, &plan)?;
         let conflicts = self.conflicts(&plan);
         let windows = self.windows_of(&spec.mechanism, &plan);
@@ -159,7 +173,7 @@ impl State {
         let robots = self.selected(&rollout.target, after)?.take(limit);
         Ok(Plan {
             robots: robots
-                .map(|robot| self.plan_robot(robot, &rollout.images, &rollout.mechanism))
+                .map(|robot| self.plan_robot(robot, rollout.rules()))
                 .collect(),
         })
     }
@@ -173,9 +187,7 @@ impl State {
             .rollouts
             .get(&id)
             .ok_or(Refusal::UnknownRollout { id })?;
-        let now = self
-            .plan(&rollout.target, &rollout.images, &rollout.mechanism)?
-            .fingerprints();
+        let now = self.plan(&rollout.target, rollout.rules())?.fingerprints();
         let then = &rollout.preview;
         Ok(Drift {
             joined: now
@@ -294,26 +306,14 @@ impl State {
         }
     }
 
-    pub(crate) fn plan(
-        &self,
-        target: &TargetSelection,
-        images: &BTreeMap<HardwareId, ImageKey>,
-        mechanism: &Mechanism,
-    ) -> Result<Plan, Refusal> {
+    pub(crate) fn plan(&self, target: &TargetSelection, rules: Rules<'_>) -> Result<Plan, Refusal> {
         let robots = self.selected(target, None)?;
         Ok(Plan {
-            robots: robots
-                .map(|robot| self.plan_robot(robot, images, mechanism))
-                .collect(),
+            robots: robots.map(|robot| self.plan_robot(robot, rules)).collect(),
         })
     }
 
-    fn plan_robot(
-        &self,
-        robot: &Robot,
-        images: &BTreeMap<HardwareId, ImageKey>,
-        mechanism: &Mechanism,
-    ) -> PlannedRobot {
+    pub(crate) fn plan_robot(&self, robot: &Robot, rules: Rules<'_>) -> PlannedRobot {
         let mut ecus = Vec::new();
         let mut skipped = if robot.by_part_number && robot.ecus.is_empty() {
             SkipReason::NoPartNumber
@@ -321,13 +321,13 @@ impl State {
             SkipReason::NoCompatibleEcu
         };
         for (index, ecu) in (0_u8..).zip(&robot.ecus) {
-            let Some(image) = images
+            let Some(image) = (rules.images)
                 .get(&ecu.hardware_id)
                 .and_then(|key| self.images.get(key))
             else {
                 continue;
             };
-            if !suits(image, robot) {
+            if !rules.manual && !suits(image, robot) {
                 skipped = SkipReason::OtherModel;
                 continue;
             }
@@ -336,7 +336,7 @@ impl State {
                 ecu: index,
                 image: image.key,
                 from: reported.map(|reported| reported.version.clone()),
-                at_dispatch: check(images, mechanism, image, robot, index),
+                at_dispatch: check(rules, image, robot, index),
             });
         }
         let skipped = ecus.is_empty().then_some(skipped);

@@ -137,6 +137,26 @@ pub enum Refusal {
         why: &'static str,
     },
 
+    // Manual updates.
+    #[error(
+        "a manual update passes the check of the model and every rule for versions, and can make the robot unusable; to \
+         confirm that, type its id: {id} (--confirm {id})"
+    )]
+    NotTyped { id: RobotId },
+    #[error("robot {id} has several ECUs; name one of {} (--ecu)", list(.ecus))]
+    SeveralEcus { id: RobotId, ecus: Vec<EcuName> },
+    #[error("robot {id} has no ECU {ecu}; it has {}", list(.ecus))]
+    NoSuchEcu {
+        id: RobotId,
+        ecu: EcuName,
+        ecus: Vec<EcuName>,
+    },
+    #[error(
+        "robot {id} has no ECU yet: its part number will make it one; let the device connect, or remove the robot and add it \
+         with --ecu main=HARDWARE_ID"
+    )]
+    NoEcuYet { id: RobotId },
+
     // Rollouts.
     #[error("rollout {} does not exist; `rollcall rollout ls` lists those that do", .id.0)]
     UnknownRollout { id: RolloutId },
@@ -301,11 +321,9 @@ fn opening(opens: &Option<Timestamp>) -> String {
     )
 }
 
-fn list(ids: &[HardwareId]) -> String {
-    ids.iter()
-        .map(HardwareId::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+fn list<N: ToString>(names: &[N]) -> String {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }
 
 impl Refusal {
@@ -348,6 +366,10 @@ impl Refusal {
             Self::InterfaceNotInstalled { .. } => "interface_not_installed",
             Self::PropertyNotSet { .. } => "property_not_set",
             Self::NotAcceptable { .. } => "not_acceptable",
+            Self::NotTyped { .. } => "not_typed",
+            Self::SeveralEcus { .. } => "several_ecus",
+            Self::NoSuchEcu { .. } => "no_such_ecu",
+            Self::NoEcuYet { .. } => "no_ecu_yet",
             Self::UnknownRollout { .. } => "unknown_rollout",
             Self::NoImages => "no_images",
             Self::HardwareMappedTwice { .. } => "hardware_mapped_twice",

@@ -152,6 +152,7 @@ impl State {
         };
         match Self::proves(robot, rollout, target, image) {
             Proof::Installed => {
+                self.take_model(id, key, index, changes);
                 let state = TargetState::Succeeded {
                     how: SuccessKind::Installed,
                 };

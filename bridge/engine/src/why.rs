@@ -134,15 +134,7 @@ impl State {
     fn at_dispatch(&self, id: RolloutId, robot: &Robot, target: &Target) -> Option<Check> {
         let rollout = self.rollouts.get(&id)?;
         let image = self.images.get(&target.image)?;
-        let check = || {
-            check(
-                &rollout.images,
-                &rollout.mechanism,
-                image,
-                robot,
-                target.ecu,
-            )
-        };
+        let check = || check(rollout.rules(), image, robot, target.ecu);
         (target.state == TargetState::Pending).then(check)
     }
 }

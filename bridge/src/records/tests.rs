@@ -120,6 +120,14 @@ fn commands() -> Vec<Command> {
             rollout: RolloutId(1),
             accept_drift: false,
         },
+        Command::ManualUpdate(ManualUpdate {
+            robot: RobotId::new("r2").unwrap(),
+            ecu: Some(EcuName::new("arm").unwrap()),
+            image: "os@2.0.0".parse().unwrap(),
+            confirm: "r2".into(),
+            offline: None,
+            deadline: None,
+        }),
         Command::RemoveRobot {
             robot: RobotId::new("r1").unwrap(),
         },

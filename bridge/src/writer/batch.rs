@@ -337,6 +337,11 @@ impl<S: Store + Retention> Writer<S> {
             Command::RemoveRobot { robot } => self.state.robot_key(robot.as_str()),
             _ => None,
         };
+        // The record of a manual update is to be found at its robot (E21).
+        let by_hand = match &command {
+            Command::ManualUpdate(wish) => self.state.robot_key(wish.robot.as_str()),
+            _ => None,
+        };
         let input = Input::Command {
             by: by.clone(),
             command: command.clone(),
@@ -344,7 +349,7 @@ impl<S: Store + Retention> Writer<S> {
         let outcome = self.apply(self.clock.now(), input);
         let robot = match outcome.reply {
             Ok(Reply::Robot(key)) => Some(key),
-            _ => removed,
+            _ => removed.or(by_hand),
         };
         let reply = self.record(robot, Entry::Command { by, command }, outcome, pending);
         match (&reply, &removed) {

@@ -150,6 +150,7 @@ impl Naive {
                 | Command::EditChannel { .. }
                 | Command::RemoveChannel { .. }
                 | Command::CancelOperation { .. }
+                | Command::ManualUpdate(_)
                 | Command::PauseRollout { .. }
                 | Command::ResumeRollout { .. }
                 | Command::StopRollout { .. }
