@@ -139,3 +139,48 @@ fn the_question_what_a_stop_would_find_is_answered_before_it() {
         (&json!(0), &json!(2))
     );
 }
+
+/// E19 to E21: with the robot's id typed, by an admin, past the versions but not past the board.
+#[test]
+fn a_robot_is_updated_by_hand_and_the_wish_is_checked() {
+    let served = Served::new();
+    served.robot("one", "hw");
+    served.image("fw@1", "hw");
+    served.image("small@1", "small");
+    let update = |body: Value| served.post("/v1/robots/one/update", body);
+    let with = |change: Value| {
+        let mut body = json!({ "image": "fw@1", "confirm": "one" });
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        body
+    };
+    for (change, code) in [
+        (json!({ "confirm": "" }), "not_typed"),
+        (json!({ "confirm": "yes" }), "not_typed"),
+        (json!({ "ecu": "left" }), "no_such_ecu"),
+        (json!({ "image": "small@1" }), "incompatible_image"),
+        (json!({ "image": "fw@2" }), "unknown_image"),
+        (json!({ "image": "fw" }), "invalid_value"),
+        (json!({ "force": true }), "invalid_value"),
+        (json!({ "deadline": 0 }), "out_of_range"),
+    ] {
+        let refusal = update(with(change.clone())).refusal();
+        assert_eq!(refusal, (422, code.to_owned()), "{change}");
+    }
+    let nobody = served.post("/v1/robots/nobody/update", with(json!({})));
+    assert_eq!(nobody.refusal(), (404, "unknown_robot".to_owned()));
+    assert_eq!(served.get("/v1/rollouts").ok()["items"], json!([]));
+
+    let answer = update(with(json!({ "offline": "wait" })));
+    assert_eq!(answer.status, 201);
+    let rollout = answer.json();
+    assert_eq!(
+        (
+            &rollout["manual"],
+            &rollout["status"],
+            &rollout["created_by"]
+        ),
+        (&json!(true), &json!("running"), &json!("admin"))
+    );
+}

@@ -12,7 +12,7 @@ use api_support::Served;
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 /// Every route with the least role that may use it; none for the two that watch the process.
-const ROUTES: [(&str, &str, Option<&str>); 55] = [
+const ROUTES: [(&str, &str, Option<&str>); 56] = [
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some("viewer")),
@@ -24,6 +24,7 @@ const ROUTES: [(&str, &str, Option<&str>); 55] = [
     ("DELETE", "/v1/robots/r", Some("admin")),
     ("GET", "/v1/robots/r/history", Some("viewer")),
     ("POST", "/v1/robots/r/accept", Some("operator")),
+    ("POST", "/v1/robots/r/update", Some("admin")),
     (
         "POST",
         "/v1/robots/r/credentials/certificate",

@@ -14,6 +14,7 @@ mod groups;
 mod health;
 mod images;
 pub(crate) mod listener;
+mod manual;
 mod member_views;
 mod metrics;
 mod pairing_tokens;
@@ -50,6 +51,7 @@ pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::{ChangedGroup, MembershipView, NewGroup};
 pub use images::NewImage;
 pub use listener::{MAX_CONNECTIONS, TlsSettings, serve, serve_tls};
+pub use manual::UpdateByHand;
 pub use member_views::{MemberView, RetryView, TargetView, WhyView};
 pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
 pub use preview_views::{
@@ -114,6 +116,7 @@ pub fn admin_router(context: Context) -> Router {
         )
         .route("/robots/{id}/accept", post(devices::accept))
         .route("/robots/{id}/cancel", post(devices::cancel))
+        .route("/robots/{id}/update", post(manual::update))
         .route(
             "/robots/{id}/properties",
             get(devices::properties).put(devices::set_property),

@@ -14,7 +14,7 @@ use crate::writer::CommandError;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rollcall_engine::{
-    Actor, Command, EcuName, Member, Preview, Refusal, Reply, RobotKey, Rollout, RolloutId,
+    Actor, Command, EcuName, Image, Member, Preview, Refusal, Reply, RobotKey, Rollout, RolloutId,
     RolloutSpec, RolloutStatus, State as Fleet, Why,
 };
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,10 @@ pub(super) async fn change(
     view_of(context, id).await
 }
 
-async fn view_of(context: &Context, id: RolloutId) -> Result<axum::Json<RolloutView>, ApiError> {
+pub(super) async fn view_of(
+    context: &Context,
+    id: RolloutId,
+) -> Result<axum::Json<RolloutView>, ApiError> {
     let found = context.bridge.query(move |view| {
         find(view.state, id).map(|rollout| RolloutView::new(view.state, rollout))
     });
@@ -200,7 +203,15 @@ async fn refuse_lost_images(context: &Context, id: RolloutId) -> Result<(), ApiE
         let images = images.filter_map(|key| view.state.image(*key)).cloned();
         Ok::<Vec<_>, ApiError>(images.collect())
     });
-    for image in images.await?? {
+    refuse_lost(context, images.await??)
+}
+
+/// Refuses images whose file is damaged or missing.
+pub(super) fn refuse_lost(
+    context: &Context,
+    images: impl IntoIterator<Item = Image>,
+) -> Result<(), ApiError> {
+    for image in images {
         let condition = context.artifacts.condition(&image);
         let Some(lost) = condition.filter(|condition| !condition.is_given()) else {
             continue;
