@@ -1,6 +1,6 @@
 //! The progress bar of a rollout, on standard error; hidden where there is no terminal.
 
-use super::rollout_tables::done;
+use super::tables::done;
 use crate::api::RolloutView;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
