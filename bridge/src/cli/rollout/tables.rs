@@ -8,7 +8,9 @@ use crate::cli::exit::Failure;
 use crate::cli::group::robots;
 use crate::cli::output::{Output, note, or_dash, sheet, table};
 use indicatif::DecimalBytes;
-use rollcall_engine::{Check, Counts, SkipReason, SuccessKind, TargetSelection, TargetState};
+use rollcall_engine::{
+    Check, Counts, PhaseSize, SkipReason, SuccessKind, TargetSelection, TargetState,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -107,6 +109,16 @@ pub(in crate::cli) fn status_text(rollout: &RolloutView) -> String {
         .as_ref()
         .map(|outcome| format!(", {}", word(outcome)));
     format!("{}{}", rollout.status, outcome.unwrap_or_default())
+}
+
+/// The status, and why it is so where it has a reason.
+pub(in crate::cli) fn reason_text(rollout: &RolloutView) -> String {
+    let reason = rollout
+        .run
+        .as_ref()
+        .and_then(|run| run.reason_text.as_ref());
+    let reason = reason.map(|reason| format!(": {reason}"));
+    format!("{}{}", status_text(rollout), reason.unwrap_or_default())
 }
 
 /// Targets that are final.
@@ -224,7 +236,13 @@ pub(in crate::cli) fn rollout(rollout: &RolloutView, output: &mut Output) -> Res
     let mut sheet = sheet();
     sheet.add_row(["rollout", &rollout.id.to_string()]);
     sheet.add_row(["name", &rollout.name]);
-    sheet.add_row(["status", &status_text(rollout)]);
+    sheet.add_row(["status", &reason_text(rollout)]);
+    if let Some(remedy) = rollout.run.as_ref().and_then(|run| run.remedy.as_ref()) {
+        sheet.add_row(["you can", remedy]);
+    }
+    if let Some(missed) = &rollout.missed_start {
+        sheet.add_row(["missed start", missed]);
+    }
     sheet.add_row(["target", &target_text(&rollout.target)]);
     sheet.add_row(["images", &images.join(", ")]);
     for (name, value) in pace(&rollout.mechanism) {
@@ -265,10 +283,23 @@ fn phases(rollout: &RolloutView, output: &mut Output) -> Result<(), Failure> {
     if phases.is_empty() {
         return Ok(());
     }
-    let mut table = table(["phase", "robots", "then"]);
+    let course = rollout.course.as_ref();
+    let mut table = table(["phase", "robots", "state", "succeeded", "failed", "then"]);
     for (number, phase) in (1..).zip(phases) {
-        let conditions = conditions(phase, number == phases.len());
-        table.add_row([number.to_string(), size_text(&phase.size), conditions]);
+        let at = course.and_then(|course| course.phases.get(number - 1));
+        let size = match (&phase.size, at) {
+            (PhaseSize::Robots(_), Some(_)) | (_, None) => size_text(&phase.size),
+            (_, Some(at)) => format!("{}: {}", size_text(&phase.size), at.robots),
+        };
+        let dash = || "-".to_owned();
+        table.add_row([
+            number.to_string(),
+            size,
+            at.map_or_else(dash, |at| at.state.replace('_', " ")),
+            at.map_or_else(dash, |at| at.succeeded.to_string()),
+            at.map_or_else(dash, |at| at.failed.to_string()),
+            conditions(phase, number == phases.len()),
+        ]);
     }
     output.line("")?;
     Ok(output.table(table)?)
