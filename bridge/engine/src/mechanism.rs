@@ -165,6 +165,19 @@ pub struct Retry {
     pub max_backoff: Millis,
 }
 
+impl Retry {
+    /// So many retries of a class, with the default waits.
+    #[must_use]
+    pub const fn new(class: FailureClass, times: u8) -> Self {
+        Self {
+            class,
+            times,
+            backoff: default_backoff(),
+            max_backoff: default_max_backoff(),
+        }
+    }
+}
+
 const fn default_backoff() -> Millis {
     60_000
 }
@@ -264,6 +277,21 @@ pub struct Phase {
     /// What more of them do.
     #[serde(default = "pause")]
     pub on_error: ThresholdAction,
+}
+
+impl Phase {
+    /// A phase of this size: all of its robots must succeed, and nothing else is asked.
+    #[must_use]
+    pub const fn new(size: PhaseSize) -> Self {
+        Self {
+            size,
+            success_threshold: all(),
+            soak: 0,
+            approval: false,
+            error_threshold: None,
+            on_error: pause(),
+        }
+    }
 }
 
 const fn all() -> Percent {
@@ -460,7 +488,10 @@ impl Mechanism {
     }
 
     /// Checks every number against its range, and what must fit together.
-    pub(crate) fn check(&self) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), Refusal> {
         let second = Defaults::MIN_REQUEST_TIMEOUT;
         in_range("max in progress", self.max_in_progress, 1, u32::MAX)?;
         span(

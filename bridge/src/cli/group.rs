@@ -8,10 +8,10 @@ use crate::api::{
     ChangedGroup, CheckedSelector, GroupDetail, GroupView, MembershipView, NewGroup,
     SelectorToCheck,
 };
-
 use comfy_table::Table;
 use rollcall_engine::{GroupName, RobotId, Selector};
 use serde_json::Value;
+use std::fmt::Display;
 
 pub(super) fn run(
     command: GroupCommand,
@@ -167,12 +167,10 @@ fn check(
 }
 
 /// So many robots, in words.
-pub(super) fn robots(count: usize) -> String {
-    if count == 1 {
-        "1 robot".to_owned()
-    } else {
-        format!("{count} robots")
-    }
+pub(super) fn robots(count: impl Display) -> String {
+    let count = count.to_string();
+    let s = if count == "1" { "" } else { "s" };
+    format!("{count} robot{s}")
 }
 
 /// Whether a robot belongs to the group, or is meant by a selector that no group has yet, and the filters that decide it.

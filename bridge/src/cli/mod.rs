@@ -14,12 +14,9 @@ mod group;
 mod image;
 mod output;
 mod pairing;
-mod progress;
 mod robot;
 mod rollout;
-mod rollout_tables;
 mod serve;
-mod watch;
 
 pub use exit::Exit;
 

@@ -54,6 +54,11 @@ impl Output {
         self.write(&format!("{text}\n"))
     }
 
+    /// A text that ends its lines itself.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Closed> {
+        self.write(text)
+    }
+
     pub(super) fn table(&mut self, mut table: Table) -> Result<(), Closed> {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));

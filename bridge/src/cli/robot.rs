@@ -187,12 +187,12 @@ fn show(id: &str, client: &Client, output: &mut Output) -> Result<(), Failure> {
             "rollout {}, {}: {} (attempt {})",
             operation.rollout,
             operation.ecu,
-            super::rollout_tables::state_text(&operation.state),
+            super::rollout::tables::state_text(&operation.state),
             operation.attempt
         );
         sheet.add_row(["operation", &what]);
         if let Some(downloads) = &operation.downloads {
-            let downloads = super::rollout_tables::downloads_text(downloads);
+            let downloads = super::rollout::tables::downloads_text(downloads);
             sheet.add_row(["downloaded", &downloads]);
         }
         if let Some(cancelling) = &operation.cancelling {

@@ -1,11 +1,11 @@
 //! `rollcall rollout watch`: live progress until the rollout is completed.
 
-use super::client::Client;
-use super::exit::{Exit, Failure};
-use super::output::{Output, note};
 use super::progress::Bar;
-use super::rollout_tables as tables;
+use super::tables;
 use crate::api::RolloutView;
+use crate::cli::client::Client;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{Output, note};
 use rollcall_engine::Completion;
 use std::process::ExitCode;
 use std::thread::sleep;

@@ -1,15 +1,22 @@
 //! `rollcall rollout …`
 
-use super::args::{CreateArgs, EditArgs, PlanArgs, PreviewArgs, RolloutCommand, one_target};
+mod control;
+mod file;
+mod pace;
+mod plan;
+mod progress;
+pub(super) mod tables;
+mod watch;
+pub(super) mod words;
+
+use super::args::{CreateArgs, EditArgs, PreviewArgs, RolloutCommand};
 use super::client::{Client, paged, segment};
 use super::exit::{Exit, Failure};
+use super::group::robots;
 use super::output::{Output, confirm, note};
 use super::robot::{history_path, print_records};
-use super::{rollout_tables as tables, watch};
-use crate::api::{
-    ChangedRollout, MappedImage, MemberView, NewRollout, PreviewView, RolloutView, WhyView,
-};
-use rollcall_engine::{HardwareId, ImageRef, Mechanism, RolloutName};
+use crate::api::{MemberView, PreviewView, RolloutView, WhyView};
+use rollcall_engine::RolloutName;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -22,7 +29,8 @@ pub(super) fn run(
         RolloutCommand::Preview(args) => preview(args, client, output),
         RolloutCommand::Create(args) => create(args, client, output),
         RolloutCommand::Ls => list(client, output),
-        RolloutCommand::Show { id, robots } => show(id, robots, client, output),
+        RolloutCommand::Show { id, toml: true, .. } => show_toml(id, client, output),
+        RolloutCommand::Show { id, robots, .. } => show(id, robots, client, output),
         RolloutCommand::Edit(args) => edit(args, client, output),
         RolloutCommand::Delete { id, confirm: yes } => {
             confirm(yes.yes, &format!("Delete rollout {id}?"))?;
@@ -35,6 +43,11 @@ pub(super) fn run(
             Ok(())
         }
         RolloutCommand::Launch { id, accept_drift } => launch(id, accept_drift, client, output),
+        RolloutCommand::Pause { id } => control::pause(id, client, output),
+        RolloutCommand::Resume { id } => control::resume(id, client, output),
+        RolloutCommand::Stop { id, confirm } => control::stop(id, confirm.yes, client, output),
+        RolloutCommand::Cancel { id, confirm } => control::cancel(id, confirm.yes, client, output),
+        RolloutCommand::Approve { id, phase } => control::approve(id, phase, client, output),
         RolloutCommand::Watch { id } => return watch::watch(id, client, output),
         RolloutCommand::Why { id, robot } => why(id, &robot, client, output),
         RolloutCommand::History { id, page } => {
@@ -50,31 +63,12 @@ pub(super) fn run(
     Ok(Exit::Success.into())
 }
 
-fn map(images: Vec<(HardwareId, ImageRef)>) -> Vec<MappedImage> {
-    let mapped = |(hardware_id, image): (HardwareId, ImageRef)| MappedImage {
-        hardware_id,
-        image: image.to_string(),
-    };
-    images.into_iter().map(mapped).collect()
-}
-
-fn new_rollout(name: RolloutName, plan: PlanArgs) -> Result<NewRollout, Failure> {
-    let mut mechanism = Mechanism::default();
-    if let Some(cap) = plan.max_in_progress {
-        mechanism.max_in_progress = cap;
-    }
-    mechanism.force_downgrade = plan.force_downgrade.unwrap_or_default();
-    let target = one_target(plan.target, plan.selector);
-    Ok(NewRollout {
-        name,
-        target: target.ok_or_else(|| Failure::usage("a rollout needs --target or --selector"))?,
-        images: map(plan.image),
-        mechanism,
-    })
-}
-
 fn preview(args: PreviewArgs, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let new = new_rollout(args.name, args.plan)?;
+    let name = match (&args.plan.from, args.name) {
+        (None, None) => RolloutName::new("preview").ok(),
+        (_, name) => name,
+    };
+    let new = plan::new_rollout(name, args.plan)?;
     let mut preview: PreviewView = client.post(&paged("/rollouts/preview", None), &new)?;
     while let Some(next) = preview.next.take() {
         let more: PreviewView = client.post(&paged("/rollouts/preview", Some(&next)), &new)?;
@@ -88,7 +82,8 @@ fn preview(args: PreviewArgs, client: &Client, output: &mut Output) -> Result<()
 }
 
 fn create(args: CreateArgs, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let rollout: RolloutView = client.post("/rollouts", &new_rollout(args.name, args.plan)?)?;
+    let new = plan::new_rollout(args.name, args.plan)?;
+    let rollout: RolloutView = client.post("/rollouts", &new)?;
     if output.json {
         return Ok(output.json(&rollout)?);
     }
@@ -134,17 +129,15 @@ fn show(id: u32, robots: bool, client: &Client, output: &mut Output) -> Result<(
     Ok(())
 }
 
+fn show_toml(id: u32, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let rollout: RolloutView = client.get(&format!("/rollouts/{id}"))?;
+    Ok(output.text(&file::write(&rollout))?)
+}
+
 fn edit(args: EditArgs, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let changed = ChangedRollout {
-        revision: args.revision,
-        name: args.name,
-        target: one_target(args.target, args.selector),
-        images: (!args.image.is_empty()).then(|| map(args.image)),
-        max_in_progress: args.max_in_progress,
-        force_downgrade: args.force_downgrade,
-        ..ChangedRollout::default()
-    };
-    let rollout: RolloutView = client.patch(&format!("/rollouts/{}", args.id), &changed)?;
+    let id = args.id;
+    let changed = plan::change(args, client)?;
+    let rollout: RolloutView = client.patch(&format!("/rollouts/{id}"), &changed)?;
     if output.json {
         return Ok(output.json(&rollout)?);
     }
@@ -171,7 +164,8 @@ fn launch(
     }
     let told = rollout.counts.robots - rollout.counts.skipped_robots;
     output.line(format_args!(
-        "rollout {id} is launched: {told} robots, {} skipped",
+        "rollout {id} is launched: {}, {} skipped",
+        robots(told),
         rollout.counts.skipped_robots
     ))?;
     note(format_args!(

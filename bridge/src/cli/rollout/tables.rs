@@ -1,11 +1,16 @@
 //! Rollouts for people.
 
-use super::exit::Failure;
-use super::output::{Output, note, or_dash, sheet, table};
+use super::pace::{conditions, pace, size_text};
+use super::words::{distance, now_ms};
 use crate::api::{MemberView, PlannedView, PreviewView, RolloutView, WhyView};
 use crate::artifacts::Tally;
+use crate::cli::exit::Failure;
+use crate::cli::group::robots;
+use crate::cli::output::{Output, note, or_dash, sheet, table};
 use indicatif::DecimalBytes;
-use rollcall_engine::{Check, Counts, SkipReason, SuccessKind, TargetSelection, TargetState};
+use rollcall_engine::{
+    Check, Counts, PhaseSize, SkipReason, SuccessKind, TargetSelection, TargetState,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,7 +18,7 @@ use serde_json::Value;
 const PREVIEW_ROWS: usize = 20;
 
 /// The word that the API has for a value, with spaces.
-pub(super) fn word(value: &impl Serialize) -> String {
+pub(in crate::cli) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word.replace('_', " "),
         _ => "-".to_owned(),
@@ -21,7 +26,7 @@ pub(super) fn word(value: &impl Serialize) -> String {
 }
 
 /// A target's state in a few words.
-pub(super) fn state_text(state: &TargetState) -> String {
+pub(in crate::cli) fn state_text(state: &TargetState) -> String {
     match state {
         TargetState::Pending => "pending".to_owned(),
         TargetState::Requested => "requested".to_owned(),
@@ -47,7 +52,7 @@ pub(super) fn state_text(state: &TargetState) -> String {
 }
 
 /// What was downloaded for an operation, in a few words.
-pub(super) fn downloads_text(tally: &Tally) -> String {
+pub(in crate::cli) fn downloads_text(tally: &Tally) -> String {
     let times = |count: u64| match count {
         0 => "never".to_owned(),
         1 => "once".to_owned(),
@@ -98,7 +103,7 @@ fn target_text(target: &TargetSelection) -> String {
     }
 }
 
-fn status_text(rollout: &RolloutView) -> String {
+pub(in crate::cli) fn status_text(rollout: &RolloutView) -> String {
     let outcome = rollout
         .outcome
         .as_ref()
@@ -106,28 +111,38 @@ fn status_text(rollout: &RolloutView) -> String {
     format!("{}{}", rollout.status, outcome.unwrap_or_default())
 }
 
+/// The status, and why it is so where it has a reason.
+pub(in crate::cli) fn reason_text(rollout: &RolloutView) -> String {
+    let reason = rollout
+        .run
+        .as_ref()
+        .and_then(|run| run.reason_text.as_ref());
+    let reason = reason.map(|reason| format!(": {reason}"));
+    format!("{}{}", status_text(rollout), reason.unwrap_or_default())
+}
+
 /// Targets that are final.
-pub(super) const fn done(counts: &Counts) -> u32 {
+pub(in crate::cli) const fn done(counts: &Counts) -> u32 {
     counts.targets - counts.pending - counts.active
 }
 
-pub(super) fn preview(
+pub(in crate::cli) fn preview(
     preview: &PreviewView,
     all: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
     output.line(format_args!(
-        "{} robots: {} affected, {} skipped; {} ECUs would get an image, {} run theirs already",
-        preview.robots,
+        "{}: {} affected, {} skipped; {} would get an image, {} run theirs already",
+        robots(preview.robots),
         preview.affected_robots,
         preview.skipped_robots,
-        preview.ecus - preview.already_current - preview.will_fail,
+        ecus(preview.ecus - preview.already_current - preview.will_fail),
         preview.already_current
     ))?;
     if preview.will_fail > 0 {
         output.line(format_args!(
-            "{} ECUs will fail at once, for their versions",
-            preview.will_fail
+            "{} will fail at once, for their versions",
+            ecus(preview.will_fail)
         ))?;
     }
     if preview.lifted > 0 {
@@ -189,7 +204,10 @@ fn more(robots: &[&PlannedView], rows: usize, output: &mut Output) -> Result<(),
     Ok(())
 }
 
-pub(super) fn rollouts(rollouts: &[RolloutView], output: &mut Output) -> Result<(), Failure> {
+pub(in crate::cli) fn rollouts(
+    rollouts: &[RolloutView],
+    output: &mut Output,
+) -> Result<(), Failure> {
     let mut table = table([
         "rollout", "name", "status", "target", "robots", "done", "failed", "created",
     ]);
@@ -209,7 +227,7 @@ pub(super) fn rollouts(rollouts: &[RolloutView], output: &mut Output) -> Result<
     Ok(output.table(table)?)
 }
 
-pub(super) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), Failure> {
+pub(in crate::cli) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), Failure> {
     let images: Vec<_> = rollout
         .images
         .iter()
@@ -218,13 +236,18 @@ pub(super) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), 
     let mut sheet = sheet();
     sheet.add_row(["rollout", &rollout.id.to_string()]);
     sheet.add_row(["name", &rollout.name]);
-    sheet.add_row(["status", &status_text(rollout)]);
+    sheet.add_row(["status", &reason_text(rollout)]);
+    if let Some(remedy) = rollout.run.as_ref().and_then(|run| run.remedy.as_ref()) {
+        sheet.add_row(["you can", remedy]);
+    }
+    if let Some(missed) = &rollout.missed_start {
+        sheet.add_row(["missed start", missed]);
+    }
     sheet.add_row(["target", &target_text(&rollout.target)]);
     sheet.add_row(["images", &images.join(", ")]);
-    sheet.add_row([
-        "max in progress",
-        &rollout.mechanism.max_in_progress.to_string(),
-    ]);
+    for (name, value) in pace(&rollout.mechanism) {
+        sheet.add_row([name, &value]);
+    }
     sheet.add_row(["revision", &rollout.revision.to_string()]);
     sheet.add_row([
         "created",
@@ -241,6 +264,7 @@ pub(super) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), 
         }
     }
     output.table(sheet)?;
+    phases(rollout, output)?;
     if rollout.launched.is_some() {
         output.line("")?;
         counts(&rollout.counts, output)?;
@@ -248,8 +272,41 @@ pub(super) fn rollout(rollout: &RolloutView, output: &mut Output) -> Result<(), 
     Ok(())
 }
 
+/// "1 ECU", "2 ECUs".
+fn ecus(count: usize) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} ECU{s}")
+}
+
+fn phases(rollout: &RolloutView, output: &mut Output) -> Result<(), Failure> {
+    let phases = &rollout.mechanism.phases;
+    if phases.is_empty() {
+        return Ok(());
+    }
+    let course = rollout.course.as_ref();
+    let mut table = table(["phase", "robots", "state", "succeeded", "failed", "then"]);
+    for (number, phase) in (1..).zip(phases) {
+        let at = course.and_then(|course| course.phases.get(number - 1));
+        let size = match (&phase.size, at) {
+            (PhaseSize::Robots(_), Some(_)) | (_, None) => size_text(&phase.size),
+            (_, Some(at)) => format!("{}: {}", size_text(&phase.size), at.robots),
+        };
+        let dash = || "-".to_owned();
+        table.add_row([
+            number.to_string(),
+            size,
+            at.map_or_else(dash, |at| at.state.replace('_', " ")),
+            at.map_or_else(dash, |at| at.succeeded.to_string()),
+            at.map_or_else(dash, |at| at.failed.to_string()),
+            conditions(phase, number == phases.len()),
+        ]);
+    }
+    output.line("")?;
+    Ok(output.table(table)?)
+}
+
 /// What became of the ECUs.
-pub(super) fn counts(counts: &Counts, output: &mut Output) -> Result<(), Failure> {
+pub(in crate::cli) fn counts(counts: &Counts, output: &mut Output) -> Result<(), Failure> {
     let mut table = table(["ecus", "count"]);
     for (what, count) in [
         ("pending", counts.pending),
@@ -270,12 +327,13 @@ pub(super) fn counts(counts: &Counts, output: &mut Output) -> Result<(), Failure
     table.add_row(["in all", &counts.targets.to_string()]);
     output.table(table)?;
     Ok(output.line(format_args!(
-        "{} robots, {} skipped",
-        counts.robots, counts.skipped_robots
+        "{}, {} skipped",
+        robots(counts.robots),
+        counts.skipped_robots
     ))?)
 }
 
-pub(super) fn members(members: &[MemberView], output: &mut Output) -> Result<(), Failure> {
+pub(in crate::cli) fn members(members: &[MemberView], output: &mut Output) -> Result<(), Failure> {
     let mut table = table([
         "robot",
         "progress",
@@ -316,7 +374,8 @@ pub(super) fn members(members: &[MemberView], output: &mut Output) -> Result<(),
     Ok(output.table(table)?)
 }
 
-pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> {
+pub(in crate::cli) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> {
+    let now = now_ms();
     for (index, why) in ecus.iter().enumerate() {
         if index > 0 {
             output.line("")?;
@@ -325,20 +384,26 @@ pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> 
         sheet.add_row(["ecu", or_dash(why.ecu.as_deref())]);
         sheet.add_row([
             "state",
-            &format!("{}, since {}", state_text(&why.state), why.since),
+            &format!(
+                "{}, since {} ({})",
+                state_text(&why.state),
+                why.since,
+                distance(why.since_ms, now)
+            ),
         ]);
         if let Some(waits_for) = &why.waits_for_text {
             sheet.add_row(["waits for", waits_for]);
         }
         if let Some(cancelling) = &why.cancelling {
-            sheet.add_row(["being cancelled", &super::device::cancelling(cancelling)]);
+            sheet.add_row([
+                "being cancelled",
+                &crate::cli::device::cancelling(cancelling),
+            ]);
         }
-        let until = why
-            .until
-            .as_ref()
-            .map(|until| format!(" ({until})"))
-            .unwrap_or_default();
-        sheet.add_row(["then", &format!("{}{until}", why.then)]);
+        if let (Some(until), Some(until_ms)) = (&why.until, why.until_ms) {
+            sheet.add_row(["until", &format!("{until} ({})", distance(until_ms, now))]);
+        }
+        sheet.add_row(["then", &why.then]);
         if let Some(check @ (Check::Fail { .. } | Check::Send { lifted: Some(_) })) =
             &why.at_dispatch
         {
@@ -357,7 +422,7 @@ pub(super) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), Failure> 
 }
 
 /// One side of a drift, beside the error.
-pub(super) fn drift(side: &str, drift: &Value) {
+pub(in crate::cli) fn drift(side: &str, drift: &Value) {
     let Some(count) = drift
         .pointer(&format!("/{side}/count"))
         .and_then(Value::as_u64)

@@ -1,6 +1,6 @@
 //! The progress bar of a rollout, on standard error; hidden where there is no terminal.
 
-use super::rollout_tables::done;
+use super::tables::{done, reason_text};
 use crate::api::RolloutView;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
@@ -56,6 +56,13 @@ impl Bar {
         let failed = counts.failed + counts.rolled_back + counts.expired;
         match rollout.status.as_str() {
             "prepared" => "prepared; waiting for its launch".to_owned(),
+            "paused" | "stopped" | "ending" => {
+                format!(
+                    "{}; {} robots in progress",
+                    reason_text(rollout),
+                    counts.in_progress
+                )
+            }
             _ => format!(
                 "{} robots in progress, {failed} ECUs failed",
                 counts.in_progress
