@@ -126,7 +126,11 @@ impl Model {
 
     /// The first opening of any window after `looked`.
     pub(super) fn next_opening(&self) -> Option<u64> {
-        let begins = |minute: u64| CLOCKS.iter().any(|clock| (minute + clock) % 20 == 0);
+        let begins = |minute: u64| {
+            CLOCKS
+                .iter()
+                .any(|clock| (minute + clock).is_multiple_of(20))
+        };
         let mut minutes = (self.looked / MINUTE + 1)..;
         Some(minutes.find(|minute| begins(*minute))? * MINUTE)
     }
