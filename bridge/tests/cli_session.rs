@@ -507,3 +507,33 @@ fn an_operator_gives_groups_to_channels() {
     let removed = rollcall.json(&["channel", "rm", "production", "--yes"]);
     assert_eq!(removed, json!({ "removed": "production" }));
 }
+
+/// What `show --toml` writes creates the same rollout, through a real server.
+#[test]
+fn a_rollout_survives_the_way_into_a_file_and_back() {
+    let rollcall = Rollcall::new();
+    rollcall.ok(&["robot", "add", "r1", "--ecu", "main=motor"]);
+    rollcall.ok(&["group", "add", "canary", "--robot", "r1"]);
+    let file = rollcall.file("fw.bin", b"firmware");
+    let image = [
+        "image",
+        "add",
+        "motor-os@2.0.0",
+        "--hardware",
+        "motor",
+        "--file",
+    ];
+    rollcall.ok(&[&image[..], &[&file]].concat());
+    let example = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/rollouts/canary.toml"
+    );
+    let first = rollcall.json(&["rollout", "create", "--from", example]);
+    let written = rollcall.ok(&["rollout", "show", "1", "--toml"]);
+    let again = rollcall.file("again.toml", written.as_bytes());
+    let second = rollcall.json(&["rollout", "create", "--from", &again]);
+    for field in ["name", "target", "images", "mechanism"] {
+        assert_eq!(first[field], second[field], "{field}");
+    }
+    assert_eq!(first["mechanism"]["phases"].as_array().unwrap().len(), 3);
+}
