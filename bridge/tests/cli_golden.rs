@@ -41,6 +41,11 @@ fn an_operator_asks_why_robots_wait() {
 }
 
 #[test]
+fn an_operator_updates_one_robot_by_hand() {
+    play("by_hand");
+}
+
+#[test]
 fn mistakes_are_answered_with_what_to_do() {
     play("mistakes");
 }

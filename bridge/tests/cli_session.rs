@@ -272,6 +272,11 @@ const FAILURES: &[(&[&str], i32, &str)] = &[
         "not a file",
     ),
     (&["robot", "rm", "r1"], 2, "--yes"),
+    (
+        &["robot", "update", "r1", "--image", "fw@1"],
+        2,
+        "--confirm r1",
+    ),
     (&["robot", "ls", "--token", "wrong"], 5, "token"),
     (
         &["robot", "ls", "--api", "http://127.0.0.1:1"],

@@ -13,7 +13,9 @@ pub(super) use credentials::{
 pub(super) use group::{ChannelCommand, GroupCommand};
 pub(super) use image::{AddImage, ImageCommand};
 pub(super) use pace::{PaceArgs, Setting};
-pub(super) use robot::{AddRobot, Ecu, LabelCommand, PropertyCommand, RobotCommand, TagCommand};
+pub(super) use robot::{
+    AddRobot, Ecu, LabelCommand, PropertyCommand, RobotCommand, TagCommand, UpdateArgs,
+};
 pub(super) use rollout::{CreateArgs, EditArgs, PlanArgs, PreviewArgs, RolloutCommand, one_target};
 
 use crate::config::Switch;

@@ -17,6 +17,7 @@ mod pairing;
 mod robot;
 mod rollout;
 mod serve;
+mod update;
 
 pub use exit::Exit;
 

@@ -31,6 +31,7 @@ pub(super) fn run(
             Ok(output.line(format_args!("removed robot {id}"))?)
         }
         RobotCommand::Cancel { id, all } => device::cancel(&id, all, client, output),
+        RobotCommand::Update(args) => super::update::update(args, client, output),
         RobotCommand::Property(command) => device::property(command, client, output),
         RobotCommand::Tag(TagCommand::Add { id, tag }) => {
             let add_tags = tag.into_iter().collect();

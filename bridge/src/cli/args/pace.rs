@@ -147,7 +147,7 @@ fn window(text: &str) -> Result<Window, String> {
     })
 }
 
-fn offline(text: &str) -> Result<OfflinePolicy, String> {
+pub(super) fn offline(text: &str) -> Result<OfflinePolicy, String> {
     match text.split_once(':') {
         None if text == "wait" => Ok(OfflinePolicy::Wait),
         Some(("fail", grace)) => Ok(OfflinePolicy::Fail {

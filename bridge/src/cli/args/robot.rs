@@ -1,8 +1,12 @@
 //! The grammar of what has to do with robots.
 
+use super::pace::offline;
 use super::{Confirm, CredentialsCommand, HistoryArgs};
+use crate::cli::rollout::words;
 use clap::{Args, Subcommand};
-use rollcall_engine::{EcuName, HardwareId, Model, RobotId, Tag};
+use rollcall_engine::{
+    Defaults, EcuName, HardwareId, ImageRef, Millis, Model, OfflinePolicy, RobotId, Tag,
+};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum RobotCommand {
@@ -36,6 +40,8 @@ pub(in crate::cli) enum RobotCommand {
         #[arg(long)]
         all: bool,
     },
+    /// Update one robot by hand, past its model and the rules for versions. It can make the robot unusable.
+    Update(UpdateArgs),
     /// Properties that the server sets on an Edgehog device.
     #[command(subcommand)]
     Property(PropertyCommand),
@@ -124,6 +130,32 @@ pub(in crate::cli) enum LabelCommand {
         #[arg(required = true)]
         key: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct UpdateArgs {
+    /// Which.
+    pub(in crate::cli) id: String,
+
+    /// The image.
+    #[arg(long, value_name = "NAME@VERSION")]
+    pub(in crate::cli) image: ImageRef,
+
+    /// Which of its ECUs, when it has several.
+    #[arg(long)]
+    pub(in crate::cli) ecu: Option<EcuName>,
+
+    /// What becomes of it while it is offline: `wait`, or `fail:10m` after so long [default: fail:5m].
+    #[arg(long, value_name = "POLICY", value_parser = offline)]
+    pub(in crate::cli) offline: Option<OfflinePolicy>,
+
+    /// How long it may take [default: 30d].
+    #[arg(long, value_name = "SPAN", value_parser = |text: &str| words::span(text, Defaults::MIN_REQUEST_TIMEOUT))]
+    pub(in crate::cli) deadline: Option<Millis>,
+
+    /// The robot's id once more, instead of typing it when asked.
+    #[arg(long, value_name = "ROBOT")]
+    pub(in crate::cli) confirm: Option<String>,
 }
 
 #[derive(Debug, Args)]
