@@ -270,7 +270,9 @@ impl Record {
                 ("timer", None, "a deadline of the robot came".to_owned())
             }
             Entry::Due(Timer::Rollout(_)) => {
-                ("timer", None, "the rollout's deadline came".to_owned())
+                let text =
+                    "a time of the rollout came: its start, its end, a phase, a window or its rate";
+                ("timer", None, text.to_owned())
             }
             Entry::Started { .. } => ("server", None, "the server started".to_owned()),
         };

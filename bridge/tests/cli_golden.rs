@@ -46,6 +46,16 @@ fn an_operator_updates_one_robot_by_hand() {
 }
 
 #[test]
+fn an_operator_approves_a_phase_that_was_missed() {
+    play("missed");
+}
+
+#[test]
+fn a_preview_says_who_gets_nothing_and_when_the_others_are_told() {
+    play("preview");
+}
+
+#[test]
 fn mistakes_are_answered_with_what_to_do() {
     play("mistakes");
 }

@@ -75,6 +75,8 @@ pub(in crate::cli) enum RolloutCommand {
         /// The phase that is done [default: the one that waits].
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
         phase: Option<u16>,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Follow a rollout until it is completed.
     Watch {

@@ -3,7 +3,7 @@
 use super::tables;
 use crate::api::{RolloutView, StandstillView};
 use crate::cli::client::Client;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::group::robots;
 use crate::cli::output::{Output, confirm, note};
 use serde_json::{Value, json};
@@ -27,11 +27,29 @@ pub(super) fn resume(id: u32, client: &Client, output: &mut Output) -> Result<()
 pub(super) fn approve(
     id: u32,
     phase: Option<u16>,
+    yes: bool,
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let phase = phase.map_or_else(|| json!({}), |phase| json!({ "phase": phase }));
-    let rollout = act(id, "approve", &phase, client)?;
+    let found: RolloutView = client.get(&format!("/rollouts/{id}"))?;
+    let run = found.run.as_ref();
+    let reason = run.and_then(|run| run.reason.as_ref());
+    let waits = reason.filter(|reason| matches!(reason.why.as_str(), "approval" | "phase_missed"));
+    let Some((reason, waiting)) = waits.and_then(|reason| Some((reason, reason.phase?))) else {
+        // Sent all the same, it could open a phase that nobody has seen.
+        let message = format!(
+            "rollout {id} is {} and waits for no approval; `rollcall rollout show {id}` says where it is",
+            found.status
+        );
+        return Err(Failure::new(Exit::Refused, "nothing_to_approve", message));
+    };
+    let phase = phase.unwrap_or(waiting);
+    if reason.why == "phase_missed" && phase == waiting {
+        let text = run.and_then(|run| run.reason_text.as_deref());
+        note(text.unwrap_or("too few robots of the phase succeeded"));
+        confirm(yes, &format!("Open the phase after {phase} all the same?"))?;
+    }
+    let rollout = act(id, "approve", &json!({ "phase": phase }), client)?;
     let open = robots(rollout.counts.open_robots);
     end(
         &rollout,
@@ -48,7 +66,7 @@ pub(super) fn stop(
 ) -> Result<(), Failure> {
     let found = ask(
         id,
-        "Stop",
+        ("Stop", "stopped"),
         "and are not told until it is resumed",
         yes,
         client,
@@ -63,7 +81,13 @@ pub(super) fn cancel(
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let found = ask(id, "Cancel", "and are never told", yes, client)?;
+    let found = ask(
+        id,
+        ("Cancel", "cancelled"),
+        "and are never told",
+        yes,
+        client,
+    )?;
     let rollout = act(id, "cancel", &json!({}), client)?;
     end(&rollout, output, after(&found))
 }
@@ -86,27 +110,28 @@ fn after(found: &StandstillView) -> String {
 /// Says what will become of the robots (requirements X18), then asks.
 fn ask(
     id: u32,
-    verb: &str,
+    (verb, done): (&str, &str),
     waiting: &str,
     yes: bool,
     client: &Client,
 ) -> Result<StandstillView, Failure> {
     let found: StandstillView = client.get(&format!("/rollouts/{id}/stop"))?;
-    // Where there is nothing to do the server says so; nobody needs to be asked.
+    // Refused here as the server would: sent, it could meet a rollout that its schedule launches now, unasked.
     if matches!(found.status.as_str(), "prepared" | "completed") {
-        return Ok(found);
+        let message = format!(
+            "rollout {id} is {}; only a launched rollout can be {done}",
+            found.status
+        );
+        return Err(Failure::new(Exit::Refused, "not_launched", message));
     }
     note(format_args!(
         "rollout {id} is {}. Of its robots\n  \
          {:>6} wait        {waiting}\n  \
          {:>6} were told   and do not install yet: they are told to give up; what each then does decides\n  \
          {:>6} install     and finish\n  \
-         {:>6} are done",
-        found.status,
-        found.waiting,
-        found.told,
-        found.installing,
-        found.updated + found.not_updated,
+         {:>6} are updated\n  \
+         {:>6} ended       without the update",
+        found.status, found.waiting, found.told, found.installing, found.updated, found.not_updated,
     ));
     confirm(yes, &format!("{verb} rollout {id}?"))?;
     Ok(found)
@@ -131,9 +156,13 @@ fn end(
         tables::status_text(rollout)
     ))?;
     note(match rollout.status.as_str() {
-        "paused" | "stopped" => format!(
-            "`rollcall rollout resume {id}` lets it go on, `rollcall rollout cancel {id}` ends it."
-        ),
+        "paused" | "stopped" => {
+            let remedy = rollout.run.as_ref().and_then(|run| run.remedy.as_deref());
+            format!(
+                "You can {} (`rollcall rollout --help`).",
+                remedy.unwrap_or("resume it or cancel it")
+            )
+        }
         "completed" => {
             format!("`rollcall rollout show {id} --robots` shows what became of each robot.")
         }

@@ -4,6 +4,7 @@ mod control;
 mod file;
 mod pace;
 mod plan;
+mod preview;
 mod progress;
 pub(super) mod tables;
 mod watch;
@@ -47,7 +48,9 @@ pub(super) fn run(
         RolloutCommand::Resume { id } => control::resume(id, client, output),
         RolloutCommand::Stop { id, confirm } => control::stop(id, confirm.yes, client, output),
         RolloutCommand::Cancel { id, confirm } => control::cancel(id, confirm.yes, client, output),
-        RolloutCommand::Approve { id, phase } => control::approve(id, phase, client, output),
+        RolloutCommand::Approve { id, phase, confirm } => {
+            control::approve(id, phase, confirm.yes, client, output)
+        }
         RolloutCommand::Watch { id } => return watch::watch(id, client, output),
         RolloutCommand::Why { id, robot } => why(id, &robot, client, output),
         RolloutCommand::History { id, page } => {
@@ -78,7 +81,7 @@ fn preview(args: PreviewArgs, client: &Client, output: &mut Output) -> Result<()
     if output.json {
         return Ok(output.json(&preview)?);
     }
-    tables::preview(&preview, args.all, output)
+    preview::preview(&preview, args.all, output)
 }
 
 fn create(args: CreateArgs, client: &Client, output: &mut Output) -> Result<(), Failure> {

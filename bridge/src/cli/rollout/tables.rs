@@ -1,8 +1,9 @@
 //! Rollouts for people.
 
 use super::pace::{conditions, pace, size_text};
+use super::preview::PREVIEW_ROWS;
 use super::words::{distance, now_ms};
-use crate::api::{MemberView, PlannedView, PreviewView, RolloutView, WhyView};
+use crate::api::{MemberView, RolloutView, WhyView};
 use crate::artifacts::Tally;
 use crate::cli::exit::Failure;
 use crate::cli::group::robots;
@@ -13,9 +14,6 @@ use rollcall_engine::{
 };
 use serde::Serialize;
 use serde_json::Value;
-
-/// Robots of each kind that a preview shows without `--all`.
-const PREVIEW_ROWS: usize = 20;
 
 /// The word that the API has for a value, with spaces.
 pub(in crate::cli) fn word(value: &impl Serialize) -> String {
@@ -68,7 +66,7 @@ pub(in crate::cli) fn downloads_text(tally: &Tally) -> String {
 }
 
 /// What an ECU would get, in a few words.
-fn check_text(check: &Check, image: &str) -> String {
+pub(super) fn check_text(check: &Check, image: &str) -> String {
     match check {
         Check::Send { lifted: None } | Check::Unreported => image.to_owned(),
         Check::Send {
@@ -81,7 +79,7 @@ fn check_text(check: &Check, image: &str) -> String {
     }
 }
 
-fn skip_text(reason: SkipReason) -> &'static str {
+pub(super) fn skip_text(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::NoCompatibleEcu => "no ECU has a mapped hardware id",
         SkipReason::OtherModel => "the image is for another model",
@@ -124,84 +122,6 @@ pub(in crate::cli) fn reason_text(rollout: &RolloutView) -> String {
 /// Targets that are final.
 pub(in crate::cli) const fn done(counts: &Counts) -> u32 {
     counts.targets - counts.pending - counts.active
-}
-
-pub(in crate::cli) fn preview(
-    preview: &PreviewView,
-    all: bool,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    output.line(format_args!(
-        "{}: {} affected, {} skipped; {} would get an image, {} run theirs already",
-        robots(preview.robots),
-        preview.affected_robots,
-        preview.skipped_robots,
-        ecus(preview.ecus - preview.already_current - preview.will_fail),
-        preview.already_current
-    ))?;
-    if preview.will_fail > 0 {
-        output.line(format_args!(
-            "{} will fail at once, for their versions",
-            ecus(preview.will_fail)
-        ))?;
-    }
-    if preview.lifted > 0 {
-        output.line(format_args!(
-            "{} ECUs get their image only because the downgrade is forced",
-            preview.lifted
-        ))?;
-    }
-    for conflict in &preview.conflicts {
-        output.line(format_args!(
-            "conflict with rollout {}: {} ECUs would be superseded, {} are in progress and finish first",
-            conflict.rollout, conflict.superseded, conflict.in_progress
-        ))?;
-    }
-    let rows = if all { usize::MAX } else { PREVIEW_ROWS };
-    let (skipped, affected): (Vec<_>, Vec<_>) = preview
-        .items
-        .iter()
-        .partition(|robot| robot.skipped.is_some());
-    if !affected.is_empty() {
-        let mut table = table(["robot", "ecu", "hardware id", "runs", "gets"]);
-        for (robot, ecu) in affected
-            .iter()
-            .take(rows)
-            .flat_map(|robot| robot.ecus.iter().map(move |ecu| (robot, ecu)))
-        {
-            let gets = check_text(&ecu.at_dispatch, &ecu.image);
-            table.add_row([
-                robot.robot.as_str(),
-                &ecu.ecu,
-                &ecu.hardware_id,
-                or_dash(ecu.from.as_deref()),
-                &gets,
-            ]);
-        }
-        output.line("")?;
-        output.table(table)?;
-        more(&affected, rows, output)?;
-    }
-    if !skipped.is_empty() {
-        let mut table = table(["skipped robot", "why"]);
-        for robot in skipped.iter().take(rows) {
-            table.add_row([robot.robot.as_str(), robot.skipped.map_or("-", skip_text)]);
-        }
-        output.line("")?;
-        output.table(table)?;
-        more(&skipped, rows, output)?;
-    }
-    Ok(())
-}
-
-fn more(robots: &[&PlannedView], rows: usize, output: &mut Output) -> Result<(), Failure> {
-    if robots.len() > rows {
-        output.line(format_args!(
-            "and {} more; --all shows them",
-            robots.len() - rows
-        ))?;
-    }
-    Ok(())
 }
 
 pub(in crate::cli) fn rollouts(
@@ -270,12 +190,6 @@ pub(in crate::cli) fn rollout(rollout: &RolloutView, output: &mut Output) -> Res
         counts(&rollout.counts, output)?;
     }
     Ok(())
-}
-
-/// "1 ECU", "2 ECUs".
-fn ecus(count: usize) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} ECU{s}")
 }
 
 fn phases(rollout: &RolloutView, output: &mut Output) -> Result<(), Failure> {

@@ -12,6 +12,9 @@ const UNITS: [(&str, Millis); 5] = [
     ("ms", 1),
 ];
 
+/// Units that people may write.
+const TYPED: [&str; 6] = ["w", "d", "h", "m", "s", "ms"];
+
 /// The classes of failures that can be tried again.
 pub(in crate::cli) const CLASSES: [FailureClass; 5] = [
     FailureClass::Network,
@@ -26,6 +29,13 @@ pub(in crate::cli) fn span(text: &str, min: Millis) -> Result<Millis, String> {
     let span = humantime::parse_duration(text).map_err(|_| {
         "write a span of time as a number and a unit, such as 90s, 15m, 2h or 30d".to_owned()
     })?;
+    // Its `M` is a month, one key away from a minute.
+    let mut units = text.split(|c: char| !c.is_alphabetic());
+    if let Some(unit) = units.find(|unit| !unit.is_empty() && !TYPED.contains(unit)) {
+        return Err(format!(
+            "{unit:?} is no unit of a span; use w, d, h, m (minutes), s or ms"
+        ));
+    }
     let max = Defaults::MAX_SPAN;
     let millis = Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX);
     let whole = Duration::from_millis(millis) == span;
@@ -107,6 +117,22 @@ mod tests {
         assert_eq!(span("0s", 0), Ok(0));
         for bad in ["", "5", "five minutes", "-5m", "5 fortnights", "1ns"] {
             assert!(span(bad, 0).is_err(), "{bad:?}");
+        }
+        assert_eq!(span("2w", 0), Ok(14 * 86_400_000));
+        // `15M` would be 15 months.
+        for (text, unit) in [
+            ("15M", "M"),
+            ("1h 15M", "M"),
+            ("1y", "y"),
+            ("3months", "months"),
+            ("90sec", "sec"),
+        ] {
+            let error = span(text, 0).unwrap_err();
+            assert!(
+                error.contains(&format!("{unit:?} is no unit")),
+                "{text}: {error}"
+            );
+            assert!(error.contains("m (minutes)"), "{text}: {error}");
         }
         let short = span("10ms", 1_000).unwrap_err();
         assert!(short.contains("1s to 730d"), "{short}");
