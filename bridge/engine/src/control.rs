@@ -50,12 +50,12 @@ impl State {
         Ok(Reply::Rollout(id))
     }
 
-    /// Robots are told again. Thresholds that have acted act again only when more robots fail.
+    /// Robots are told again. A threshold that pauses, and would do so at once, acts again only when more robots fail.
     pub(crate) fn run_again(&mut self, id: RolloutId, changes: &mut Changes) {
         let now = self.now;
         if let Some(rollout) = self.rollouts.get_mut(&id) {
             rollout.course.running_since = now;
-            rollout.course.excused = rollout.tally.failed;
+            rollout.course.excused = rollout.to_excuse().unwrap_or(rollout.course.excused);
         }
         self.set_run(id, Run::Running, changes);
         self.pump(id, changes);

@@ -80,6 +80,13 @@ impl State {
     fn next_ready(&self, id: RolloutId) -> Option<RobotKey> {
         let rollout = self.rollouts.get(&id)?;
         let run = rollout.run()?;
+        // Its timer may come late.
+        if rollout
+            .deadline()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
+            return None;
+        }
         if rollout.counts.in_progress >= rollout.mechanism.max_in_progress {
             return None;
         }
@@ -109,6 +116,9 @@ impl State {
     fn may_go_on(&self, id: RolloutId, key: RobotKey) -> bool {
         self.rollouts.get(&id).is_some_and(|rollout| {
             rollout.begun.contains(&key)
+                && rollout
+                    .deadline()
+                    .is_some_and(|deadline| deadline > self.now)
                 && matches!(rollout.run(), Some(Run::Running | Run::Paused { .. }))
                 && rollout.counts.in_progress < rollout.mechanism.max_in_progress
         })
@@ -213,6 +223,10 @@ impl State {
         target.boot = boot;
         target.detail = None;
         target.deadline = Some(deadline);
+        // A Cancel of an earlier attempt says nothing of this one.
+        if let Some(robot) = self.robots.get_mut(&key) {
+            robot.link.told_cancel = None;
+        }
         // In this order: both look at whether the robot was told before.
         self.charge_start(id, key, changes);
         self.set_target(id, key, index, TargetState::Requested, changes);

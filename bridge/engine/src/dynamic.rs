@@ -169,7 +169,10 @@ fn of_command(command: &Command) -> Newcomers {
         | Command::EditRobot { robot, .. }
         | Command::AcceptDeclared { robot } => Newcomers::Robots(vec![robot.clone()]),
         Command::AddGroup { robots, .. } => Newcomers::Robots(robots.clone()),
-        Command::AddSelectorGroup { .. } | Command::EditGroup { .. } => Newcomers::Everybody,
+        // A selector may ask who is not in a group.
+        Command::AddSelectorGroup { .. }
+        | Command::EditGroup { .. }
+        | Command::RemoveGroup { .. } => Newcomers::Everybody,
         // While it was stopped nobody joined.
         Command::ResumeRollout { .. } => Newcomers::Everybody,
         _ => Newcomers::Nobody,

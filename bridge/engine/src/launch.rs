@@ -7,7 +7,7 @@ use crate::outcome::{Reply, Row};
 use crate::plan::{Plan, PlannedRobot};
 use crate::refusal::Refusal;
 use crate::rollout::{
-    Completion, Counts, Course, Member, RobotProgress, Rollout, RolloutId, RolloutSpec,
+    Completion, Counts, Course, EndReason, Member, RobotProgress, Rollout, RolloutId, RolloutSpec,
     RolloutStatus, Run,
 };
 use crate::state::{Changes, State, count};
@@ -295,14 +295,16 @@ impl State {
         if rollout.counts.open_robots > 0 || rollout.stays(now) {
             return;
         }
-        let outcome = match run {
-            Run::Ending { why, .. } => why.outcome(),
-            Run::Running | Run::Paused { .. } | Run::Stopped { .. } => judge(&rollout.members),
+        let why = match run {
+            Run::Ending { why, .. } => Some(why),
+            Run::Running | Run::Paused { .. } | Run::Stopped { .. } => None,
         };
+        let outcome = why.map_or_else(|| judge(&rollout.members), EndReason::outcome);
         rollout.status = RolloutStatus::Completed {
             launched,
             completed: now,
             outcome,
+            why,
         };
         rollout.ready.clear();
         rollout.begun.clear();
@@ -319,11 +321,9 @@ impl State {
 }
 
 fn judge(members: &BTreeMap<crate::RobotKey, Member>) -> Completion {
-    let never_told = |target: &Target| target.state == TargetState::Expired && target.attempt == 0;
-    if members
-        .values()
-        .any(|member| member.targets.iter().any(never_told))
-    {
+    let expired = |target: &Target| target.state == TargetState::Expired;
+    let never_told = |member: &Member| !member.is_told() && member.targets.iter().any(expired);
+    if members.values().any(never_told) {
         return Completion::Expired;
     }
     let any = |progress| members.values().any(|member| member.progress() == progress);

@@ -594,6 +594,12 @@ impl Mechanism {
         if share > 10_000 || !covers {
             return Err(Refusal::PhasesDoNotAddUp { hundredths: share });
         }
+        let nothing_after = |what| Err(Refusal::NothingAfterTheLastPhase { what });
+        match &self.phases[last] {
+            phase if phase.approval => nothing_after("an approval"),
+            phase if phase.soak > 0 => nothing_after("a soak time"),
+            _ => Ok(()),
+        }?;
         Ok(())
     }
 }

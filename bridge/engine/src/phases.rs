@@ -186,6 +186,17 @@ impl Rollout {
         (!self.is_last_phase()).then(|| self.gate(now))
     }
 
+    /// Whether `phase` is the next one, and opens without a person.
+    pub(crate) fn opens_by_itself(&self, phase: u16) -> bool {
+        let open = usize::from(self.course.phase);
+        let approval = self
+            .mechanism
+            .phases
+            .get(open)
+            .is_some_and(|phase| phase.approval);
+        usize::from(phase) == open + 1 && !approval
+    }
+
     fn is_last_phase(&self) -> bool {
         usize::from(self.course.phase) + 1 >= self.mechanism.phases.len()
     }
@@ -221,10 +232,9 @@ impl Rollout {
             };
         };
         let soaked = passed.after(phase.soak);
-        // There is nobody to wait for, and nothing to approve.
-        if tally.robots == tally.withdrawn {
-            PhaseGate::Open
-        } else if soaked > now {
+        // Where there is nobody, there is nothing to watch; whether to go on is still for a person to say.
+        let nobody = tally.robots == tally.withdrawn;
+        if soaked > now && !nobody {
             PhaseGate::Soak(soaked)
         } else if phase.approval {
             PhaseGate::Approval

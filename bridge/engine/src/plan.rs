@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Rules, check, suits};
 use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
-use crate::mechanism::{Defaults, Mechanism};
+use crate::mechanism::{Defaults, Mechanism, PhaseSize};
 use crate::names::HardwareId;
 use crate::refusal::Refusal;
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
@@ -215,6 +215,7 @@ impl State {
     ) -> Result<BTreeMap<HardwareId, ImageKey>, Refusal> {
         spec.mechanism.check()?;
         self.check_schedule(&spec.mechanism)?;
+        self.check_groups_of_phases(&spec.mechanism)?;
         let images = self.check_images(&spec.images)?;
         // Only whether the target is there; whom it names is for the plan.
         drop(self.selected(&spec.target, None)?);
@@ -234,6 +235,21 @@ impl State {
         let farthest = self.now.after(Defaults::MAX_SPAN);
         if start > farthest || schedule.end.is_some_and(|end| end > farthest) {
             return Err(Refusal::TooFarAhead);
+        }
+        Ok(())
+    }
+
+    fn check_groups_of_phases(&self, mechanism: &Mechanism) -> Result<(), Refusal> {
+        let groups = mechanism
+            .phases
+            .iter()
+            .filter_map(|phase| match &phase.size {
+                PhaseSize::Group(name) => Some(name),
+                PhaseSize::Percentage(_) | PhaseSize::Robots(_) | PhaseSize::Rest => None,
+            });
+        for name in groups {
+            self.group(name.as_str())
+                .ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
         }
         Ok(())
     }

@@ -235,6 +235,8 @@ pub enum Refusal {
         percent(.hundredths)
     )]
     PhasesDoNotAddUp { hundredths: u32 },
+    #[error("{what} after the last phase holds nobody back; put it on the phase before")]
+    NothingAfterTheLastPhase { what: &'static str },
     #[error("the {what} is in the past; give a later one")]
     InThePast { what: &'static str },
     #[error(transparent)]
@@ -388,6 +390,7 @@ impl Refusal {
             Self::RetriedTwice { .. } => "retried_twice",
             Self::RestBeforeTheEnd { .. } => "rest_before_the_end",
             Self::PhasesDoNotAddUp { .. } => "phases_do_not_add_up",
+            Self::NothingAfterTheLastPhase { .. } => "nothing_after_the_last_phase",
             Self::InThePast { .. } => "in_the_past",
             Self::Windows(error) => error.code(),
             Self::WindowsNeverOpen { .. } => "windows_never_open",

@@ -71,6 +71,9 @@ pub enum RolloutStatus {
         completed: Timestamp,
         /// How it went.
         outcome: Completion,
+        /// What ended it before its robots were done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<EndReason>,
     },
 }
 

@@ -16,7 +16,7 @@ enum Act {
 impl State {
     /// Ends or pauses the rollout if a threshold is passed. One that ends it is stronger than one that pauses it.
     pub(crate) fn watch_thresholds(&mut self, id: RolloutId, changes: &mut Changes) {
-        while let Some(act) = self.rollouts.get(&id).and_then(passed) {
+        while let Some(act) = self.rollouts.get(&id).and_then(watched) {
             match act {
                 Act::End(why) => self.end_rollout(id, why, changes),
                 Act::Pause(why) => {
@@ -28,20 +28,32 @@ impl State {
     }
 }
 
-fn passed(rollout: &Rollout) -> Option<Act> {
+impl Rollout {
+    /// Failed robots that the operator who lets it run again has seen, if they would pause it at once.
+    pub(crate) fn to_excuse(&self) -> Option<u32> {
+        let pauses = matches!(passed(self, true), Some(Act::Pause(_)));
+        pauses.then_some(self.tally.failed)
+    }
+}
+
+fn watched(rollout: &Rollout) -> Option<Act> {
     let run = rollout.run()?;
-    let failed = rollout.tally.failed;
-    // What an operator has seen, and resumed after, acts again with the next failure only.
-    if matches!(run, Run::Ending { .. }) || failed <= rollout.course.excused {
+    if matches!(run, Run::Ending { .. }) {
         return None;
     }
+    // A rollout that does not run is not paused again. What an operator has seen, and resumed after, pauses it again with
+    // the next failure only.
+    let may_pause = matches!(run, Run::Running) && rollout.tally.failed > rollout.course.excused;
+    passed(rollout, may_pause)
+}
+
+fn passed(rollout: &Rollout, may_pause: bool) -> Option<Act> {
     let mechanism = &rollout.mechanism;
+    let failed = rollout.tally.failed;
     let max = mechanism.max_failure_percentage;
     if max.is_some_and(|max| max.is_exceeded_by(failed, rollout.affected())) {
         return Some(Act::End(EndReason::MaxFailures));
     }
-    // A rollout that does not run is not paused again.
-    let may_pause = matches!(run, Run::Running);
     let wanted = |action| action == ThresholdAction::Abort || may_pause;
     let tried = rollout.tally.tried;
     for (number, rule) in (0_u16..).zip(&mechanism.abort) {

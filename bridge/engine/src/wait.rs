@@ -123,7 +123,10 @@ impl State {
         (!told && !rollout.is_open_to(member)).then(|| WaitReason::Phase {
             phase: member.phase,
             open: rollout.course.phase,
-            soaks_until: self.phase_timer(rollout),
+            // Of a phase further on, or one that an operator must open, that is not the end of the wait.
+            soaks_until: self
+                .phase_timer(rollout)
+                .filter(|_| rollout.opens_by_itself(member.phase)),
         })
     }
 

@@ -512,3 +512,39 @@ fn what_cannot_be_done_now_is_refused_with_the_reason() {
     let late = edit(&mut fleet, id, RolloutEdit::default());
     assert_eq!(code(late), "not_prepared");
 }
+
+#[test]
+fn x18_each_attempt_on_one_connection_gets_its_own_cancel() {
+    let (mut fleet, id, requests) = running(1, 1);
+    let (robot, _, first) = requests[0].clone();
+    fleet.stop(id).unwrap();
+    assert_eq!(fleet.sent(), [(robot, RequestKind::Cancel, first)]);
+    fleet
+        .fail(robot, "main", first, EventCode::Cancelled)
+        .unwrap();
+    fleet.resume(id).unwrap();
+    let second = fleet.requests()[0].2;
+    assert_ne!(second, first);
+    fleet.cancel(id).unwrap();
+    assert_eq!(fleet.sent(), [(robot, RequestKind::Cancel, second)]);
+}
+
+#[test]
+fn nobody_is_told_at_or_after_the_deadline_though_its_timer_comes_late() {
+    let (mut fleet, id, _) = running(2, 1);
+    fleet.pause(id).unwrap();
+    let deadline = fleet.state.rollout(id).unwrap().deadline().unwrap();
+    // Ahead of the timer, as in a batch of inputs.
+    fleet.now = deadline.0;
+    let edit = RolloutEdit {
+        max_in_progress: Some(2),
+        ..RolloutEdit::default()
+    };
+    fleet.resume(id).unwrap();
+    let edit = Command::EditRollout {
+        rollout: id,
+        edit: Box::new(edit),
+    };
+    fleet.command(edit).unwrap();
+    assert_eq!(fleet.sent(), []);
+}

@@ -244,7 +244,7 @@ fn x12_the_grace_of_a_phase_begins_when_it_opens_and_stays_when_a_later_one_open
         mechanism.phases = vec![
             phase(PhaseSize::Robots(1)),
             phase(PhaseSize::Robots(1)),
-            phase(PhaseSize::Rest),
+            Phase::new(PhaseSize::Rest),
         ];
     });
     let of_phase = |fleet: &Fleet, phase| {

@@ -155,14 +155,8 @@ fn groups_come_first_counts_are_cut_and_the_rest_is_everybody_else() {
     assert_eq!(sizes(&fleet, id, 5), [2, 2, 0, 1, 0]);
 }
 
-#[test]
-fn empty_phases_pass_at_once_without_soak_or_approval() {
-    let (mut fleet, _) = connected(1);
-    let empty = Phase {
-        soak: HOUR,
-        approval: true,
-        ..phase(PhaseSize::Robots(3))
-    };
+/// Two phases of a group without robots before the rest.
+fn nobody_first(fleet: &mut Fleet, approval: bool) -> RolloutId {
     let name = GroupName::new("nobody").unwrap();
     let group = Command::AddGroup {
         name: name.clone(),
@@ -170,12 +164,65 @@ fn empty_phases_pass_at_once_without_soak_or_approval() {
     };
     fleet.command(group).unwrap();
     let none = Phase {
-        size: PhaseSize::Group(name),
-        ..empty
+        soak: HOUR,
+        approval,
+        ..phase(PhaseSize::Group(name))
     };
-    let id = fleet.launched(in_phases(vec![none.clone(), none, phase(PhaseSize::Rest)]));
+    fleet.launched(in_phases(vec![none.clone(), none, phase(PhaseSize::Rest)]))
+}
+
+#[test]
+fn empty_phases_pass_at_once_without_soak() {
+    let (mut fleet, _) = connected(1);
+    let id = nobody_first(&mut fleet, false);
     assert_eq!(open(&fleet, id), 2);
     assert_eq!(fleet.told().len(), 1);
+}
+
+#[test]
+fn an_approval_is_asked_for_even_when_the_phase_before_has_nobody() {
+    let (mut fleet, _) = connected(1);
+    let id = nobody_first(&mut fleet, true);
+    assert_eq!((open(&fleet, id), fleet.told().len()), (0, 0));
+    for opens in [1, 2] {
+        let phase = None;
+        fleet
+            .command(Command::ApprovePhase { rollout: id, phase })
+            .unwrap();
+        assert_eq!(open(&fleet, id), opens);
+    }
+    assert_eq!(fleet.told().len(), 1);
+}
+
+#[test]
+fn an_approval_or_a_soak_time_after_the_last_phase_is_refused() {
+    let (mut fleet, _) = connected(1);
+    for last in [
+        Phase {
+            approval: true,
+            ..phase(PhaseSize::Rest)
+        },
+        Phase {
+            soak: 1,
+            ..phase(PhaseSize::Rest)
+        },
+    ] {
+        let spec = fleet.spec_with(in_phases(vec![phase(PhaseSize::Robots(1)), last]));
+        let refused = fleet.create(spec);
+        assert!(matches!(
+            refused,
+            Err(Refusal::NothingAfterTheLastPhase { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_group_of_a_phase_that_does_not_exist_is_refused_at_creation() {
+    let (mut fleet, _) = connected(1);
+    let name = GroupName::new("canari").unwrap();
+    let first = phase(PhaseSize::Group(name.clone()));
+    let spec = fleet.spec_with(in_phases(vec![first, phase(PhaseSize::Rest)]));
+    assert_eq!(fleet.create(spec), Err(Refusal::UnknownGroup { name }));
 }
 
 #[test]

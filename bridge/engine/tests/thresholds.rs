@@ -295,3 +295,32 @@ fn the_error_threshold_of_a_phase_is_of_its_own_robots_and_strictly_greater() {
         }
     }
 }
+
+#[test]
+fn a_resume_excuses_only_what_would_pause_it_at_once() {
+    let mut fleet = Fleet::default();
+    let robots = fleet.robots(6);
+    robots.iter().for_each(|robot| fleet.online(*robot));
+    let id = fleet.launch_with(|mechanism| {
+        mechanism.abort = vec![AbortRule {
+            kind: FailureKind::All,
+            percentage: Percent::hundredths(2_000).unwrap(),
+            min_tried: 5,
+            action: ThresholdAction::Pause,
+        }];
+    });
+    let told = fleet.requests();
+    let (robot, _, operation) = told[0].clone();
+    fleet
+        .fail(robot, "main", operation, EventCode::Refused)
+        .unwrap();
+    // The rule does not hold yet, so this resume says nothing of it.
+    fleet.pause(id).unwrap();
+    fleet.resume(id).unwrap();
+    for (robot, _, operation) in &told[1..5] {
+        assert_eq!(fleet.run(id), Some(Run::Running));
+        fleet.install(*robot, "main", *operation);
+    }
+    let why = PauseReason::Failures { rule: 0 };
+    assert!(matches!(fleet.run(id), Some(Run::Paused { why: found, .. }) if found == why));
+}

@@ -103,6 +103,16 @@ pub struct PhaseView {
 
 impl RunView {
     pub(super) fn new(rollout: &Rollout) -> Option<Self> {
+        if let RolloutStatus::Completed { completed, why, .. } = rollout.status {
+            let (reason, reason_text) = end_reason(rollout, why?);
+            return Some(Self {
+                since: rfc3339(completed),
+                since_ms: completed.0,
+                reason: Some(reason),
+                reason_text: Some(reason_text),
+                remedy: None,
+            });
+        }
         let (since, reason) = match rollout.run()? {
             Run::Running => (rollout.course.running_since, None),
             Run::Paused { since, why } => (since, Some(pause_reason(rollout, why))),

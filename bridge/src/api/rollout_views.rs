@@ -74,6 +74,7 @@ impl RolloutView {
                 launched,
                 completed,
                 outcome,
+                ..
             } => (Some(launched), None, Some(completed), Some(outcome)),
         };
         let images = rollout.images.iter().filter_map(|(hardware, key)| {

@@ -97,7 +97,11 @@ fn phases(dice: &mut Dice) -> Vec<Phase> {
         error_threshold: dice.chance(30).then(|| share(dice)),
         on_error: action(dice),
     };
-    sizes.into_iter().map(phase).collect()
+    let mut phases: Vec<_> = sizes.into_iter().map(phase).collect();
+    if let Some(last) = phases.last_mut() {
+        (last.soak, last.approval) = (0, false);
+    }
+    phases
 }
 
 /// Gives a plain mechanism more rules, each sometimes, so that each is also seen alone.

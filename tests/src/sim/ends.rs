@@ -128,7 +128,7 @@ fn judged_as_a_whole(world: &World, rollout: &Rollout) -> Result<(), Broken> {
         });
         failed |= bad;
         succeeded |= !bad && !other && any(|t| matches!(t.state, TargetState::Succeeded { .. }));
-        never_told |= any(|t| t.state == TargetState::Expired && t.attempt == 0);
+        never_told |= any(|t| t.state == TargetState::Expired) && !any(|t| t.attempt > 0);
     }
     let expected = match (never_told, failed, succeeded) {
         (true, ..) => Completion::Expired,

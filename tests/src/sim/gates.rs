@@ -430,14 +430,10 @@ fn sizes_are_exact(rollout: &Rollout) -> Result<(), Broken> {
 fn thresholds(rollout: &Rollout, known: &Known) -> Result<(), Broken> {
     let run = rollout.run();
     let failed = count(affected(rollout).filter(has_failed));
-    let holds = if failed > known.excused {
-        match run {
-            Some(Run::Running) => threshold(rollout, true),
-            Some(Run::Paused { .. } | Run::Stopped { .. }) => threshold(rollout, false),
-            Some(Run::Ending { .. }) | None => None,
-        }
-    } else {
-        None
+    let holds = match run {
+        Some(Run::Running) => threshold(rollout, failed > known.excused),
+        Some(Run::Paused { .. } | Run::Stopped { .. }) => threshold(rollout, false),
+        Some(Run::Ending { .. }) | None => None,
     };
     ensure(holds.is_none(), || {
         format!("thresholds: {} and it goes on", holds.unwrap_or_default())
@@ -483,7 +479,8 @@ fn phases(rollout: &Rollout, input: &Input, known: &mut Known, now: u64) -> Resu
         let nobody = of_phase(rollout, known.phase).all(is_withdrawn);
         let passes = phase_passes(rollout, known.phase);
         let passed = known.passed.unwrap_or(now);
-        let opens = nobody || passes && passed + phase.soak <= now && !phase.approval;
+        let soaked = nobody || passed + phase.soak <= now;
+        let opens = passes && soaked && !phase.approval;
         ensure(opens || approved, || {
             format!(
                 "phases: {} opens, passed {passes} at {passed}, soak {}, approval {}",

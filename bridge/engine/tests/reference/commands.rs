@@ -152,8 +152,18 @@ impl Model {
     }
 
     fn run_again(&mut self, r: usize) {
-        self.rollouts[r].excused = self.rollouts[r].failed();
+        let excused = self.rollouts[r].excused;
+        self.rollouts[r].excused = 0;
         self.set_run(r, Run::Running);
+        // What would pause it at once is excused.
+        let mut trial = self.clone();
+        trial.threshold(r);
+        let pauses = matches!(trial.rollouts[r].run(), Some(Run::Paused { .. }));
+        self.rollouts[r].excused = if pauses {
+            self.rollouts[r].failed()
+        } else {
+            excused
+        };
         self.settle(None);
     }
 

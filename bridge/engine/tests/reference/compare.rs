@@ -187,7 +187,10 @@ impl Model {
                 usize::from(*phase) == member.phase
                     && usize::from(*open) == rollout.phase
                     && phase > open
-                    && soaks_until.map(|at| at.0) == rollout.soaks_until()
+                    && soaks_until.map(|at| at.0)
+                        == rollout.soaks_until().filter(|_| {
+                            *phase == open + 1 && !rollout.mechanism.phases[rollout.phase].approval
+                        })
             }
             WaitReason::Retry { failure, at } => target
                 .retry

@@ -34,11 +34,11 @@ impl Model {
     }
 
     /// What an operator has resumed after counts again with the next failure only.
-    fn threshold(&mut self, r: usize) {
+    pub(super) fn threshold(&mut self, r: usize) {
         let rollout = &self.rollouts[r];
         let Some(run) = rollout.run() else { return };
         let failed = rollout.failed();
-        if matches!(run, Run::Ending { .. }) || failed <= rollout.excused {
+        if matches!(run, Run::Ending { .. }) {
             return;
         }
         let mechanism = rollout.mechanism.clone();
@@ -48,7 +48,7 @@ impl Model {
         {
             return self.end(r, EndReason::MaxFailures);
         }
-        let running = run == Run::Running;
+        let running = run == Run::Running && failed > rollout.excused;
         let tried = count(rollout.members.iter().filter(|m| m.has_tried()));
         for (number, rule) in (0_u16..).zip(&mechanism.abort) {
             let of_kind = rollout.members.iter().filter(|member| {
@@ -103,8 +103,7 @@ impl Model {
             match rollout.passed {
                 None if rollout.of_phase().iter().any(|m| m.is_open()) => return,
                 None => return self.pause(r, PauseReason::PhaseMissed { phase: number }),
-                Some(_) if nobody => {}
-                Some(passed) if passed + phase.soak > now => return,
+                Some(passed) if !nobody && passed + phase.soak > now => return,
                 Some(_) if phase.approval => {
                     return self.pause(r, PauseReason::Approval { phase: number });
                 }
@@ -183,8 +182,13 @@ impl Rollout {
     }
 
     fn outcome(&self) -> Completion {
-        let targets = || self.members.iter().flat_map(|member| &member.targets);
-        let never_told = targets().any(|t| t.state == TargetState::Expired && t.attempt == 0);
+        let never_told = self.members.iter().any(|member| {
+            let expired = member
+                .targets
+                .iter()
+                .any(|t| t.state == TargetState::Expired);
+            expired && member.targets.iter().all(|t| t.attempt == 0)
+        });
         let failed = self.members.iter().any(|member| {
             let expired = |t: &super::model::Target| t.state == TargetState::Expired;
             !member.failures().is_empty() || member.targets.iter().any(expired)

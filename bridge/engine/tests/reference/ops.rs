@@ -181,7 +181,11 @@ fn phases() -> impl Strategy<Value = Vec<Phase>> {
             error_threshold,
             on_error,
         };
-        sizes.into_iter().map(phase).collect()
+        let mut phases: Vec<_> = sizes.into_iter().map(phase).collect();
+        if let Some(last) = phases.last_mut() {
+            (last.soak, last.approval) = (0, false);
+        }
+        phases
     })
 }
 
