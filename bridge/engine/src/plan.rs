@@ -62,6 +62,8 @@ pub struct Preview {
     pub conflicts: Vec<Conflict>,
     /// When its robots may be told, by time zone; empty without windows.
     pub windows: Vec<ZoneWindows>,
+    /// Robots of each phase, as if it were created and launched next; empty without phases.
+    pub phases: Vec<u32>,
 }
 
 /// How a plan differs from an earlier one (X4).
@@ -149,11 +151,25 @@ impl State {
         self.check_windows(&spec.mechanism, &plan)?;
         let conflicts = self.conflicts(&plan);
         let windows = self.windows_of(&spec.mechanism, &plan);
+        let phases = self.sizes_of_phases(&spec.mechanism, &plan)?;
         Ok(Preview {
             plan,
             conflicts,
             windows,
+            phases,
         })
+    }
+
+    fn sizes_of_phases(&self, mechanism: &Mechanism, plan: &Plan) -> Result<Vec<u32>, Refusal> {
+        let next = RolloutId(self.counters.rollouts.saturating_add(1));
+        let assigned = self.phases_of(next, &mechanism.phases, plan)?;
+        let mut sizes = vec![0; mechanism.phases.len()];
+        for phase in assigned.into_values() {
+            if let Some(size) = sizes.get_mut(usize::from(phase)) {
+                *size += 1;
+            }
+        }
+        Ok(sizes)
     }
 
     /// What rollout `id` would do now to at most `limit` robots after the robot `after`: a page of its plan.

@@ -29,6 +29,9 @@ pub struct PreviewView {
     pub will_skip: usize,
     #[serde(default)]
     pub windows: Vec<ZoneWindowsView>,
+    /// Robots of each phase, in their order.
+    #[serde(default)]
+    pub phases: Vec<u32>,
     pub conflicts: Vec<ConflictView>,
     pub items: Vec<PlannedView>,
     pub next: Option<String>,
@@ -123,6 +126,7 @@ impl PreviewView {
             will_fail_by_reason: tally(failing),
             will_skip: count(|check| matches!(check, Check::Skip { .. })),
             windows: preview.windows.iter().map(ZoneWindowsView::new).collect(),
+            phases: preview.phases.clone(),
             conflicts: preview
                 .conflicts
                 .iter()

@@ -277,6 +277,7 @@ fn planned(
         plan,
         conflicts: Vec::new(),
         windows: Vec::new(),
+        phases: Vec::new(),
     };
     let preview = PreviewView::new(state, &page, after, limit);
     let planned = preview
