@@ -61,7 +61,9 @@ fn the_status_counts_what_there_is() {
         status["fleet"],
         json!({
             "robots": 1, "online": 0, "groups": 1, "images": 1,
-            "rollouts": { "prepared": 1, "running": 0, "completed": 0 },
+            "rollouts": {
+                "prepared": 1, "running": 0, "paused": 0, "stopped": 0, "ending": 0, "completed": 0,
+            },
         })
     );
     assert!(status["writer"]["commits"].as_u64().unwrap() >= 4);
