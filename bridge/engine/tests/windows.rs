@@ -446,3 +446,25 @@ fn mechanisms_stored_before_there_were_windows_are_read() {
         at_night()
     );
 }
+
+#[test]
+fn who_joins_later_waits_for_the_window_of_its_own_zone() {
+    let (mut fleet, _) = connected(1);
+    let mechanism = Mechanism {
+        dynamic: true,
+        ..at_night()
+    };
+    let spec = RolloutSpec {
+        target: TargetSelection::Hardware(hw("hw")),
+        ..fleet.spec_with(mechanism)
+    };
+    let id = fleet.create(spec).unwrap();
+    fleet.launch(id).unwrap();
+    let late = fleet.robot("late", &[ecu("main", "hw", true)]);
+    fleet.label(late, "timezone", "Asia/Tokyo");
+    fleet.online(late);
+    assert!(fleet.waits_for(id, late).is_some());
+    // Midnight in Tokyo is three hours after noon, and nobody else is there.
+    fleet.pass(3 * HOUR);
+    assert_eq!(fleet.told(), [late]);
+}
