@@ -448,8 +448,8 @@ fn mechanisms_stored_before_there_were_windows_are_read() {
 }
 
 #[test]
-fn who_joins_later_waits_for_the_window_of_its_own_zone() {
-    let (mut fleet, _) = connected(1);
+fn who_joins_later_is_told_when_the_window_opens_too() {
+    let (mut fleet, robots) = connected(1);
     let mechanism = Mechanism {
         dynamic: true,
         ..at_night()
@@ -461,10 +461,8 @@ fn who_joins_later_waits_for_the_window_of_its_own_zone() {
     let id = fleet.create(spec).unwrap();
     fleet.launch(id).unwrap();
     let late = fleet.robot("late", &[ecu("main", "hw", true)]);
-    fleet.label(late, "timezone", "Asia/Tokyo");
     fleet.online(late);
-    assert!(fleet.waits_for(id, late).is_some());
-    // Midnight in Tokyo is three hours after noon, and nobody else is there.
-    fleet.pass(3 * HOUR);
-    assert_eq!(fleet.told(), [late]);
+    assert_eq!(fleet.waits_for(id, late), opens(MIDNIGHT, "Europe/Berlin"));
+    fleet.pass(11 * HOUR);
+    assert_eq!(fleet.told(), [robots[0], late]);
 }
