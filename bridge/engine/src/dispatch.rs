@@ -79,25 +79,13 @@ impl State {
     /// Robots that have begun come first: a robot with old and new software is worse off than one that waits.
     fn next_ready(&self, id: RolloutId) -> Option<RobotKey> {
         let rollout = self.rollouts.get(&id)?;
-        let run = rollout.run()?;
-        // Its timer may come late.
-        if rollout
-            .deadline()
-            .is_some_and(|deadline| deadline <= self.now)
-        {
+        if !goes_on(rollout, self.now) {
             return None;
         }
-        if rollout.counts.in_progress >= rollout.mechanism.max_in_progress {
-            return None;
-        }
-        let begun = || rollout.begun.first();
-        let new = || rollout.ready.first();
-        match run {
-            Run::Running if rollout.next_start(self.now).is_none() => begun().or_else(new),
-            Run::Running | Run::Paused { .. } => begun(),
-            Run::Stopped { .. } | Run::Ending { .. } => None,
-        }
-        .copied()
+        let takes_new =
+            rollout.run() == Some(Run::Running) && rollout.next_start(self.now).is_none();
+        let new = || rollout.ready.first().filter(|_| takes_new);
+        rollout.begun.first().or_else(new).copied()
     }
 
     /// After a target became final or waits again: the robot's next ECU keeps the slot, otherwise the slot goes to the
@@ -114,14 +102,8 @@ impl State {
     }
 
     fn may_go_on(&self, id: RolloutId, key: RobotKey) -> bool {
-        self.rollouts.get(&id).is_some_and(|rollout| {
-            rollout.begun.contains(&key)
-                && rollout
-                    .deadline()
-                    .is_some_and(|deadline| deadline > self.now)
-                && matches!(rollout.run(), Some(Run::Running | Run::Paused { .. }))
-                && rollout.counts.in_progress < rollout.mechanism.max_in_progress
-        })
+        let rollout = self.rollouts.get(&id);
+        rollout.is_some_and(|rollout| rollout.begun.contains(&key) && goes_on(rollout, self.now))
     }
 
     /// Lets every rollout that waits for this robot try, oldest first.
@@ -372,6 +354,14 @@ impl State {
             changes.touch(Row::Member(id, key));
         }
     }
+}
+
+/// Whether robots that have begun are told of more: it runs or is paused, its deadline has not come (whose timer may be
+/// late), and a slot is free.
+fn goes_on(rollout: &Rollout, now: Timestamp) -> bool {
+    matches!(rollout.run(), Some(Run::Running | Run::Paused { .. }))
+        && rollout.deadline().is_some_and(|deadline| deadline > now)
+        && rollout.counts.in_progress < rollout.mechanism.max_in_progress
 }
 
 /// The target of the robot that comes next in the order of installation, if it may be sent now as far as it depends on
