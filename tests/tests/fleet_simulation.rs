@@ -190,6 +190,26 @@ fn worlds_of_campaigns_keep_every_standing_rule() {
     }
 }
 
+/// People plan by the clock, let robots join later and update single ones by hand in all worlds of this shard.
+#[test]
+fn worlds_of_planners_keep_every_standing_rule() {
+    let long = std::env::var_os("ROLLCALL_LONG").is_some();
+    let worlds = if long { LONG } else { WORLDS };
+    let mut tally = Tally::default();
+    for seed in 6_000_000..6_000_000 + worlds {
+        tally.add(&must_hold(seed));
+    }
+    println!("{tally:#?}");
+    for what in PLANNERS {
+        assert!(tally.seen.contains_key(what), "nothing was {what}");
+    }
+    let gone = tally.states.get("Failed Offline").copied();
+    assert!(gone > Some(10), "hardly anybody failed because it was gone");
+}
+
+/// What happens in every shard of planners.
+const PLANNERS: [&str; 3] = ["joined", "launched by the clock", "by hand"];
+
 /// What rollouts do in every shard of campaigns.
 const CAMPAIGNS: [&str; 11] = [
     "running",

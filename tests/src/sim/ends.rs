@@ -1,7 +1,6 @@
 //! The end of a world: outcomes against what the robots really did, and the history played once more.
 
 use super::Broken;
-use super::gates;
 use super::robots::Actor;
 use super::rows::{Rows, durable_robot, pairs, same, unready};
 use super::server::Server;
@@ -10,11 +9,11 @@ use super::world::World;
 use device_sim::model::{OperationRecord, Protocol, RealOutcome};
 use rollcall_engine::{
     CancelReason, Command, Completion, FailureReason, ForceDowngrade, Input, Link,
-    OnVersionMismatch, Robot, Rollout, RolloutId, RolloutStatus, SkipReason, State, SuccessKind,
-    Target, TargetState, Timestamp,
+    OnVersionMismatch, Reply, Robot, Rollout, RolloutId, RolloutStatus, SkipReason, State,
+    SuccessKind, Target, TargetState, Timestamp,
 };
 use rollcall_proto::Code;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks everything that can only be checked at the end.
 pub(super) fn check(world: &mut World) -> Result<(), Broken> {
@@ -61,7 +60,38 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
             }
         }
     }
+    by_hand_is_recorded(&world.server, &state)?;
     replay(&world.server, &state)
+}
+
+/// E21: each manual update is a command in the history, with who typed it.
+fn by_hand_is_recorded(server: &Server, state: &State) -> Result<(), Broken> {
+    let mut recorded = BTreeSet::new();
+    for record in &server.history {
+        let (
+            _,
+            Input::Command {
+                by,
+                command: Command::ManualUpdate(wish),
+            },
+        ) = record.read()
+        else {
+            continue;
+        };
+        let named = by.0 == "sim" && wish.confirm == wish.robot.as_str();
+        recorded.extend(match &record.reply {
+            Reply::Rollout(id) if named => Some(*id),
+            _ => None,
+        });
+    }
+    let made = state.rollouts().filter(|rollout| rollout.manual);
+    let made: BTreeSet<_> = made.map(|rollout| rollout.id).collect();
+    if made == recorded {
+        return Ok(());
+    }
+    Err(Broken(format!(
+        "E21: manual updates {made:?}, recorded {recorded:?}"
+    )))
 }
 
 /// A9, A16: a robot was asked only for operations that the engine wanted, for this very robot.
@@ -138,7 +168,7 @@ fn judged_as_a_whole(world: &World, rollout: &Rollout) -> Result<(), Broken> {
     };
     let ended = match outcome {
         Completion::Cancelled => was_cancelled(world, rollout.id),
-        Completion::Failure => gates::was_aborted(rollout),
+        Completion::Failure => world.watch.gates.have_aborted(rollout),
         _ => false,
     };
     if outcome == expected || ended {
@@ -273,9 +303,15 @@ impl Verdict<'_> {
             SuccessKind::AlreadyCurrent => 0,
         };
         let ran = self.images_of(ecu);
+        // What an Edgehog device calls its image is its maker's business: only the version counts (design 5.1).
+        let edgehog = self.actor.robot.protocol() == Protocol::Edgehog;
+        let counts = |image: &str| match image.split_once('@') {
+            Some((_, version)) if edgehog => version.to_owned(),
+            _ => image.to_owned(),
+        };
         let during = ran.iter().enumerate().any(|(index, (since, image))| {
             let until = ran.get(index + 1).map_or(u64::MAX, |(since, _)| *since);
-            *image == wanted && *since <= verdict && until >= from
+            counts(image) == counts(&wanted) && *since <= verdict && until >= from
         });
         ensure(
             during,
@@ -291,6 +327,7 @@ impl Verdict<'_> {
             let (Some(RealOutcome::Installed), Some(at)) = (record.outcome, record.ended_ms) else {
                 continue;
             };
+            let at = self.world.epoch + at;
             if let Some(asked) = self
                 .world
                 .watch

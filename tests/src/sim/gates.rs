@@ -3,6 +3,7 @@
 //! Everything is recounted from the members; of the engine's own sums nothing is asked.
 
 use super::Broken;
+use super::clock;
 use rollcall_engine::{
     Command, Counting, EndReason, FailureKind, Input, Member, PauseReason, Percent, PhaseSize,
     Rate, Request, Rollout, RolloutId, Row, Run, State, TargetState, ThresholdAction, Timer,
@@ -21,8 +22,12 @@ struct Known {
     /// Failed robots that an operator had seen when the rollout went on.
     excused: u32,
     in_progress: u32,
+    /// When an operator has said another deadline.
+    deadline_said: Option<u64>,
     /// First tellings of the last minute.
     starts: Vec<u64>,
+    /// A threshold has ended it, which was looked at then.
+    aborted: bool,
     /// Rates, and since when.
     rates: Vec<(u64, u32)>,
 }
@@ -144,17 +149,15 @@ fn rule_holds(rollout: &Rollout, rule: usize) -> bool {
     tried >= rule.min_tried && reaches(count(of_kind), rule.percentage, tried)
 }
 
-fn phase_fails(rollout: &Rollout, phase: usize) -> bool {
-    let number = u16::try_from(phase).unwrap_or(u16::MAX);
-    let failed = count(of_phase(rollout, number).filter(has_failed));
-    let all = count(of_phase(rollout, number));
-    let most = rollout.mechanism.phases[phase].error_threshold;
-    most.is_some_and(|most| exceeds(failed, most, all))
+fn number(phase: usize) -> u16 {
+    u16::try_from(phase).unwrap_or(u16::MAX)
 }
 
-/// Whether a threshold has ended it: one holds still, since nobody un-fails.
-pub(super) fn was_aborted(rollout: &Rollout) -> bool {
-    threshold(rollout, false).is_some()
+fn phase_fails(rollout: &Rollout, phase: usize) -> bool {
+    let failed = count(of_phase(rollout, number(phase)).filter(has_failed));
+    let all = count(of_phase(rollout, number(phase)));
+    let most = rollout.mechanism.phases[phase].error_threshold;
+    most.is_some_and(|most| exceeds(failed, most, all))
 }
 
 /// Whether enough robots of the phase have succeeded.
@@ -196,7 +199,9 @@ fn phase_sizes(rollout: &Rollout) -> Vec<u32> {
                 upto - std::mem::replace(&mut before, upto)
             }
             PhaseSize::Robots(robots) => *robots,
-            PhaseSize::Rest | PhaseSize::Group(_) => left,
+            // Whether those are the right ones is known where groups are.
+            PhaseSize::Group(_) => count(of_phase(rollout, number(sizes.len()))),
+            PhaseSize::Rest => left,
         };
         sizes.push(size.min(left));
         left -= size.min(left);
@@ -214,6 +219,24 @@ fn lets_go_on(input: &Input, id: RolloutId) -> bool {
         Command::LaunchRollout { rollout, .. }
             | Command::ResumeRollout { rollout }
             | Command::ApprovePhase { rollout, .. } if *rollout == id
+    )
+}
+
+fn sets_deadline(input: &Input, id: RolloutId) -> bool {
+    let Input::Command { command, .. } = input else {
+        return false;
+    };
+    matches!(command, Command::EditRollout { rollout, edit } if *rollout == id && edit.deadline.is_some())
+}
+
+/// The command makes a rollout and launches it.
+fn by_hand(input: &Input) -> bool {
+    matches!(
+        input,
+        Input::Command {
+            command: Command::ManualUpdate(_),
+            ..
+        }
     )
 }
 
@@ -255,6 +278,9 @@ impl Gates {
             if let Some((_, failed)) = self.failed.filter(|(of, _)| taken && *of == id) {
                 known.excused = failed;
             }
+            if taken && sets_deadline(input, id) {
+                known.deadline_said = Some(state.now().0);
+            }
             let found = self.rollout(state, rollout, input, known);
             let found = found.map_err(|Broken(why)| Broken(format!("rollout {}: {why}", id.0)))?;
             self.known.insert(id, found);
@@ -277,11 +303,14 @@ impl Gates {
         })?;
         known.in_progress = at_work;
         let run = rollout.run();
+        if known.run.is_none() && run.is_some() {
+            clock::may_launch(rollout, input, now)?;
+        }
         if !is_plain(rollout) && run.is_some() {
             if known.run.is_none() {
                 sizes_are_exact(rollout)?;
             }
-            thresholds(rollout, &known)?;
+            known.aborted |= thresholds(rollout, &known)?;
             phases(rollout, input, &mut known, now)?;
             known.rates(rollout, now);
         }
@@ -319,7 +348,8 @@ impl Gates {
         let runs = match before {
             Some(Run::Running) => !(ended || paused && first),
             Some(Run::Paused { .. }) => !ended && (!first || lets_go_on(input, id)),
-            Some(Run::Stopped { .. }) | None => lets_go_on(input, id),
+            None => lets_go_on(input, id) || by_hand(input),
+            Some(Run::Stopped { .. }) => lets_go_on(input, id),
             Some(Run::Ending { .. }) => false,
         };
         if !runs {
@@ -366,6 +396,20 @@ impl Gates {
             })?;
         }
         Ok(())
+    }
+
+    /// When an operator has said another deadline last.
+    pub(super) fn deadline_said(&self, id: RolloutId) -> Option<u64> {
+        self.known.get(&id)?.deadline_said
+    }
+
+    /// Whether a threshold has ended it: that was seen, or one holds still.
+    pub(super) fn have_aborted(&self, rollout: &Rollout) -> bool {
+        let seen = self
+            .known
+            .get(&rollout.id)
+            .is_some_and(|known| known.aborted);
+        seen || threshold(rollout, false).is_some()
     }
 
     /// How launched rollouts stand.
@@ -426,8 +470,8 @@ fn sizes_are_exact(rollout: &Rollout) -> Result<(), Broken> {
     })
 }
 
-/// Thresholds act at the first moment at which they hold, and never before.
-fn thresholds(rollout: &Rollout, known: &Known) -> Result<(), Broken> {
+/// Thresholds act at the first moment at which they hold, and never before. Says whether one has ended the rollout.
+fn thresholds(rollout: &Rollout, known: &Known) -> Result<bool, Broken> {
     let run = rollout.run();
     let failed = count(affected(rollout).filter(has_failed));
     let holds = match run {
@@ -439,7 +483,7 @@ fn thresholds(rollout: &Rollout, known: &Known) -> Result<(), Broken> {
         format!("thresholds: {} and it goes on", holds.unwrap_or_default())
     })?;
     if run == known.run {
-        return Ok(());
+        return Ok(false);
     }
     let true_now = match run {
         Some(Run::Ending { why, .. }) => match why {
@@ -461,7 +505,17 @@ fn thresholds(rollout: &Rollout, known: &Known) -> Result<(), Broken> {
     };
     ensure(true_now, || {
         format!("thresholds: it became {run:?} though nothing asks for that")
-    })
+    })?;
+    let by_operator = |run| {
+        matches!(
+            run,
+            Run::Ending {
+                why: EndReason::Operator,
+                ..
+            }
+        )
+    };
+    Ok(run.is_some_and(|run| matches!(run, Run::Ending { .. }) && !by_operator(run)))
 }
 
 /// A phase opens when the gate of the one before it is passed.

@@ -16,12 +16,16 @@
 )]
 
 mod campaigns;
+mod clock;
 mod dice;
 mod ends;
 mod gates;
+mod hours;
+mod latecomers;
 mod naive;
 mod network;
 mod operators;
+mod patience;
 mod robots;
 mod rows;
 mod scenario;
@@ -30,6 +34,7 @@ mod server;
 mod standing;
 mod tally;
 mod timers;
+mod times;
 mod trace;
 mod watch;
 mod wiring;

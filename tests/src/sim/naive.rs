@@ -26,7 +26,7 @@ enum Belongs {
 }
 
 /// What a rollout should do to a robot: ECU names with images in order, or why nothing.
-type Share = Result<Vec<(EcuName, ImageRef)>, SkipReason>;
+pub(super) type Share = Result<Vec<(EcuName, ImageRef)>, SkipReason>;
 
 /// The naive inventory.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,11 @@ impl Naive {
     pub(super) fn before(&mut self, state: Option<&State>, command: &Command) {
         self.pending.clear();
         self.taken.clear();
-        let (Some(state), Command::LaunchRollout { .. }) = (state, command) else {
+        let launches = matches!(
+            command,
+            Command::LaunchRollout { .. } | Command::ManualUpdate(_)
+        );
+        let Some(state) = state.filter(|_| launches) else {
             return;
         };
         for (rollout, robot, ecu, found) in targets(state) {
@@ -78,7 +82,9 @@ impl Naive {
                     .collect();
                 boards.sort_by_key(|board| board.name.clone());
                 self.robots.insert(spec.id.clone(), (*key, boards));
-                self.words.insert(spec.id.clone(), Default::default());
+                let tags = spec.tags.iter().map(ToString::to_string).collect();
+                let words = (tags, spec.labels.clone());
+                self.words.insert(spec.id.clone(), words);
             }
             (Command::AcceptDeclared { robot }, Ok(_)) => {
                 if let Some((key, boards)) = self.robots.get_mut(robot) {
@@ -133,10 +139,13 @@ impl Naive {
                 if let Some(spec) = self.rollouts.get_mut(rollout) {
                     spec.target = edit.target.clone().unwrap_or_else(|| spec.target.clone());
                     spec.images = edit.images.clone().unwrap_or_else(|| spec.images.clone());
+                    let mechanism = edit.mechanism.clone();
+                    spec.mechanism = mechanism.unwrap_or_else(|| spec.mechanism.clone());
                 }
             }
             (Command::DeleteRollout { rollout }, Ok(_)) => drop(self.rollouts.remove(rollout)),
             (Command::LaunchRollout { rollout, .. }, Ok(_)) => self.launched(state, *rollout)?,
+            (Command::ManualUpdate(wish), reply) => self.by_hand(state, wish, reply)?,
             // Who may connect decides nothing about rollouts.
             (
                 Command::IssueCertificate { .. }
@@ -150,7 +159,6 @@ impl Naive {
                 | Command::EditChannel { .. }
                 | Command::RemoveChannel { .. }
                 | Command::CancelOperation { .. }
-                | Command::ManualUpdate(_)
                 | Command::PauseRollout { .. }
                 | Command::ResumeRollout { .. }
                 | Command::StopRollout { .. }
@@ -176,7 +184,11 @@ impl Naive {
     }
 
     /// A4, A5, A3: whom a selection means; `None` when it names something that does not exist.
-    fn selected(&self, state: &State, target: &TargetSelection) -> Option<BTreeSet<RobotId>> {
+    pub(super) fn selected(
+        &self,
+        state: &State,
+        target: &TargetSelection,
+    ) -> Option<BTreeSet<RobotId>> {
         match target {
             TargetSelection::Group(name) => match self.groups.get(name.as_str())? {
                 Belongs::Listed(members) => Some(members.clone()),
@@ -216,7 +228,7 @@ impl Naive {
     }
 
     /// A7, A8, A9, X8, A10: what the robot gets.
-    fn share(&self, state: &State, spec: &RolloutSpec, id: &RobotId) -> Share {
+    pub(super) fn share(&self, state: &State, spec: &RolloutSpec, id: &RobotId) -> Share {
         let key = &self.robots[id].0;
         let boards = &self.boards(state, id);
         let model = state.robot(*key).and_then(|robot| robot.model.clone());
@@ -266,7 +278,7 @@ impl Naive {
             |ids: &BTreeSet<RobotId>| ids.iter().any(|id| self.share(state, spec, id).is_ok());
         let expected = sound
             && spec.mechanism.max_in_progress > 0
-            && selected.is_some_and(|ids| affects(&ids));
+            && selected.is_some_and(|ids| affects(&ids) && self.times_fit(state, spec, &ids));
         if expected != reply.is_ok() {
             return Err(Broken(format!(
                 "A7 A12: creation of {spec:?} was answered with {reply:?}"
@@ -293,7 +305,7 @@ impl Naive {
         if members != keys {
             return broken(format!("members {members:?} instead of {keys:?}"));
         }
-        let mut taken = self.taken.clone();
+        let mut shares = Vec::new();
         for robot in &selected {
             let key = self.robots[robot].0;
             let expected = self.share(state, spec, robot);
@@ -303,10 +315,24 @@ impl Naive {
                     "A8 A9: {robot} gets {found:?} instead of {expected:?}"
                 ));
             }
-            let ecus = expected.unwrap_or_default();
-            let mine = |(_, other, ecu): &&(_, RobotKey, EcuName)| {
-                *other == key && ecus.iter().any(|(name, _)| name == ecu)
-            };
+            let ecus = expected.unwrap_or_default().into_iter();
+            shares.push((key, ecus.map(|(ecu, _)| ecu).collect()));
+        }
+        self.groups_are_phases(state, rollout)?;
+        self.takes_over(state, id, shares)
+    }
+
+    /// X20: what the launch of a rollout with these ECUs takes from older ones.
+    pub(super) fn takes_over(
+        &self,
+        state: &State,
+        id: RolloutId,
+        shares: impl IntoIterator<Item = (RobotKey, Vec<EcuName>)>,
+    ) -> Result<(), Broken> {
+        let mut taken = self.taken.clone();
+        for (key, ecus) in shares {
+            let mine =
+                |(_, other, ecu): &&(_, RobotKey, EcuName)| *other == key && ecus.contains(ecu);
             taken.extend(self.pending.iter().filter(mine).cloned());
         }
         let found: BTreeSet<_> = targets(state)
@@ -314,9 +340,45 @@ impl Naive {
             .map(|(rollout, robot, ecu, _)| (rollout, robot, ecu))
             .collect();
         if found != taken {
-            return broken(format!("X20: superseded {found:?} instead of {taken:?}"));
+            return Err(Broken(format!(
+                "X20: rollout {} superseded {found:?} instead of {taken:?}",
+                id.0
+            )));
         }
         Ok(())
+    }
+
+    pub(super) fn spec(&self, id: RolloutId) -> &RolloutSpec {
+        &self.rollouts[&id]
+    }
+
+    pub(super) fn key(&self, id: &RobotId) -> RobotKey {
+        self.robots[id].0
+    }
+
+    pub(super) fn labels(&self, id: &RobotId) -> &BTreeMap<String, String> {
+        &self.words[id].1
+    }
+
+    pub(super) fn has_group(&self, name: &str) -> bool {
+        self.groups.contains_key(name)
+    }
+
+    pub(super) fn runs_on(&self, image: &ImageRef, board: &HardwareId) -> bool {
+        let image = self.images.get(image);
+        image.is_some_and(|(boards, _)| boards.contains(board))
+    }
+
+    /// What the robot consists of, if there is such a robot.
+    pub(super) fn boards_by_name(&self, state: &State, id: &RobotId) -> Vec<(EcuName, HardwareId)> {
+        let boards = match self.robots.contains_key(id) {
+            true => self.boards(state, id),
+            false => Vec::new(),
+        };
+        boards
+            .into_iter()
+            .map(|board| (board.name, board.hardware))
+            .collect()
     }
 }
 
@@ -349,7 +411,7 @@ fn targets(state: &State) -> impl Iterator<Item = (RolloutId, RobotKey, EcuName,
     })
 }
 
-fn share_of(state: &State, id: RolloutId, key: RobotKey) -> Share {
+pub(super) fn share_of(state: &State, id: RolloutId, key: RobotKey) -> Share {
     let member = &state.rollout(id).expect("the caller has seen it").members[&key];
     if let Some(reason) = member.skipped {
         return Err(reason);

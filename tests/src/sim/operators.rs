@@ -2,8 +2,9 @@
 
 use super::campaigns;
 use super::dice::Dice;
-use super::scenario::{HARDWARE, MINUTE, RobotPlan, SECOND, Scenario, hardware};
+use super::scenario::{HARDWARE, MINUTE, RobotPlan, SECOND, Scenario, hardware, is_timed};
 use super::selectors::{self, SITES, TAGS};
+use super::times::{self, Known};
 use rollcall_engine::{
     Command, ForceDowngrade, GroupName, HardwareId, ImageRef, ImageSpec, Mechanism, OnFailure,
     PropertyChange, RobotEdit, RobotId, RolloutEdit, RolloutId, RolloutName, RolloutSpec,
@@ -31,6 +32,8 @@ pub(super) struct Operators {
     selecting: Option<Dice>,
     /// The same for campaigns.
     campaigning: Option<Dice>,
+    /// And for what depends on the clock, on who comes later, and on a single robot.
+    timing: Option<Dice>,
 }
 
 impl Operators {
@@ -40,10 +43,12 @@ impl Operators {
             robots: scenario.robots.clone(),
             images: scenario.images.clone(),
             opening: scenario.opening,
-            selecting: (seed % WITH_SELECTORS == WITH_SELECTORS - 1)
-                .then(|| Dice::new(seed, 5 << 40)),
+            selecting: (seed % WITH_SELECTORS == WITH_SELECTORS - 1
+                || is_timed(seed) && seed.is_multiple_of(2))
+            .then(|| Dice::new(seed, 5 << 40)),
             campaigning: (seed % WITH_CAMPAIGNS == 5 || (CAMPAIGNS..LARGE).contains(&seed))
                 .then(|| Dice::new(seed, 6 << 40)),
+            timing: is_timed(seed).then(|| Dice::new(seed, 7 << 40)),
         }
     }
 
@@ -55,14 +60,17 @@ impl Operators {
             .iter()
             .map(|plan| plan.spec.clone())
             .collect::<Vec<_>>();
+        // Where robots join later, more of them come later.
+        let at_once = if self.timing.is_some() { 60 } else { 90 };
         let now = if specs.len() > 1 {
-            self.dice.some(&specs, 90)
+            self.dice.some(&specs, at_once)
         } else {
             specs
         };
         commands.extend(now.iter().cloned().map(Command::AddRobot));
         let ids: Vec<_> = now.into_iter().map(|spec| spec.id).collect();
-        for name in &GROUPS[..2] {
+        let groups = if self.timing.is_some() { 3 } else { 2 };
+        for name in &GROUPS[..groups] {
             commands.push(Command::AddGroup {
                 name: group(name),
                 robots: self.dice.some(&ids, 60),
@@ -76,6 +84,9 @@ impl Operators {
 
     /// The next thing that somebody does, given what the server shows.
     pub(super) fn act(&mut self, state: &State) -> Vec<Command> {
+        if let Some(commands) = self.plan_by_the_clock(state) {
+            return commands;
+        }
         if let Some(commands) = self.select(state) {
             return commands;
         }
@@ -170,11 +181,38 @@ impl Operators {
         Some(Command::SetProperty { robot, change })
     }
 
+    /// Something with late joiners, time zones and single robots, in worlds that have them.
+    fn plan_by_the_clock(&mut self, state: &State) -> Option<Vec<Command>> {
+        let robots = self.ids(state);
+        let dice = self.timing.as_mut()?;
+        let known = Known {
+            robots: &robots,
+            images: &self.images,
+            groups: GROUPS.map(group).to_vec(),
+            tags: &TAGS,
+        };
+        match dice.within(0, 9) {
+            0..=2 => Some(times::act(dice, state, &known)),
+            3 | 4 => {
+                let unknown = |plan: &&RobotPlan| state.robot_key(plan.spec.id.as_str()).is_none();
+                let newcomer = self.robots.iter().find(unknown)?.spec.clone();
+                let name = group(dice.word(&GROUPS));
+                let robots = vec![newcomer.id.clone()];
+                Some(vec![
+                    Command::AddRobot(newcomer),
+                    Command::AddGroup { name, robots },
+                ])
+            }
+            5 | 6 => Some(self.begin(state)),
+            _ => None,
+        }
+    }
+
     /// Something with selectors, in worlds that have them.
     fn select(&mut self, state: &State) -> Option<Vec<Command>> {
         self.selecting.as_ref()?;
         let ids = self.ids(state);
-        let (images, mechanism) = (self.map(), self.mechanism());
+        let (images, mechanism) = (self.map(), self.mechanism(state));
         let dice = self.selecting.as_mut().filter(|_| !ids.is_empty())?;
         let selector = dice.pick(&selectors::all()).clone();
         let name_of = |dice: &mut Dice| group(dice.word(&GROUPS));
@@ -229,10 +267,20 @@ impl Operators {
 
     /// Creates a rollout, and often launches it at once.
     fn begin(&mut self, state: &State) -> Vec<Command> {
-        let Some(target) = self.selection(state) else {
+        let Some(mut target) = self.selection(state) else {
             return Vec::new();
         };
-        let mechanism = self.mechanism();
+        let mechanism = self.mechanism(state);
+        if mechanism.dynamic && matches!(target, TargetSelection::Robots(_)) {
+            // Nobody can come to belong to a list.
+            target = TargetSelection::Group(group(self.dice.word(&GROUPS)));
+        }
+        // What has a start is seldom launched by hand.
+        let likely = if mechanism.schedule.start.is_some() {
+            15
+        } else {
+            75
+        };
         let spec = RolloutSpec {
             name: name("sim"),
             target,
@@ -240,7 +288,7 @@ impl Operators {
             mechanism,
         };
         let mut commands = vec![Command::CreateRollout(Box::new(spec))];
-        if self.dice.chance(75) {
+        if self.dice.chance(likely) {
             commands.push(self.launch(RolloutId(state.counters().rollouts + 1)));
         }
         commands
@@ -320,7 +368,7 @@ impl Operators {
         map
     }
 
-    fn mechanism(&mut self) -> Mechanism {
+    fn mechanism(&mut self, state: &State) -> Mechanism {
         // Where nobody selects, versions go up and down freely.
         let force_downgrade = match &mut self.selecting {
             None => ForceDowngrade::All,
@@ -355,8 +403,12 @@ impl Operators {
             force_downgrade,
             ..Mechanism::default()
         };
-        match &mut self.campaigning {
+        let plain = match &mut self.campaigning {
             Some(dice) => campaigns::mechanism(dice, plain),
+            None => plain,
+        };
+        match &mut self.timing {
+            Some(dice) => times::mechanism(dice, state.now(), &GROUPS.map(group), plain),
             None => plain,
         }
     }

@@ -51,6 +51,11 @@ impl Actor {
         }
     }
 
+    /// When the robot, whose time began at `epoch`, wants to be told what time it is.
+    pub(super) fn timeout(&self, epoch: u64) -> Option<u64> {
+        self.robot.poll_timeout().map(|at| epoch + at)
+    }
+
     pub(super) fn hardware(&self, ecu: &str) -> Option<&str> {
         self.boards.get(ecu).map(String::as_str)
     }

@@ -153,11 +153,13 @@ pub(super) fn durable_robot(robot: &Robot) -> Robot {
     }
 }
 
-/// All of a rollout but who is ready, which depends on connections, and its timer, which a start sets anew.
+/// All of a rollout but who is ready, which depends on connections, what is known of its windows, and its timer: a start
+/// asks and sets them anew.
 pub(super) fn unready(rollout: &Rollout) -> Rollout {
     Rollout {
         ready: BTreeSet::new(),
         begun: BTreeSet::new(),
+        zones: Default::default(),
         timer: None,
         ..rollout.clone()
     }

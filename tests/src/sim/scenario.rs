@@ -1,6 +1,7 @@
 //! What a seed decides before the first millisecond: who is in the fleet, how they behave, how bad the network is.
 
 use super::dice::Dice;
+use super::{hours, times};
 use device_sim::model::{EcuConfig, Image, ImageLabel, Protocol, RobotConfig};
 use device_sim::profile::{Percent, Profile, Range, Reboot};
 use rollcall_engine::{EcuName, EcuSpec, HardwareId, ImageSpec, Model, RobotId, RobotSpec};
@@ -41,6 +42,14 @@ pub(super) struct Hazards {
     pub(super) broken_fetch: u32,
 }
 
+/// In worlds with these seeds people plan by the clock.
+const TIMED: std::ops::Range<u64> = 6_000_000..7_000_000;
+
+/// Whether it is a world in which people plan by the clock.
+pub(super) fn is_timed(seed: u64) -> bool {
+    TIMED.contains(&seed)
+}
+
 /// Everything that a seed decides beforehand.
 #[derive(Debug, Clone)]
 pub(super) struct Scenario {
@@ -50,6 +59,8 @@ pub(super) struct Scenario {
     /// How many things operators do, and within which time.
     pub(super) actions: usize,
     pub(super) horizon: u64,
+    /// When the world begins, in milliseconds since 1970.
+    pub(super) epoch: u64,
     /// A rollout over everybody begins with the world.
     pub(super) opening: bool,
 }
@@ -71,15 +82,20 @@ impl Scenario {
             .iter_mut()
             .for_each(|profile| edgehog_ways(ways, profile));
         let profiles = profiles.map(Arc::new);
-        let robots = (0..robots)
+        let mut robots: Vec<_> = (0..robots)
             .map(|index| robot(dice, seed, index, &profiles))
             .collect();
+        let (epoch, more) = match is_timed(seed) {
+            true => (settle(&mut Dice::new(seed, 1 << 42), &mut robots), 2),
+            false => (0, 1),
+        };
         Self {
             robots,
             images: images(),
             hazards: hazards(dice),
-            actions: usize::try_from(dice.within(4, 24)).unwrap_or(4),
+            actions: usize::try_from(dice.within(4, 24)).unwrap_or(4) * more,
             horizon: dice.within(10, 120) * MINUTE,
+            epoch,
             opening: false,
         }
     }
@@ -109,6 +125,7 @@ impl Scenario {
             },
             actions: 6,
             horizon: dice.within(20, 40) * MINUTE,
+            epoch: 0,
             opening: true,
         }
     }
@@ -141,6 +158,17 @@ fn four_ecus(seed: u64, index: u64, profile: &Arc<Profile>) -> RobotPlan {
         profile: Arc::clone(profile),
         spec,
     }
+}
+
+/// Gives robots a place on Earth, and the world a beginning.
+fn settle(dice: &mut Dice, robots: &mut [RobotPlan]) -> u64 {
+    for robot in robots {
+        if dice.chance(70) {
+            robot.spec.labels.extend([times::zone_label(dice)]);
+        }
+    }
+    let minute = *dice.pick(&hours::BEGINNINGS);
+    u64::try_from(minute).unwrap_or(0) * MINUTE + dice.within(0, 150 * MINUTE)
 }
 
 fn hazards(dice: &mut Dice) -> Hazards {

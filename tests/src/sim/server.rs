@@ -10,7 +10,7 @@ use rollcall::device;
 use rollcall::history::{self, Entry};
 use rollcall_engine::{
     Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, Report, RobotKey,
-    Row, State, TargetState, Timer, Timestamp,
+    Rollout, RolloutId, RolloutStatus, Row, State, TargetState, Timer, Timestamp,
 };
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
@@ -171,14 +171,47 @@ impl Server {
                     "livelock: {timer:?} fires for ever at {now}"
                 )));
             }
-            let outcome = self.apply(now, Input::Due(timer), &mut batch, watch)?;
-            outcome.map_err(|refusal| Broken(format!("timer {timer:?} was refused: {refusal}")))?;
+            self.due(now, timer, &mut batch, watch)?;
         }
         if let Some(state) = &self.state {
             watch.after_turn(state, now)?;
         }
         self.batch = Some(batch);
         Ok(())
+    }
+
+    fn due(
+        &mut self,
+        now: u64,
+        timer: Timer,
+        batch: &mut Batch,
+        watch: &mut Watch,
+    ) -> Result<(), Broken> {
+        // A start time that comes is a launch like any other.
+        let prepared = match timer {
+            Timer::Rollout(id) => self.rollout(id).filter(|r| !is_launched(r)),
+            Timer::Robot(_) => None,
+        };
+        let launch = prepared.map(|rollout| Command::LaunchRollout {
+            rollout: rollout.id,
+            accept_drift: true,
+        });
+        if let Some(launch) = &launch {
+            watch.before_command(self.state.as_ref(), launch);
+        }
+        let outcome = self.apply(now, Input::Due(timer), batch, watch)?;
+        outcome.map_err(|refusal| Broken(format!("timer {timer:?} was refused: {refusal}")))?;
+        if let (Some(launch), Timer::Rollout(id), Some(state)) = (launch, timer, &self.state)
+            && state.rollout(id).is_some_and(is_launched)
+        {
+            watch.tally.saw("launched by the clock", &"");
+            watch.naive.after(state, &launch, &Ok(Reply::Rollout(id)))?;
+        }
+        Ok(())
+    }
+
+    fn rollout(&self, id: RolloutId) -> Option<&Rollout> {
+        self.state.as_ref()?.rollout(id)
     }
 
     fn take(
@@ -200,18 +233,14 @@ impl Server {
             }
             Incoming::Command(command) => {
                 watch.before_command(self.state.as_ref(), &command);
-                let by = Actor("sim".to_owned());
-                let reply = self.apply(
-                    now,
-                    Input::Command {
-                        by,
-                        command: command.clone(),
-                    },
-                    batch,
-                    watch,
-                )?;
+                let input = Input::Command {
+                    by: Actor("sim".to_owned()),
+                    command: command.clone(),
+                };
+                let reply = self.apply(now, input.clone(), batch, watch)?;
                 if let Some(state) = &self.state {
                     watch.naive.after(state, &command, &reply)?;
+                    watch.after_joins(state, &input)?;
                 }
             }
             Incoming::Publish {
@@ -334,6 +363,9 @@ impl Server {
             effects,
         } = state.apply(Timestamp(now), input.clone());
         watch.after_apply(state, &input, &reply, &touched, &effects, sample)?;
+        if !matches!(input, Input::Command { .. }) {
+            watch.after_joins(state, &input)?;
+        }
         let Ok(answer) = reply else { return Ok(reply) };
         batch
             .leaving
@@ -451,6 +483,11 @@ impl Server {
         self.write(batch, watch)?;
         Ok(())
     }
+}
+
+/// It is, or was.
+fn is_launched(rollout: &Rollout) -> bool {
+    rollout.status != RolloutStatus::Prepared
 }
 
 /// What else is going on when the process dies.

@@ -1,10 +1,12 @@
 //! The standing rules: what must be true of the engine's state whenever it is looked at.
 
 use super::Broken;
+use super::clock::window_is_open;
 use super::gates::{is_at_work, is_told};
+use super::hours::Hours;
 use rollcall_engine::{
-    CancelReason, Counts, Member, OnFailure, Opening, Robot, RobotKey, Rollout, RolloutId,
-    RolloutStatus, Run, State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
+    CancelReason, Counts, Member, OnFailure, Robot, RobotKey, Rollout, RolloutId, RolloutStatus,
+    Run, State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -125,7 +127,10 @@ fn a_rollout_runs_only_while_something_is_open(rollout: &Rollout) -> Result<(), 
     let open = rollout.counts.open_robots > 0;
     let holds = match rollout.status {
         RolloutStatus::Prepared => rollout.members.is_empty() && rollout.ready.is_empty(),
-        RolloutStatus::Launched { .. } => open,
+        // Others may join a dynamic one.
+        RolloutStatus::Launched { run, .. } => {
+            open || rollout.mechanism.dynamic && !matches!(run, Run::Ending { .. })
+        }
         RolloutStatus::Completed { .. } => !open && rollout.ready.is_empty(),
     };
     ensure(holds, || {
@@ -160,7 +165,8 @@ fn nobody_waits_who_could_be_told(state: &State, rollout: &Rollout) -> Result<()
         let phases = &rollout.mechanism.phases;
         let open = phases.is_empty() || member.phase <= rollout.course.phase;
         let begins = runs && open && !paced;
-        ensure(waits || !(is_told(member) || begins), || {
+        let closed = !window_is_open(&rollout.mechanism, robot, state.now().0);
+        ensure(waits || closed || !(is_told(member) || begins), || {
             format!(
                 "lost wake-up: {} could be told by rollout {}: {member:?}, {:?}",
                 robot.id, rollout.id.0, rollout.course
@@ -370,11 +376,10 @@ fn is_so(
             *at > state.now() && retry.is_some_and(|r| r.failure == *failure && r.at == *at)
         }
         WaitReason::Window { opens, zone, .. } => {
-            rollout.mechanism.windows.as_ref().is_some_and(|windows| {
-                let label = robot.labels.get(&windows.zone_label);
-                let opening = windows.at(state.now(), zone);
-                windows.zone_of(label.map(String::as_str)).0 == *zone
-                    && matches!(opening, Opening::Closed { opens_at } if Some(opens_at) == *opens)
+            let windows = rollout.mechanism.windows.as_ref();
+            windows.is_some_and(|windows| {
+                let hours = Hours::new(windows, &robot.labels);
+                hours.zone() == zone.as_str() && hours.open_next(state.now().0, *opens)
             })
         }
         WaitReason::Rate { next, .. } => {

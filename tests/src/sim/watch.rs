@@ -3,8 +3,10 @@
 //! The rules that need a view of the whole state are in `standing`.
 
 use super::Broken;
+use super::clock;
 use super::gates::Gates;
 use super::naive::Naive;
+use super::patience::{Patience, is_offline};
 use super::standing;
 use super::tally::Tally;
 use rollcall_engine::{
@@ -37,6 +39,7 @@ pub(super) struct Asked {
 pub(super) struct Watch {
     pub(super) naive: Naive,
     pub(super) gates: Gates,
+    patience: Patience,
     pub(super) tally: Tally,
     pub(super) asked: BTreeMap<Uuid, Asked>,
     members: BTreeMap<(RolloutId, RobotKey), Member>,
@@ -53,6 +56,8 @@ pub(super) struct Watch {
     durable_naive: Option<Box<Naive>>,
     durable_gates: Option<Gates>,
     fresh: Vec<Uuid>,
+    /// Who has come into which rollout by the current input, and how that ran before.
+    joined: Vec<(RolloutId, RobotKey, Run)>,
     over: Vec<Uuid>,
     /// Retries of a target by class.
     retried: BTreeMap<((RolloutId, RobotKey, u8), FailureClass), u8>,
@@ -126,25 +131,39 @@ impl Watch {
                 })?;
             }
         }
+        let before = self.gates.runs();
         for row in touched {
             if let Row::Member(id, key) = row {
-                self.member(state, input, *id, *key)?;
+                self.member(state, input, &before, (*id, *key))?;
             }
         }
-        let before = self.gates.runs();
         self.gates.after(state, input, reply.is_ok(), touched)?;
+        self.patience.after(state, input, touched);
         self.tally_runs(state, &before, touched);
         effects
             .iter()
             .try_for_each(|effect| self.effect(state, (input, &before), effect))
     }
 
+    /// Judges who has come into a rollout, once the naive opinion knows what there is.
+    pub(super) fn after_joins(&mut self, state: &State, input: &Input) -> Result<(), Broken> {
+        for (id, key, run) in self.joined.drain(..) {
+            self.tally.saw("joined", &"");
+            self.naive.joined(state, input, run, (id, key))?;
+        }
+        Ok(())
+    }
+
     fn tally_runs(&mut self, state: &State, before: &Runs, touched: &[Row]) {
         for row in touched {
             let Row::Rollout(id) = row else { continue };
-            let run = state.rollout(*id).and_then(Rollout::run);
+            let rollout = state.rollout(*id);
+            let run = rollout.and_then(Rollout::run);
             if run == before.get(id).copied() {
                 continue;
+            }
+            if !before.contains_key(id) && rollout.is_some_and(|rollout| rollout.manual) {
+                self.tally.saw("by hand", &"");
             }
             match run {
                 Some(Run::Paused { why, .. }) => self.tally.saw("paused", &why),
@@ -194,6 +213,7 @@ impl Watch {
         self.tally.starts += 1;
         self.members = all_members(state);
         self.gates.restarted(state);
+        self.patience.restarted();
         self.retried.clear();
     }
 
@@ -225,6 +245,9 @@ impl Watch {
             }
         }
         ensure(known.next().is_none(), || "a member is gone".to_owned())?;
+        clock::nothing_is_late(state, now)?;
+        self.patience.nobody_is_late(state, now)?;
+        self.naive.nobody_is_left_out(state, now)?;
         self.gates.everything(state, now)?;
         standing::everything(state, now)
     }
@@ -233,8 +256,8 @@ impl Watch {
         &mut self,
         state: &State,
         input: &Input,
-        id: RolloutId,
-        key: RobotKey,
+        before: &Runs,
+        (id, key): (RolloutId, RobotKey),
     ) -> Result<(), Broken> {
         let member = state
             .rollout(id)
@@ -246,6 +269,15 @@ impl Watch {
             )));
         };
         let old = self.members.insert((id, key), member.clone());
+        let came = member.skipped.is_none() && old.as_ref().is_none_or(|old| old.skipped.is_some());
+        if let Some(run) = before.get(&id).filter(|_| came) {
+            self.joined.push((id, key, *run));
+        }
+        let offline = |member: &Member| member.targets.iter().any(|t| is_offline(t.state));
+        if offline(member) && !old.as_ref().is_some_and(offline) {
+            let rollout = state.rollout(id).expect("it has this member");
+            self.patience.failed(state, rollout, key, old.as_ref())?;
+        }
         for (index, target) in member.targets.iter().enumerate() {
             let old = old.as_ref().and_then(|old| old.targets.get(index));
             self.moved(state, input, (id, key), old, target)?;
@@ -272,6 +304,10 @@ impl Watch {
         let is_active = |target: &Target| standing::is_active(target);
         let again = is_active(old) && (new.attempt > old.attempt || !is_active(new));
         let end = match (again, new.state) {
+            // To wait again, and to be given up in the same moment because the robot is gone.
+            (true, offline) if is_offline(offline) => {
+                Some(self.waits_again(state, place, old, new)?)
+            }
             (true, TargetState::Pending | TargetState::Requested) => {
                 Some(self.waits_again(state, place, old, new)?)
             }
@@ -415,7 +451,17 @@ impl Watch {
                         return Err(Broken(format!("{place:?} expired before the launch")));
                     }
                 };
-                (Some(launched.0), mechanism.deadline)
+                let end = mechanism.schedule.end;
+                if end.is_some_and(|end| end.0 <= now) {
+                    return Ok(());
+                }
+                // What an operator says later counts from the launch by the clock.
+                let said = self
+                    .gates
+                    .deadline_said(place.0)
+                    .map(|at| at.max(launched.0));
+                let before = said.map_or(0, |at| self.downtime(launched.0, at));
+                (Some(launched.0), mechanism.deadline.saturating_sub(before))
             }
             _ => return Ok(()),
         };
@@ -431,8 +477,12 @@ impl Watch {
     }
 
     fn uptime(&self, from: u64, to: u64) -> u64 {
+        to - from - self.downtime(from, to)
+    }
+
+    fn downtime(&self, from: u64, to: u64) -> u64 {
         let overlap = |(down, up): &(u64, u64)| (*up).min(to).saturating_sub((*down).max(from));
-        to - from - self.downtimes.iter().map(overlap).sum::<u64>()
+        self.downtimes.iter().map(overlap).sum()
     }
 
     /// A8, A9, A10, A16: what may be sent at all.
@@ -490,7 +540,9 @@ impl Watch {
         {
             return broken("design 4: request to a robot that cannot hear it");
         }
-        if target.cancelling.is_some() {
+        // What the same input has begun and given up again never leaves.
+        let called_off = target.cancelling.is_some();
+        if called_off && (self.asked.contains_key(&request.operation) || state.is_wanted(request)) {
             return broken("5.1: an Update whose Cancel is wanted");
         }
         if !is_its_turn(rollout, robot, target) {
@@ -512,7 +564,9 @@ impl Watch {
         if !may_follow(rollout, image, ecu) {
             return broken("E15 E17: the versions forbid it");
         }
-        if !self.asked.contains_key(&request.operation) {
+        let is_new = !self.asked.contains_key(&request.operation);
+        clock::may_send(rollout, robot, state.now().0, is_new)?;
+        if is_new {
             self.fresh.push(request.operation);
             let run = before.get(&rollout.id).copied();
             self.gates.told(run, state, input, request, rollout)?;

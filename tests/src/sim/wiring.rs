@@ -26,7 +26,8 @@ impl World {
         self.trace.line(self.now, || {
             format!("{} hears {input:?}", self.actors[index].robot.id())
         });
-        self.actors[index].robot.handle(self.now, input);
+        let time = self.now - self.epoch;
+        self.actors[index].robot.handle(time, input);
         self.react(index)
     }
 
@@ -57,7 +58,7 @@ impl World {
             }
         }
         let actor = &mut self.actors[index];
-        self.timers.set(index, actor.robot.poll_timeout());
+        self.timers.set(index, actor.timeout(self.epoch));
         if !actor.has_new_violations() {
             return Ok(());
         }

@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) now: u64,
     pub(super) dice: Dice,
     pub(super) hazards: Hazards,
+    /// When it began: robots count their time from here.
+    pub(super) epoch: u64,
     horizon: u64,
     pub(super) artifacts: BTreeMap<String, ImageSpec>,
     pub(super) actors: Vec<Actor>,
@@ -68,13 +70,14 @@ impl World {
         let actors: Vec<_> = scenario.robots.iter().map(Actor::new).collect();
         let mut timers = Timers::new(actors.len());
         for (index, actor) in actors.iter().enumerate() {
-            timers.set(index, actor.robot.poll_timeout());
+            timers.set(index, actor.timeout(scenario.epoch));
         }
         let mut world = Self {
-            now: SECOND,
+            now: scenario.epoch + SECOND,
             dice: Dice::new(seed, 3 << 40),
             hazards: scenario.hazards.clone(),
-            horizon: scenario.horizon,
+            epoch: scenario.epoch,
+            horizon: scenario.epoch + scenario.horizon,
             artifacts: scenario
                 .images
                 .iter()
@@ -103,7 +106,7 @@ impl World {
             self.enqueue(Incoming::Command(command));
         }
         for _ in 0..self.actions {
-            let at = self.dice.within(2 * SECOND, self.horizon);
+            let at = self.dice.within(self.now + SECOND, self.horizon);
             self.at(at, Happening::Act);
         }
         self.plan_cut();
@@ -158,7 +161,7 @@ impl World {
 
     /// All deadlines of the operators' rollouts, moved on by what the engine was told to be lost.
     fn end_at_the_latest(&self) -> u64 {
-        self.horizon + 250 * MINUTE + self.server.lost
+        self.horizon + 300 * MINUTE + self.server.lost
     }
 
     fn is_over(&self) -> bool {
@@ -195,7 +198,8 @@ impl World {
         }
         match robot {
             Some((_, index)) => {
-                self.actors[index].robot.handle_timeout(self.now);
+                let time = self.now - self.epoch;
+                self.actors[index].robot.handle_timeout(time);
                 self.react(index)
             }
             None => Ok(()),
