@@ -10,8 +10,9 @@ use crate::store;
 use bytes::Bytes;
 use prost::Message;
 use rollcall_engine::{
-    Actor, ChannelEdit, Command, GroupName, Input, LinkEvent, MANUAL_OFFLINE_GRACE, ManualUpdate,
-    Millis, OfflinePolicy, RobotKey, RolloutId, Timer, Timestamp,
+    Actor, ChannelEdit, ChannelName, Command, GroupName, Input, LedgerOrigin, LinkEvent,
+    MANUAL_OFFLINE_GRACE, ManualUpdate, Millis, OfflinePolicy, RobotKey, RolloutId, Source, Timer,
+    Timestamp,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -403,6 +404,24 @@ fn describe_command(command: &Command) -> String {
             ),
         },
         Command::RemoveChannel { name } => format!("remove channel {name}"),
+        Command::SetChannelSource { channel, source } => describe_source(channel, source),
+        Command::RecordLedgerVersion { channel, record } => format!(
+            "record version {} ({}) of channel {channel}'s ledger",
+            record.software_version, record.software_version_string
+        ),
+        Command::WithdrawLedgerVersion { channel, number } => {
+            format!("note that channel {channel}'s ledger no longer lists version {number}")
+        }
+        Command::NoteLedgerProblem {
+            channel,
+            number,
+            problem,
+        } => format!(
+            "note that the file of version {number} of channel {channel}'s ledger is not here: {problem}"
+        ),
+        Command::AttachLedgerFile {
+            channel, number, ..
+        } => format!("make version {number} of channel {channel}'s ledger an image"),
         Command::AddImage(spec) => format!("add image {}", spec.reference),
         Command::RemoveImage { image } => format!("remove image {image}"),
         Command::ManualUpdate(wish) => describe_manual(wish),
@@ -418,6 +437,18 @@ fn describe_command(command: &Command) -> String {
             format!("approve the next phase of rollout {}", rollout.0)
         }
     }
+}
+
+fn describe_source(channel: &ChannelName, source: &Source) -> String {
+    let Some(ledger) = source.ledger() else {
+        return format!("let channel {channel} release our own images");
+    };
+    let from = match &ledger.origin {
+        LedgerOrigin::Rest { url } => url,
+        LedgerOrigin::File => "files",
+    };
+    let product = ledger.product;
+    format!("let channel {channel} follow product {product} on the ledger, read from {from}")
 }
 
 /// E21: the record of who took the risk, and of all that was asked for.

@@ -2,6 +2,7 @@
 //! robot's group says from where it is updated.
 
 use crate::inventory::{Group, GroupKey, Membership, Robot, RobotKey};
+use crate::ledger::Source;
 use crate::names::{ChannelName, GroupName};
 use crate::outcome::{Reply, Row};
 use crate::refusal::Refusal;
@@ -31,6 +32,8 @@ pub struct Channel {
     pub created: Timestamp,
     /// Its target groups; none means every robot.
     pub groups: BTreeSet<GroupKey>,
+    /// Where its releases come from.
+    pub source: Source,
 }
 
 /// What to change at a channel.
@@ -53,6 +56,12 @@ pub enum ChannelEdit {
 pub(crate) struct Channels {
     by_key: BTreeMap<ChannelKey, Channel>,
     keys: BTreeMap<ChannelName, ChannelKey>,
+}
+
+impl Channels {
+    pub(crate) fn get_mut(&mut self, key: ChannelKey) -> Option<&mut Channel> {
+        self.by_key.get_mut(&key)
+    }
 }
 
 impl State {
@@ -150,6 +159,7 @@ impl State {
             name: name.clone(),
             created: self.now,
             groups,
+            source: Source::default(),
         };
         self.channels.keys.insert(name, key);
         self.channels.by_key.insert(key, channel);
@@ -198,6 +208,7 @@ impl State {
         };
         self.channels.by_key.remove(&key);
         changes.touch(Row::Channel(key));
+        self.forget_other_products(key, None, changes);
         Ok(Reply::Done)
     }
 

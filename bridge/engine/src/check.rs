@@ -1,11 +1,13 @@
 //! What would happen if an image were sent to an ECU at this moment: the one answer that preview, dispatch and `why` give.
 //!
 //! Versions are compared as SemVer where the image's is SemVer. One that is not has no order: it is the ECU's or it is not.
+//! Versions on a ledger are compared by their numbers there.
 
-use crate::inventory::{Ecu, Image, ImageKey, ReportedImage, Robot};
+use crate::inventory::{Ecu, Image, ImageKey, Protocol, ReportedImage, Robot};
 use crate::mechanism::{ForceDowngrade, Mechanism, OnVersionMismatch};
 use crate::names::HardwareId;
 use crate::rollout::Rollout;
+use crate::state::State;
 use crate::target::{FailureReason, SkipReason};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -60,44 +62,64 @@ impl Rollout {
     }
 }
 
-/// E15: checks everything about sending `image` to the ECU with this index, in a rollout with these rules.
-pub(crate) fn check(rules: Rules<'_>, image: &Image, robot: &Robot, index: u8) -> Check {
-    let Some(ecu) = robot.ecus.get(usize::from(index)) else {
-        return Check::Unreported;
-    };
-    if robot.hold(index.into()).is_some() {
-        return Check::Held;
-    }
-    if !fits(rules.images, image, ecu) {
-        return fail(FailureReason::IncompatibleHardware);
-    }
-    if !rules.manual && !suits(image, robot) {
-        let reason = SkipReason::OtherModel;
-        return Check::Skip { reason };
-    }
-    let Some(reported) = &ecu.reported else {
-        return Check::Unreported;
-    };
-    if reported.version.is_empty() {
-        return fail(FailureReason::MissingVersion);
-    }
-    if image.is_reported_by(reported, robot.protocol) {
-        return Check::AlreadyCurrent;
-    }
-    let named = image.is_named_by(reported, robot.protocol);
-    let mut lifted = None;
-    for objection in objections(image, reported, named) {
-        if !lifts(rules.mechanism.force_downgrade, objection) {
-            return match rules.mechanism.on_version_mismatch {
-                OnVersionMismatch::Fail => fail(objection),
-                OnVersionMismatch::Skip => Check::Skip {
-                    reason: SkipReason::VersionMismatch,
-                },
-            };
+impl State {
+    /// E15: checks everything about sending `image` to the ECU with this index, in a rollout with these rules.
+    pub(crate) fn check(&self, rules: Rules<'_>, image: &Image, robot: &Robot, index: u8) -> Check {
+        let Some(ecu) = robot.ecus.get(usize::from(index)) else {
+            return Check::Unreported;
+        };
+        if robot.hold(index.into()).is_some() {
+            return Check::Held;
         }
-        lifted = lifted.or(Some(objection));
+        if !fits(rules.images, image, ecu) {
+            return fail(FailureReason::IncompatibleHardware);
+        }
+        if !rules.manual && !suits(image, robot) {
+            let reason = SkipReason::OtherModel;
+            return Check::Skip { reason };
+        }
+        let Some(reported) = &ecu.reported else {
+            return Check::Unreported;
+        };
+        if reported.version.is_empty() {
+            return fail(FailureReason::MissingVersion);
+        }
+        if image.is_reported_by(reported, robot.protocol) {
+            return Check::AlreadyCurrent;
+        }
+        if let Some(reason) = self.ledger_objection(image, reported, rules.manual) {
+            return Check::Skip { reason };
+        }
+        let mut lifted = None;
+        for objection in self.objections(image, reported, robot.protocol) {
+            if !lifts(rules.mechanism.force_downgrade, objection) {
+                return match rules.mechanism.on_version_mismatch {
+                    OnVersionMismatch::Fail => fail(objection),
+                    OnVersionMismatch::Skip => Check::Skip {
+                        reason: SkipReason::VersionMismatch,
+                    },
+                };
+            }
+            lifted = lifted.or(Some(objection));
+        }
+        Check::Send { lifted }
     }
-    Check::Send { lifted }
+
+    /// What speaks against sending the image, by the versions alone (E17, device-contract 4.6).
+    fn objections(
+        &self,
+        image: &Image,
+        reported: &ReportedImage,
+        protocol: Option<Protocol>,
+    ) -> impl Iterator<Item = FailureReason> + use<> {
+        let named = image.is_named_by(reported, protocol);
+        let order = match self.ledger_order(image, reported) {
+            Some(order) => order_objection(order, image, reported),
+            None => semver_objection(image, reported, named),
+        };
+        let requirement = requirement_objection(image, reported, named);
+        order.into_iter().chain(requirement)
+    }
 }
 
 const fn fail(reason: FailureReason) -> Check {
@@ -115,18 +137,7 @@ pub(crate) fn suits(image: &Image, robot: &Robot) -> bool {
     image.model.is_none() || image.model == robot.model
 }
 
-/// What speaks against sending the image, by the versions alone (E17, device-contract 4.6).
-fn objections(
-    image: &Image,
-    reported: &ReportedImage,
-    named: bool,
-) -> impl Iterator<Item = FailureReason> {
-    let order = order_objection(image, reported, named);
-    let requirement = requirement_objection(image, reported, named);
-    order.into_iter().chain(requirement)
-}
-
-fn order_objection(image: &Image, reported: &ReportedImage, named: bool) -> Option<FailureReason> {
+fn semver_objection(image: &Image, reported: &ReportedImage, named: bool) -> Option<FailureReason> {
     let wanted = image.version()?;
     // Another image's versions are another's numbers.
     if !named {
@@ -135,7 +146,16 @@ fn order_objection(image: &Image, reported: &ReportedImage, named: bool) -> Opti
     let Ok(found) = Version::parse(&reported.version) else {
         return Some(FailureReason::InvalidVersion);
     };
-    match wanted.cmp_precedence(&found) {
+    order_objection(wanted.cmp_precedence(&found), image, reported)
+}
+
+/// `order` is how the image's version stands to the one that is reported.
+fn order_objection(
+    order: Ordering,
+    image: &Image,
+    reported: &ReportedImage,
+) -> Option<FailureReason> {
+    match order {
         Ordering::Greater => None,
         Ordering::Less => Some(FailureReason::DowngradeNotAllowed),
         // The same version and build with other bytes: sending it mends the ECU.

@@ -3,6 +3,7 @@
 use crate::credentials::Credentials;
 use crate::input::{Actor, Command, ImageSpec, RobotEdit, RobotSpec};
 use crate::inventory::{Cursor, Ecu, EcuSpec, Image, ImageKey, Link, Protocol, Robot, RobotKey};
+use crate::ledger::LedgerImage;
 use crate::names::{RobotId, Tag};
 use crate::outcome::{Effect, Reply, Row};
 use crate::refusal::Refusal;
@@ -64,7 +65,26 @@ impl State {
             Command::AddChannel { name, groups } => self.add_channel(name, &groups, changes),
             Command::EditChannel { name, edit } => self.edit_channel(name, &edit, changes),
             Command::RemoveChannel { name } => self.remove_channel(name, changes),
-            Command::AddImage(spec) => self.add_image(spec, changes),
+            Command::SetChannelSource { channel, source } => {
+                self.set_channel_source(channel, source, changes)
+            }
+            Command::RecordLedgerVersion { channel, record } => {
+                self.record_ledger_version(channel, *record, changes)
+            }
+            Command::WithdrawLedgerVersion { channel, number } => {
+                self.withdraw_ledger_version(channel, number, changes)
+            }
+            Command::NoteLedgerProblem {
+                channel,
+                number,
+                problem,
+            } => self.note_ledger_problem(channel, number, &problem, changes),
+            Command::AttachLedgerFile {
+                channel,
+                number,
+                file,
+            } => self.attach_ledger_file(channel, number, file, changes),
+            Command::AddImage(spec) => self.add_image(spec, None, changes).map(Reply::Image),
             Command::RemoveImage { image } => self.remove_image(image, changes),
             Command::ManualUpdate(wish) => self.manual_update(by, wish, changes),
             Command::CreateRollout(spec) => self.create_rollout(by, &spec, changes),
@@ -226,7 +246,13 @@ impl State {
         }
     }
 
-    fn add_image(&mut self, spec: ImageSpec, changes: &mut Changes) -> Result<Reply, Refusal> {
+    /// Adds an image: one of ours, or one of a ledger.
+    pub(crate) fn add_image(
+        &mut self,
+        spec: ImageSpec,
+        ledger: Option<LedgerImage>,
+        changes: &mut Changes,
+    ) -> Result<ImageKey, Refusal> {
         let image = spec.reference;
         if self.image_keys.contains_key(&image) {
             return Err(Refusal::ImageExists { image });
@@ -267,13 +293,14 @@ impl State {
             hosted: spec.hosted,
             size: spec.size,
             sha256: spec.sha256,
+            ledger,
             created: self.now,
             removed: None,
         };
         self.images.insert(key, image);
         changes.touch(Row::Counters);
         changes.touch(Row::Image(key));
-        Ok(Reply::Image(key))
+        Ok(key)
     }
 }
 

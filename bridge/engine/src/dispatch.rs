@@ -4,7 +4,7 @@
 //! than its cap; an image goes to an ECU only if registration, the rollout's map and the image agree on the hardware
 //! id at this very moment (A10).
 
-use crate::check::{Check, check, fits};
+use crate::check::{Check, fits};
 use crate::inventory::{Robot, RobotKey};
 use crate::mechanism::OnFailure;
 use crate::operation::operation_id;
@@ -162,7 +162,7 @@ impl State {
             return None;
         }
         let image = self.images.get(&target.image)?;
-        let checked = check(rollout.rules(), image, robot, target.ecu);
+        let checked = self.check(rollout.rules(), image, robot, target.ecu);
         Some(match checked {
             Check::Send { .. } => Verdict::Send,
             Check::Held => Verdict::Hold,
@@ -268,7 +268,8 @@ impl State {
                     && operation == request.operation
                     && target.cancelling.is_none()
                     && robot.hold(target.ecu.into()).is_none()
-                    && fits(&rollout.images, image, ecu),
+                    && fits(&rollout.images, image, ecu)
+                    && !self.is_withdrawn(image),
             )
         };
         request.kind == RequestKind::Cancel || update().unwrap_or(false)
@@ -285,7 +286,7 @@ impl State {
         // E15 holds for every push: an ECU that was changed meanwhile by other hands is not overrun by an old request.
         let requested = self.active_target(robot).is_some_and(|(rollout, target)| {
             let image = self.images.get(&target.image);
-            let checked = image.map(|image| check(rollout.rules(), image, robot, target.ecu));
+            let checked = image.map(|image| self.check(rollout.rules(), image, robot, target.ecu));
             let stopped = matches!(
                 checked,
                 None | Some(Check::Held | Check::Skip { .. } | Check::Fail { .. })

@@ -18,6 +18,9 @@ impl State {
         let Some(key) = self.image_key(&reference) else {
             return Err(Refusal::UnknownImage { image: reference });
         };
+        if let Some(image) = self.images.get(&key) {
+            self.check_not_of_ledger(image)?;
+        }
         let uses = |rollout: &&crate::Rollout| {
             !matches!(rollout.status, RolloutStatus::Completed { .. })
                 && rollout.images.values().any(|image| *image == key)
@@ -28,6 +31,7 @@ impl State {
                 rollout: rollout.id,
             });
         }
+        self.detach_ledger_file(key, changes);
         self.image_keys.remove(&reference);
         if let Some(image) = self.images.get_mut(&key) {
             image.removed = Some(self.now);

@@ -4,6 +4,7 @@ use crate::channels::ChannelEdit;
 use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
+use crate::ledger::{LedgerRecord, Source, StoredFile};
 use crate::mechanism::{ForceDowngrade, Mechanism, OfflinePolicy, Rate};
 use crate::names::{
     ChannelName, EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName,
@@ -174,6 +175,45 @@ pub enum Command {
     RemoveChannel {
         /// Which.
         name: ChannelName,
+    },
+    /// Gives a channel another source of releases.
+    SetChannelSource {
+        /// Which.
+        channel: ChannelName,
+        /// From where.
+        source: Source,
+    },
+    /// Takes a record that a ledger has of the channel's product.
+    RecordLedgerVersion {
+        /// Which.
+        channel: ChannelName,
+        /// What the ledger says.
+        record: Box<LedgerRecord>,
+    },
+    /// Notes that a ledger no longer lists a version.
+    WithdrawLedgerVersion {
+        /// Of which channel's product.
+        channel: ChannelName,
+        /// Which.
+        number: u32,
+    },
+    /// Notes why the file of a version on a ledger is not here.
+    NoteLedgerProblem {
+        /// Of which channel's product.
+        channel: ChannelName,
+        /// Which version.
+        number: u32,
+        /// Why; what is too long is cut off.
+        problem: String,
+    },
+    /// Makes a version on a ledger an image: its file is here, and is the ledger's.
+    AttachLedgerFile {
+        /// Of which channel's product.
+        channel: ChannelName,
+        /// Which version.
+        number: u32,
+        /// The file.
+        file: StoredFile,
     },
     /// Adds an image.
     AddImage(ImageSpec),

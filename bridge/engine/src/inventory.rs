@@ -2,6 +2,7 @@
 
 use crate::credentials::Credentials;
 use crate::device::{Device, InterfaceVersion};
+use crate::ledger::LedgerImage;
 use crate::names::{EcuName, GroupName, HardwareId, ImageName, ImageVersion, Model, RobotId, Tag};
 use crate::requirement::Requirement;
 use crate::rollout::{Rollout, RolloutId};
@@ -439,6 +440,8 @@ pub struct Image {
     pub size: u64,
     /// SHA-256 of the file.
     pub sha256: [u8; 32],
+    /// Which version on a ledger it is, if it comes from one.
+    pub ledger: Option<LedgerImage>,
     /// When it was added.
     pub created: Timestamp,
     /// When it was removed. It stays for the rollouts that name it; its name and its file are gone.

@@ -48,6 +48,7 @@ mod images;
 mod input;
 mod inventory;
 mod launch;
+mod ledger;
 mod links;
 mod manual;
 mod mechanism;
@@ -104,6 +105,10 @@ pub use input::{
 pub use inventory::{
     Counters, Cursor, Ecu, EcuSpec, Group, GroupKey, Hold, Image, ImageKey, ImageRef, Link,
     Membership, Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
+};
+pub use ledger::{
+    ChecksumType, LedgerFault, LedgerFile, LedgerImage, LedgerOrigin, LedgerRecord, LedgerSource,
+    LedgerVersion, Product, Source, StoredFile, Withdrawn,
 };
 pub use manual::MANUAL_OFFLINE_GRACE;
 pub use mechanism::{

@@ -35,6 +35,8 @@ pub enum Row {
     Group(GroupKey),
     /// A channel; absent when it was removed.
     Channel(ChannelKey),
+    /// A version that a channel's ledger records; absent when the channel follows another product.
+    LedgerVersion(ChannelKey, u32),
     /// An image.
     Image(ImageKey),
     /// A rollout without members and preview; absent when it was deleted.

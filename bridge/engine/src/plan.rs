@@ -1,6 +1,6 @@
 //! Planning: what a rollout would do, as a value. Preview and launch share it, so they cannot disagree.
 
-use crate::check::{Check, Rules, check, suits};
+use crate::check::{Check, Rules, suits};
 use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
 use crate::mechanism::{Defaults, Mechanism, PhaseSize};
 use crate::names::HardwareId;
@@ -121,6 +121,9 @@ impl PlannedRobot {
             Some(SkipReason::OtherModel) => 0xfd,
             Some(SkipReason::NoPartNumber) => 0xfc,
             Some(SkipReason::VersionMismatch) => 0xfb,
+            Some(SkipReason::LedgerWithdrawn) => 0xfa,
+            Some(SkipReason::LedgerVersionUnknown) => 0xf9,
+            Some(SkipReason::LedgerVersionNotApplicable) => 0xf8,
         }]);
         hash
     }
@@ -281,7 +284,13 @@ impl State {
                 .ok_or_else(|| Refusal::UnknownImage {
                     image: reference.clone(),
                 })?;
-            let runs_on = self.images.get(&key).map(|image| &image.hardware_ids);
+            let image = self.images.get(&key);
+            if image.is_some_and(|image| self.is_withdrawn(image)) {
+                return Err(Refusal::ImageWithdrawn {
+                    image: reference.clone(),
+                });
+            }
+            let runs_on = image.map(|image| &image.hardware_ids);
             if !runs_on.is_some_and(|ids| ids.contains(hardware_id)) {
                 return Err(Refusal::IncompatibleImage {
                     image: reference.clone(),
@@ -368,7 +377,7 @@ impl State {
                 ecu: index,
                 image: image.key,
                 from: reported.map(|reported| reported.version.clone()),
-                at_dispatch: check(rules, image, robot, index),
+                at_dispatch: self.check(rules, image, robot, index),
             });
         }
         let skipped = ecus.is_empty().then_some(skipped);

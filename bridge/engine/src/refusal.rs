@@ -3,6 +3,7 @@
 use crate::calendar::{TimeZone, WindowsError};
 use crate::device::{MAX_DEVICE_BYTES, MAX_DEVICE_PATHS};
 use crate::inventory::ImageRef;
+use crate::ledger::{LedgerFault, Product};
 use crate::mechanism::FailureClass;
 use crate::names::{ChannelName, EcuName, GroupName, HardwareId, RobotId, TokenName};
 use crate::rollout::RolloutId;
@@ -88,6 +89,50 @@ pub enum Refusal {
          `rollcall channel edit {name} --every-robot` says so"
     )]
     LastGroup { name: ChannelName },
+    #[error(
+        "a product has a vendor's number and one of its own, each from 1 to 65535 (0x0001 to 0xFFFF); give both"
+    )]
+    NoSuchProduct,
+    #[error(
+        "the product has no hardware id; name the boards that it is, at least one (--hardware-id)"
+    )]
+    ProductWithoutHardware,
+    #[error(
+        "product {product} is followed by channel {channel} already, and by one at most; give that another source first with \
+         `rollcall channel source {channel} console`"
+    )]
+    ProductFollowed {
+        product: Product,
+        channel: ChannelName,
+    },
+    #[error(
+        "URL {url:?} is not one that a ledger can be read from; start it with https:// or http://"
+    )]
+    BadLedgerUrl { url: String },
+    #[error(
+        "channel {name} does not follow a ledger; `rollcall channel source {name} ledger` lets it follow one"
+    )]
+    NotFromLedger { name: ChannelName },
+    #[error("version {number} on the ledger is not taken: {fault}")]
+    BadLedgerRecord { number: u32, fault: LedgerFault },
+    #[error(
+        "channel {name} knows no version {number} on the ledger; `rollcall channel ledger {name}` lists those that it knows"
+    )]
+    UnknownLedgerVersion { name: ChannelName, number: u32 },
+    #[error("version {number} is withdrawn on the ledger; take another one")]
+    LedgerVersionWithdrawn { number: u32 },
+    #[error("the file is not the one that the ledger records for version {number}; fetch it again")]
+    NotTheLedgersFile { number: u32 },
+    #[error(
+        "image {image} is the ledger's and cannot be changed here: channel {channel} follows it there; \
+         `rollcall channel source {channel} console` ends that"
+    )]
+    ImageOfLedger {
+        image: ImageRef,
+        channel: ChannelName,
+    },
+    #[error("image {image} is withdrawn on the ledger and offered to nobody; take another version")]
+    ImageWithdrawn { image: ImageRef },
     #[error("image {image} exists already and images never change; choose another version")]
     ImageExists { image: ImageRef },
     #[error("image {image} does not exist; `rollcall image ls` lists those that do")]
@@ -355,6 +400,17 @@ impl Refusal {
             Self::UnknownChannel { .. } => "unknown_channel",
             Self::ChannelExists { .. } => "channel_exists",
             Self::LastGroup { .. } => "last_group",
+            Self::NoSuchProduct => "no_such_product",
+            Self::ProductWithoutHardware => "product_without_hardware",
+            Self::ProductFollowed { .. } => "product_followed",
+            Self::BadLedgerUrl { .. } => "bad_ledger_url",
+            Self::NotFromLedger { .. } => "not_from_ledger",
+            Self::BadLedgerRecord { .. } => "bad_ledger_record",
+            Self::UnknownLedgerVersion { .. } => "unknown_ledger_version",
+            Self::LedgerVersionWithdrawn { .. } => "ledger_version_withdrawn",
+            Self::NotTheLedgersFile { .. } => "not_the_ledgers_file",
+            Self::ImageOfLedger { .. } => "image_of_ledger",
+            Self::ImageWithdrawn { .. } => "image_withdrawn",
             Self::ImageExists { .. } => "image_exists",
             Self::UnknownImage { .. } => "unknown_image",
             Self::ImageInUse { .. } => "image_in_use",

@@ -1,6 +1,6 @@
 //! What an operator can do about a failure, and the code that rapyuta.io has for it (requirements R17 to R31).
 
-use crate::target::{CancelReason, FailureReason, TargetState};
+use crate::target::{CancelReason, FailureReason, SkipReason, TargetState};
 
 /// A code of rapyuta.io's table, where one says what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,34 @@ impl FailureReason {
             }
             Self::InternalError | Self::Refused | Self::Unspecified => {
                 "look at the robot's words and its log, then include it in another rollout"
+            }
+        }
+    }
+}
+
+impl SkipReason {
+    /// What an operator can do about it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::NoCompatibleEcu => {
+                "nothing to do; map one of the robot's hardware ids to update it"
+            }
+            Self::VersionMismatch => "nothing to do; the image does not accept its version",
+            Self::OtherModel => "nothing to do; add an image for the robot's model to update it",
+            Self::NoPartNumber => {
+                "let the device connect and report SystemInfo's part number, then launch another rollout; if it has none, \
+                 set EDGEHOG_SYSTEM_PART_NUMBER there, or remove the robot and add it with --ecu main=HARDWARE_ID"
+            }
+            Self::LedgerWithdrawn => {
+                "nothing to do; the vendor has withdrawn the version, so release another one"
+            }
+            Self::LedgerVersionUnknown => {
+                "compare what the ECU reports with `rollcall channel ledger`; bring it to a version that the ledger has by \
+                 hand (`rollcall robot update`)"
+            }
+            Self::LedgerVersionNotApplicable => {
+                "bring the ECU to a version from which the vendor allows this one first; `rollcall channel ledger` has them"
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Stored: robots, groups, images, rollouts with their members, channels, pairing tokens, counters, the engine's time. Derived and rebuilt at
 //! start: look-up tables, counts, slots, ready sets, timers. Never stored: connections.
 
-use crate::channels::Channels;
+use crate::channels::{ChannelKey, Channels};
 use crate::credentials::{PairingToken, TokenKey};
 use crate::device::Shared;
 use crate::edgehog::LONGEST_WINDOW;
@@ -12,6 +12,7 @@ use crate::inventory::{
     Counters, Group, GroupKey, Image, ImageKey, ImageRef, Link, Membership, Robot, RobotKey,
     RobotStatus,
 };
+use crate::ledger::Catalogue;
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Row};
 use crate::rollout::{Counts, Member, Rollout, RolloutId};
@@ -31,6 +32,7 @@ pub struct State {
     pub(crate) groups: BTreeMap<GroupKey, Group>,
     pub(crate) group_keys: BTreeMap<GroupName, GroupKey>,
     pub(crate) channels: Channels,
+    pub(crate) ledger: BTreeMap<ChannelKey, Catalogue>,
     pub(crate) images: BTreeMap<ImageKey, Image>,
     pub(crate) image_keys: BTreeMap<ImageRef, ImageKey>,
     pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,

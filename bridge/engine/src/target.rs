@@ -95,6 +95,12 @@ pub enum SkipReason {
     NoPartNumber,
     /// The image does not accept its version, and the rollout skips such ECUs (X7).
     VersionMismatch,
+    /// The ledger has withdrawn the image.
+    LedgerWithdrawn,
+    /// The ledger does not know the version that it runs, so nobody can say whether the image may be installed over it.
+    LedgerVersionUnknown,
+    /// On the ledger the image may not be installed over the version that it runs.
+    LedgerVersionNotApplicable,
 }
 
 /// Why a target was cancelled.

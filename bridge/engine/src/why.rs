@@ -1,6 +1,6 @@
 //! The answer to "why is this robot not done?", as a value.
 
-use crate::check::{Check, check};
+use crate::check::Check;
 use crate::inventory::{Robot, RobotKey};
 use crate::names::EcuName;
 use crate::refusal::Refusal;
@@ -134,7 +134,7 @@ impl State {
     fn at_dispatch(&self, id: RolloutId, robot: &Robot, target: &Target) -> Option<Check> {
         let rollout = self.rollouts.get(&id)?;
         let image = self.images.get(&target.image)?;
-        let check = || check(rollout.rules(), image, robot, target.ecu);
+        let check = || self.check(rollout.rules(), image, robot, target.ecu);
         (target.state == TargetState::Pending).then(check)
     }
 }
@@ -150,17 +150,6 @@ const CANCELLING: (&str, &str) = (
 );
 
 fn skipped(reason: SkipReason, since: Timestamp) -> Why {
-    let remedy = match reason {
-        SkipReason::NoCompatibleEcu => {
-            "nothing to do; map one of the robot's hardware ids to update it"
-        }
-        SkipReason::VersionMismatch => "nothing to do; the image does not accept its version",
-        SkipReason::OtherModel => "nothing to do; add an image for the robot's model to update it",
-        SkipReason::NoPartNumber => {
-            "let the device connect and report SystemInfo's part number, then launch another rollout; if it has none, \
-             set EDGEHOG_SYSTEM_PART_NUMBER there, or remove the robot and add it with --ecu main=HARDWARE_ID"
-        }
-    };
     Why {
         ecu: None,
         state: TargetState::Skipped { reason },
@@ -168,7 +157,7 @@ fn skipped(reason: SkipReason, since: Timestamp) -> Why {
         since,
         until: None,
         then: "the robot gets nothing from this rollout",
-        remedy,
+        remedy: reason.remedy(),
         at_dispatch: None,
         detail: None,
         cancelling: None,
@@ -199,7 +188,7 @@ const fn prospects(state: &TargetState) -> (&'static str, &'static str) {
             "final; the ECU keeps what it runs",
             "look at the robot's log why the image did not stay, then include it in another rollout",
         ),
-        TargetState::Skipped { .. } => ("final; nothing is sent", "nothing to do"),
+        TargetState::Skipped { reason } => ("final; nothing is sent", reason.remedy()),
         TargetState::Cancelled { .. } | TargetState::Expired => {
             ("final", "include the robot in another rollout")
         }

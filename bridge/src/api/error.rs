@@ -107,6 +107,11 @@ impl From<Refusal> for ApiError {
             | Refusal::LastGroup { .. }
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }
+            | Refusal::ProductFollowed { .. }
+            | Refusal::NotFromLedger { .. }
+            | Refusal::LedgerVersionWithdrawn { .. }
+            | Refusal::ImageOfLedger { .. }
+            | Refusal::ImageWithdrawn { .. }
             | Refusal::NotPrepared { .. }
             | Refusal::NotLaunched { .. }
             | Refusal::NotNow { .. }

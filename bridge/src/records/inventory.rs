@@ -1,6 +1,7 @@
 //! Robots, cursors, groups and images.
 
 use super::credentials::{self, StoredCredentials};
+use super::ledger::{self, StoredOrigin};
 use super::{RecordError, digest, number};
 use crate::store::RowKey;
 use prost::Message;
@@ -133,6 +134,9 @@ struct StoredImage {
     removed: Option<u64>,
     #[prost(string, optional, tag = "12")]
     from_version: Option<String>,
+    /// Which version on a ledger it is.
+    #[prost(message, optional, tag = "13")]
+    ledger: Option<StoredOrigin>,
 }
 
 pub(super) fn encode_robot(robot: &Robot) -> Vec<u8> {
@@ -348,6 +352,7 @@ pub(super) fn encode_image(image: &Image) -> Vec<u8> {
         hosted: image.hosted,
         size: image.size,
         sha256: image.sha256.to_vec(),
+        ledger: image.ledger.map(ledger::encode_origin),
         created: image.created.0,
         removed: image.removed.map(|at| at.0),
     }
@@ -374,6 +379,7 @@ pub(super) fn decode_image(key: RowKey, bytes: &[u8]) -> Result<Image, RecordErr
         hosted: stored.hosted,
         size: stored.size,
         sha256: digest(&stored.sha256, "SHA-256")?,
+        ledger: stored.ledger.as_ref().map(ledger::decode_origin),
         created: Timestamp(stored.created),
         removed: stored.removed.map(Timestamp),
     })

@@ -7,6 +7,7 @@ mod channel;
 mod credentials;
 mod device;
 mod inventory;
+mod ledger;
 mod rollout;
 mod target;
 
@@ -103,6 +104,13 @@ pub fn change(state: &State, chains: &Chains, row: &Row) -> Option<RowChange> {
             Table::Channels,
             RowKey::from(key.0),
             state.channel_by_key(*key).map(channel::encode),
+        ),
+        Row::LedgerVersion(channel, number) => (
+            Table::LedgerVersions,
+            RowKey::from((channel.0, *number)),
+            state
+                .ledger_version(*channel, *number)
+                .map(ledger::encode_version),
         ),
         Row::Image(key) => (
             Table::Images,
@@ -234,6 +242,7 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
     let images = read(store, Table::Images, inventory::decode_image)?;
     let tokens = read(store, Table::PairingTokens, credentials::decode_token)?;
     let channels = read(store, Table::Channels, channel::decode)?;
+    let versions = read(store, Table::LedgerVersions, ledger::decode_version)?;
     let values = |(_, value)| value;
     let mut state = State::rebuild(
         Timestamp(recovered.at_ms),
@@ -244,7 +253,8 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
         rollouts.into_values(),
     )
     .with_pairing_tokens(tokens.into_iter().map(|(_, token)| token))
-    .with_channels(channels.into_iter().map(|(_, channel)| channel));
+    .with_channels(channels.into_iter().map(|(_, channel)| channel))
+    .with_ledger_versions(versions.into_iter().map(|(_, version)| version));
     // One by one, so that what devices have in common is there once at any time.
     store.each(Table::Devices, &mut |key, bytes| {
         let damaged = |error| damaged(Table::Devices, key, &error);

@@ -277,7 +277,7 @@ macro_rules! numbered {
     };
 }
 
-numbered!(SkipReason, "skip reason", skip_number, skip_reason, { NoCompatibleEcu = 1, OtherModel = 2, NoPartNumber = 3, VersionMismatch = 4 });
+numbered!(SkipReason, "skip reason", skip_number, skip_reason, { NoCompatibleEcu = 1, OtherModel = 2, NoPartNumber = 3, VersionMismatch = 4, LedgerWithdrawn = 5, LedgerVersionUnknown = 6, LedgerVersionNotApplicable = 7 });
 numbered!(CancelReason, "cancel reason", cancel_number, cancel_reason, {
     RobotRemoved = 1,
     EarlierEcuFailed = 2,

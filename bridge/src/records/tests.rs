@@ -47,6 +47,29 @@ fn commands() -> Vec<Command> {
             mechanism: Mechanism::default(),
         }))
     };
+    let ledger = |number: u32, size: u64| {
+        let with_file = |text: &str| text.repeat(usize::from(size > 0));
+        Command::RecordLedgerVersion {
+            channel: ChannelName::new("production").unwrap(),
+            record: Box::new(LedgerRecord {
+                vid: 0xfff1,
+                pid: 0x8000,
+                software_version: number,
+                software_version_string: format!("{number}.0"),
+                cd_version_number: 12,
+                firmware_information: "information".into(),
+                software_version_valid: number != 3,
+                ota_url: with_file("https://vendor.example/ota"),
+                ota_file_size: size,
+                ota_checksum: with_file("AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM="),
+                ota_checksum_type: u16::from(size > 0),
+                min_applicable_software_version: number,
+                max_applicable_software_version: u32::MAX,
+                release_notes_url: "https://vendor.example/notes".into(),
+                schema_version: 5,
+            }),
+        }
+    };
     let group = GroupName::new("g").unwrap();
     let token = |name| {
         Command::AddPairingToken(PairingTokenSpec {
@@ -109,6 +132,41 @@ fn commands() -> Vec<Command> {
         },
         Command::RemoveChannel {
             name: ChannelName::new("gone").unwrap(),
+        },
+        Command::SetChannelSource {
+            channel: ChannelName::new("production").unwrap(),
+            source: Source::Ledger(LedgerSource {
+                origin: LedgerOrigin::Rest {
+                    url: "https://on.dcl.csa-iot.org".into(),
+                },
+                product: Product {
+                    vid: 0xfff1,
+                    pid: 0x8000,
+                },
+                hardware_ids: ["hw", "hw2"].map(|id| HardwareId::new(id).unwrap()).into(),
+                every: 60_000,
+            }),
+        },
+        ledger(1, 7),
+        ledger(2, 7),
+        ledger(3, 0),
+        Command::NoteLedgerProblem {
+            channel: ChannelName::new("production").unwrap(),
+            number: 1,
+            problem: "404".into(),
+        },
+        Command::AttachLedgerFile {
+            channel: ChannelName::new("production").unwrap(),
+            number: 2,
+            file: StoredFile {
+                token: "t0".into(),
+                size: 7,
+                sha256: [3; 32],
+            },
+        },
+        Command::WithdrawLedgerVersion {
+            channel: ChannelName::new("production").unwrap(),
+            number: 2,
         },
         Command::AddImage(image),
         rollout(TargetSelection::Group(group)),
@@ -187,9 +245,29 @@ fn a_state_survives_the_way_through_the_database() {
         loaded.channels().collect::<Vec<_>>(),
         state.channels().collect::<Vec<_>>()
     );
+    let ledger = |state: &State| {
+        let versions = state.ledger_versions(ChannelKey(1));
+        versions.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(ledger(&loaded).len(), 3);
+    assert_eq!(ledger(&loaded), ledger(&state));
     assert_eq!(
         loaded.pairing_tokens().collect::<Vec<_>>(),
         state.pairing_tokens().collect::<Vec<_>>()
     );
     assert_eq!(loaded.next_timer(), state.next_timer());
+}
+
+/// What was written before there were sources and ledgers means images of ours.
+#[test]
+fn an_old_channel_and_an_old_image_have_nothing_of_a_ledger() {
+    // Field 1 `name`, field 2 `created`.
+    let channel = [&[10, 1][..], b"c", &[16, 5]].concat();
+    let channel = channel::decode(RowKey::from(1_u32), &channel).unwrap();
+    assert_eq!(channel.source, Source::Console);
+    assert_eq!(channel::encode(&channel), [10, 1, b'c', 16, 5]);
+    // Field 1 `reference`, field 8 `sha256`.
+    let image = [&[10, 3][..], b"o@1", &[66, 32], &[3; 32]].concat();
+    let image = inventory::decode_image(RowKey::from(1_u32), &image).unwrap();
+    assert_eq!(image.ledger, None);
 }

@@ -9,10 +9,10 @@ use super::table::{COUNTERS_NUMBER, Table};
 /// It covers the tables, the redo frames and the encodings of rows, history and counters alike:
 /// raise it with any change of them, and raise [`MIN_READER_VERSION`] too when an older build
 /// would lose something by reading and rewriting the new form.
-pub const SCHEMA_VERSION: u64 = 3;
+pub const SCHEMA_VERSION: u64 = 4;
 
 /// The oldest schema whose builds may open what this build writes.
-pub const MIN_READER_VERSION: u64 = 3;
+pub const MIN_READER_VERSION: u64 = 4;
 
 /// The database's file name inside the data directory.
 pub const DATABASE_FILE: &str = "rollcall.redb";
@@ -65,6 +65,7 @@ pub(super) fn definition(table: Table) -> RowTable {
         Table::PairingTokens => "pairing_tokens",
         Table::Devices => "devices",
         Table::Channels => "channels",
+        Table::LedgerVersions => "ledger_versions",
     })
 }
 

@@ -33,11 +33,13 @@ pub enum Table {
     Devices = 10,
     /// One row per channel.
     Channels = 11,
+    /// One row per version that a channel's ledger records.
+    LedgerVersions = 12,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Robots,
         Self::Cursors,
         Self::Members,
@@ -49,6 +51,7 @@ impl Table {
         Self::PairingTokens,
         Self::Devices,
         Self::Channels,
+        Self::LedgerVersions,
     ];
 
     /// The number that stands for this table on disk.
@@ -258,12 +261,12 @@ mod tests {
     #[test]
     fn table_numbers_are_frozen() {
         let numbers = Table::ALL.map(Table::number);
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         for table in Table::ALL {
             assert_eq!(Table::from_number(table.number()), Some(table));
         }
         assert_eq!(Table::from_number(COUNTERS_NUMBER), None);
-        assert_eq!(Table::from_number(12), None);
+        assert_eq!(Table::from_number(13), None);
     }
 
     #[test]

@@ -158,6 +158,11 @@ impl Naive {
                 | Command::AddChannel { .. }
                 | Command::EditChannel { .. }
                 | Command::RemoveChannel { .. }
+                | Command::SetChannelSource { .. }
+                | Command::RecordLedgerVersion { .. }
+                | Command::WithdrawLedgerVersion { .. }
+                | Command::NoteLedgerProblem { .. }
+                | Command::AttachLedgerFile { .. }
                 | Command::CancelOperation { .. }
                 | Command::PauseRollout { .. }
                 | Command::ResumeRollout { .. }

@@ -85,6 +85,11 @@ pub(super) fn skip_text(reason: SkipReason) -> &'static str {
         SkipReason::OtherModel => "the image is for another model",
         SkipReason::VersionMismatch => "the image does not accept its version",
         SkipReason::NoPartNumber => "the device has not said its part number yet",
+        SkipReason::LedgerWithdrawn => "the image is withdrawn on the ledger",
+        SkipReason::LedgerVersionUnknown => "the ledger does not know what it runs",
+        SkipReason::LedgerVersionNotApplicable => {
+            "on the ledger the image is not for the version that it runs"
+        }
     }
 }
 
