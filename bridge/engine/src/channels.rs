@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The channel that every database has (G1).
+const PRODUCTION: &str = "production";
 /// Channels; each change of one asks all of them which groups they own.
 const MAX_CHANNELS: usize = 1_000;
 /// Target groups of a channel; each robot of its list is asked for in all of them.
@@ -127,8 +129,20 @@ impl State {
         })
     }
 
+    /// Whether the robot is the channel's now.
+    pub(crate) fn in_channel(&self, channel: ChannelKey, robot: &Robot) -> bool {
+        let Some(channel) = self.channels.by_key.get(&channel) else {
+            return false;
+        };
+        let has = |key: &GroupKey| {
+            let group = self.groups.get(key);
+            group.is_some_and(|group| self.has(group, robot))
+        };
+        channel.groups.is_empty() || channel.groups.iter().any(has)
+    }
+
     /// Whether the group has the robot now.
-    fn has(&self, group: &Group, robot: &Robot) -> bool {
+    pub(crate) fn has(&self, group: &Group, robot: &Robot) -> bool {
         match &group.membership {
             Membership::Listed(robots) => robots.contains(&robot.key),
             Membership::Selected(selector) => selector.matches(robot, self.now),
@@ -168,6 +182,17 @@ impl State {
         Ok(Reply::Done)
     }
 
+    /// G1: `production` is there from the start.
+    pub(crate) fn ensure_production(&mut self, changes: &mut Changes) {
+        if self.channel(PRODUCTION).is_some() {
+            return;
+        }
+        if let Ok(name) = ChannelName::new(PRODUCTION) {
+            // Only a full house could refuse it, and it is the first to come.
+            drop(self.add_channel(name, &BTreeSet::new(), changes));
+        }
+    }
+
     pub(crate) fn edit_channel(
         &mut self,
         name: ChannelName,
@@ -203,9 +228,19 @@ impl State {
         name: ChannelName,
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
-        let Some(key) = self.channels.keys.remove(&name) else {
+        let Some(key) = self.channels.keys.get(&name).copied() else {
             return Err(Refusal::UnknownChannel { name });
         };
+        if name.as_str() == PRODUCTION {
+            return Err(Refusal::ChannelStays { name });
+        }
+        if let Some(release) = self.release_of(key).filter(|release| release.is_live()) {
+            return Err(Refusal::ChannelIsLive {
+                channel: name,
+                release: release.id,
+            });
+        }
+        self.channels.keys.remove(&name);
         self.channels.by_key.remove(&key);
         changes.touch(Row::Channel(key));
         self.forget_other_products(key, None, changes);

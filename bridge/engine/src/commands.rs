@@ -95,10 +95,26 @@ impl State {
                 accept_drift,
             } => self.launch_rollout(rollout, accept_drift, changes),
             Command::PauseRollout { rollout } => self.pause_rollout(rollout, changes),
-            Command::ResumeRollout { rollout } => self.resume_rollout(rollout, changes),
-            Command::StopRollout { rollout } => self.stop_rollout(by, rollout, changes),
-            Command::CancelRollout { rollout } => self.cancel_rollout(by, rollout, changes),
+            Command::ResumeRollout { rollout } => {
+                self.resumed_alone(rollout)?;
+                self.resume_rollout(rollout, changes)
+            }
+            Command::StopRollout { rollout } => {
+                self.not_of_a_release(rollout, "stopped")?;
+                self.stop_rollout(by, rollout, changes)
+            }
+            Command::CancelRollout { rollout } => {
+                self.not_of_a_release(rollout, "cancelled")?;
+                self.cancel_rollout(by, rollout, changes)
+            }
             Command::ApprovePhase { rollout, phase } => self.approve_phase(rollout, phase, changes),
+            Command::PublishRelease(spec) => self.publish_release(by, &spec, changes),
+            Command::StopRelease { release } => self.stop_release(by, release, changes),
+            Command::ResumeRelease { release } => self.resume_release(by, release, changes),
+            Command::RaiseRelease {
+                release,
+                percentage,
+            } => self.raise_release(by, release, percentage, changes),
         }
     }
 

@@ -72,13 +72,18 @@ impl State {
             Run::Running | Run::Paused { .. } => {}
             run => return Err(self.not_so(id, run, "stopped")),
         }
+        self.halt_rollout(by, id, changes);
+        Ok(Reply::Rollout(id))
+    }
+
+    /// From here on it sends nothing but Cancels.
+    pub(crate) fn halt_rollout(&mut self, by: &Actor, id: RolloutId, changes: &mut Changes) {
         let since = self.now;
         self.set_run(id, Run::Stopped { since }, changes);
         for key in self.active_robots(id) {
             self.call_off(id, key, by, CancelGoal::Recall, changes);
         }
         self.pump(id, changes);
-        Ok(Reply::Rollout(id))
     }
 
     pub(crate) fn cancel_rollout(
@@ -101,11 +106,17 @@ impl State {
         self.end_by(&Actor("rollcall".to_owned()), id, why, changes);
     }
 
-    fn end_by(&mut self, by: &Actor, id: RolloutId, why: EndReason, changes: &mut Changes) {
+    pub(crate) fn end_by(
+        &mut self,
+        by: &Actor,
+        id: RolloutId,
+        why: EndReason,
+        changes: &mut Changes,
+    ) {
         let since = self.now;
         self.set_run(id, Run::Ending { since, why }, changes);
         let goal = match why {
-            EndReason::Operator => CancelGoal::RolloutCancelled,
+            EndReason::Operator | EndReason::Replaced { .. } => CancelGoal::RolloutCancelled,
             _ => CancelGoal::RolloutAborted,
         };
         for key in self.open_robots(id) {

@@ -8,7 +8,7 @@
 //! leaves. Such a rollout is not over when its robots are done: it ends with its deadline, or when it is cancelled.
 
 use crate::input::{Command, Input, Timer};
-use crate::inventory::{Membership, Robot, RobotKey};
+use crate::inventory::{Robot, RobotKey};
 use crate::names::RobotId;
 use crate::outcome::Row;
 use crate::plan::PlannedRobot;
@@ -88,15 +88,16 @@ impl State {
         match &rollout.target {
             TargetSelection::Group(name) => {
                 let group = self.group(name.as_str());
-                group.is_some_and(|group| match &group.membership {
-                    Membership::Listed(robots) => robots.contains(&robot.key),
-                    Membership::Selected(selector) => selector.matches(robot, self.now),
-                })
+                group.is_some_and(|group| self.has(group, robot))
             }
             TargetSelection::Selector(selector) => selector.matches(robot, self.now),
             TargetSelection::Hardware(id) => robot.ecus.iter().any(|ecu| ecu.hardware_id == *id),
             // A5: exactly those.
             TargetSelection::Robots(_) => false,
+            TargetSelection::Release(release) => self
+                .releases
+                .get(release)
+                .is_some_and(|release| self.joins_release(release, rollout.id, robot)),
         }
     }
 
@@ -174,7 +175,9 @@ fn of_command(command: &Command) -> Newcomers {
         | Command::EditGroup { .. }
         | Command::RemoveGroup { .. } => Newcomers::Everybody,
         // While it was stopped nobody joined.
-        Command::ResumeRollout { .. } => Newcomers::Everybody,
+        Command::ResumeRollout { .. } | Command::ResumeRelease { .. } => Newcomers::Everybody,
+        // Its first robots are in the plan; a channel that gets other groups means other robots.
+        Command::EditChannel { .. } => Newcomers::Everybody,
         _ => Newcomers::Nobody,
     }
 }

@@ -31,6 +31,14 @@ impl State {
                 rollout: rollout.id,
             });
         }
+        let offers =
+            |release: &&crate::Release| release.replaced_by.is_none() && release.image == key;
+        if let Some(release) = self.releases.values().find(offers) {
+            return Err(Refusal::ImageReleased {
+                image: reference,
+                release: release.id,
+            });
+        }
         self.detach_ledger_file(key, changes);
         self.image_keys.remove(&reference);
         if let Some(image) = self.images.get_mut(&key) {

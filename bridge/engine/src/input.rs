@@ -9,6 +9,7 @@ use crate::mechanism::{ForceDowngrade, Mechanism, OfflinePolicy, Rate};
 use crate::names::{
     ChannelName, EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName,
 };
+use crate::release::{ReleaseId, ReleaseSpec, Share};
 use crate::requirement::Requirement;
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::selector::Selector;
@@ -273,6 +274,25 @@ pub enum Command {
         /// The phase that is done, from 0: refused when another one waits.
         #[serde(default)]
         phase: Option<u16>,
+    },
+    /// Publishes a release on a channel that is not live.
+    PublishRelease(Box<ReleaseSpec>),
+    /// Stops a live release: nobody more gets it (G12 to G16).
+    StopRelease {
+        /// Which.
+        release: ReleaseId,
+    },
+    /// Lets an inactive release go on, with its set and its percentage (G19).
+    ResumeRelease {
+        /// Which.
+        release: ReleaseId,
+    },
+    /// Raises the percentage of a live release (G23); the one in force changes nothing (X11).
+    RaiseRelease {
+        /// Which.
+        release: ReleaseId,
+        /// To what.
+        percentage: Share,
     },
     /// Cancels the operation under way on a robot. What the robot then does decides.
     CancelOperation {

@@ -44,6 +44,8 @@ pub struct Counters {
     pub tokens: u32,
     /// The newest channel's number.
     pub channels: u32,
+    /// The newest release's number.
+    pub releases: u32,
 }
 
 /// An ECU as it is registered or as a Manifest declares it.

@@ -8,7 +8,7 @@ use crate::plan::{Plan, PlannedRobot};
 use crate::refusal::Refusal;
 use crate::rollout::{
     Completion, Counts, Course, EndReason, Member, RobotProgress, Rollout, RolloutId, RolloutSpec,
-    RolloutStatus, Run,
+    RolloutStatus, Run, TargetSelection,
 };
 use crate::state::{Changes, State, count};
 use crate::tally::Tally;
@@ -315,8 +315,15 @@ impl State {
                 robot.open.retain(|open| *open != id);
             }
         }
+        let release = match rollout.target {
+            TargetSelection::Release(release) if outcome.ends_release() => Some(release),
+            _ => None,
+        };
         self.arm_rollout(id);
         changes.touch(Row::Rollout(id));
+        if let Some(release) = release {
+            self.tranche_ended(release, id, changes);
+        }
     }
 }
 

@@ -64,6 +64,7 @@ mod proof;
 mod rank;
 mod rate;
 mod refusal;
+mod release;
 mod remedy;
 mod reports;
 mod requirement;
@@ -130,6 +131,10 @@ pub use projection::{
 };
 pub use rank::rank;
 pub use refusal::Refusal;
+pub use release::{
+    Act, Deed, InactiveReason, Release, ReleaseId, ReleasePreview, ReleaseSet, ReleaseSpec,
+    ReleaseStatus, Released, Salt, Sampling, Share, ShareError, Tranche,
+};
 pub use remedy::DeploymentError;
 pub use requirement::Requirement;
 pub use rollout::{
@@ -154,4 +159,4 @@ pub use windows::{UPCOMING_WINDOWS, ZoneWindows, Zones};
 
 /// The version of the rules. It grows with every change that makes the same inputs lead to another state; the history
 /// records it beside each input.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;

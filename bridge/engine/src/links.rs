@@ -100,6 +100,7 @@ impl State {
         for id in rollouts {
             self.extend_rollout(id, downtime, changes);
         }
+        self.ensure_production(changes);
         Reply::Done
     }
 

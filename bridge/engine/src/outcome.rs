@@ -5,6 +5,7 @@ use crate::credentials::TokenKey;
 use crate::inventory::{GroupKey, ImageKey, RobotKey};
 use crate::names::EcuName;
 use crate::refusal::Refusal;
+use crate::release::ReleaseId;
 use crate::rollout::RolloutId;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -45,6 +46,10 @@ pub enum Row {
     Preview(RolloutId),
     /// A robot in a rollout.
     Member(RolloutId, RobotKey),
+    /// A release without its pool.
+    Release(ReleaseId),
+    /// A release's pool; absent once it is replaced.
+    Pool(ReleaseId),
     /// A pairing token; absent when it was revoked.
     PairingToken(TokenKey),
     /// What an Edgehog device says of itself, and the properties set on it; absent when there is nothing.
@@ -131,6 +136,8 @@ pub enum Reply {
     Image(ImageKey),
     /// The rollout was created or edited.
     Rollout(RolloutId),
+    /// The release was published or changed.
+    Release(ReleaseId),
     /// The event was seen before; nothing changed, nothing was recorded.
     Duplicate,
     /// The event is recorded, but its operation is finished or further on.

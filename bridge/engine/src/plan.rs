@@ -232,13 +232,17 @@ impl State {
         &self,
         spec: &RolloutSpec,
     ) -> Result<BTreeMap<HardwareId, ImageKey>, Refusal> {
-        spec.mechanism.check()?;
-        self.check_schedule(&spec.mechanism)?;
-        self.check_groups_of_phases(&spec.mechanism)?;
+        self.check_mechanism(&spec.mechanism)?;
         let images = self.check_images(&spec.images)?;
         // Only whether the target is there; whom it names is for the plan.
         drop(self.selected(&spec.target, None)?);
         Ok(images)
+    }
+
+    pub(crate) fn check_mechanism(&self, mechanism: &Mechanism) -> Result<(), Refusal> {
+        mechanism.check()?;
+        self.check_schedule(mechanism)?;
+        self.check_groups_of_phases(mechanism)
     }
 
     fn check_schedule(&self, mechanism: &Mechanism) -> Result<(), Refusal> {
@@ -332,6 +336,7 @@ impl State {
                     robots.filter(|robot| robot.removed.is_none()).filter(has),
                 ))
             }
+            TargetSelection::Release(_) => Err(Refusal::TargetIsRelease),
             TargetSelection::Robots(ids) if ids.is_empty() => Err(Refusal::NoRobots),
             TargetSelection::Robots(ids) => {
                 let keys = ids
@@ -388,7 +393,7 @@ impl State {
         }
     }
 
-    fn conflicts(&self, plan: &Plan) -> Vec<Conflict> {
+    pub(crate) fn conflicts(&self, plan: &Plan) -> Vec<Conflict> {
         let mut conflicts: BTreeMap<RolloutId, Conflict> = BTreeMap::new();
         for planned in &plan.robots {
             let Some(robot) = self.robots.get(&planned.robot) else {

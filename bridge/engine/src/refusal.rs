@@ -6,6 +6,7 @@ use crate::inventory::ImageRef;
 use crate::ledger::{LedgerFault, Product};
 use crate::mechanism::FailureClass;
 use crate::names::{ChannelName, EcuName, GroupName, HardwareId, RobotId, TokenName};
+use crate::release::{ReleaseId, Share};
 use crate::rollout::RolloutId;
 use crate::time::Timestamp;
 use uuid::Uuid;
@@ -141,6 +142,10 @@ pub enum Refusal {
         "image {image} is used by rollout {}, which is not completed; complete or delete that first", .rollout.0
     )]
     ImageInUse { image: ImageRef, rollout: RolloutId },
+    #[error(
+        "image {image} is that of release {}, which can go on; publish another image on its channel first", .release.0
+    )]
+    ImageReleased { image: ImageRef, release: ReleaseId },
     #[error("image {image} has no hardware id; name at least one board that it runs on")]
     ImageWithoutHardware { image: ImageRef },
     #[error("image {image} has size 0; give the size of the file in bytes")]
@@ -315,6 +320,85 @@ pub enum Refusal {
         changed: usize,
     },
 
+    // Releases.
+    #[error("release {} does not exist; `rollcall release ls` lists those that do", .id.0)]
+    UnknownRelease { id: ReleaseId },
+    #[error(
+        "channel {channel} has a live release ({}); stop it first with `rollcall release stop {channel}`, or give it to more \
+         robots with `rollcall release raise {channel}`", .release.0
+    )]
+    ChannelIsLive {
+        channel: ChannelName,
+        release: ReleaseId,
+    },
+    #[error(
+        "channel {name} is there from the start and stays; give it other groups with `rollcall channel edit {name}`"
+    )]
+    ChannelStays { name: ChannelName },
+    #[error(
+        "channel {channel} has an inactive release ({}); say whom this one is for: --new-set draws other robots, --same-set \
+         takes those of the former one, and `rollcall release resume {channel}` lets that go on", .release.0
+    )]
+    ChooseSet {
+        channel: ChannelName,
+        release: ReleaseId,
+    },
+    #[error(
+        "channel {channel} has had no release whose robots could be taken; leave --same-set away and say --percentage"
+    )]
+    NoFormerSet { channel: ChannelName },
+    #[error("say to how many robots: a percentage from 1 to 100")]
+    NoPercentage,
+    #[error(
+        "the same set keeps its percentage ({percentage}); leave the percentage away, or draw a new set with --new-set"
+    )]
+    PercentageIsFixed { percentage: Share },
+    #[error(
+        "release {} is at {current}; {found} is lower, and what robots got is not taken back: stop it instead", .id.0
+    )]
+    LowerPercentage {
+        id: ReleaseId,
+        current: Share,
+        found: Share,
+    },
+    #[error("release {} is INACTIVE and cannot be {action}; {remedy}", .id.0)]
+    ReleaseIsInactive {
+        id: ReleaseId,
+        action: &'static str,
+        remedy: &'static str,
+    },
+    #[error("release {} is LIVE and cannot be {action}; stop it first", .id.0)]
+    ReleaseIsLive { id: ReleaseId, action: &'static str },
+    #[error(
+        "release {} was replaced by release {} and cannot be {action}; `rollcall release show {}` shows the newer one",
+        .id.0, .by.0, .by.0
+    )]
+    ReleaseIsReplaced {
+        id: ReleaseId,
+        by: ReleaseId,
+        action: &'static str,
+    },
+    #[error(
+        "rollout {} belongs to release {} and cannot be {action} by itself; use `rollcall release stop` and \
+         `rollcall release resume`", .id.0, .release.0
+    )]
+    RolloutOfRelease {
+        id: RolloutId,
+        release: ReleaseId,
+        action: &'static str,
+    },
+    #[error(
+        "only a release makes rollouts for a release; use `rollcall release publish`, or name a group or robots"
+    )]
+    TargetIsRelease,
+    #[error("a release begins when it is published; leave the start time away")]
+    ReleaseStartsAtOnce,
+    #[error(
+        "a release chooses its robots by its sampling; leave `dynamic` away, and say `bernoulli` if robots that come later \
+         shall have it too"
+    )]
+    ReleaseIsSampled,
+
     // Robots' reports.
     #[error("the sender is no longer registered")]
     RobotGone,
@@ -414,6 +498,7 @@ impl Refusal {
             Self::ImageExists { .. } => "image_exists",
             Self::UnknownImage { .. } => "unknown_image",
             Self::ImageInUse { .. } => "image_in_use",
+            Self::ImageReleased { .. } => "image_released",
             Self::ImageWithoutHardware { .. } => "image_without_hardware",
             Self::EmptyImage { .. } => "empty_image",
             Self::BadUrl { .. } => "bad_url",
@@ -454,6 +539,21 @@ impl Refusal {
             Self::Immutable { .. } => "immutable",
             Self::OtherRevision { .. } => "other_revision",
             Self::Drifted { .. } => "drifted",
+            Self::UnknownRelease { .. } => "unknown_release",
+            Self::ChannelIsLive { .. } => "channel_is_live",
+            Self::ChannelStays { .. } => "channel_stays",
+            Self::ChooseSet { .. } => "choose_set",
+            Self::NoFormerSet { .. } => "no_former_set",
+            Self::NoPercentage => "no_percentage",
+            Self::PercentageIsFixed { .. } => "percentage_is_fixed",
+            Self::LowerPercentage { .. } => "lower_percentage",
+            Self::ReleaseIsInactive { .. } => "release_is_inactive",
+            Self::ReleaseIsLive { .. } => "release_is_live",
+            Self::ReleaseIsReplaced { .. } => "release_is_replaced",
+            Self::RolloutOfRelease { .. } => "rollout_of_release",
+            Self::TargetIsRelease => "target_is_release",
+            Self::ReleaseStartsAtOnce => "release_starts_at_once",
+            Self::ReleaseIsSampled => "release_is_sampled",
             Self::RobotGone => "robot_gone",
             Self::UnknownEcu { .. } => "unknown_ecu",
             Self::OlderBoot { .. } => "older_boot",

@@ -3,6 +3,7 @@
 use crate::inventory::{ImageKey, ImageRef, RobotKey};
 use crate::mechanism::Mechanism;
 use crate::names::{GroupName, HardwareId, RobotId, RolloutName};
+use crate::release::ReleaseId;
 use crate::selector::Selector;
 use crate::tally::Tally;
 use crate::target::{CancelReason, SkipReason, SuccessKind, Target, TargetState};
@@ -28,6 +29,8 @@ pub enum TargetSelection {
     Hardware(HardwareId),
     /// Exactly these robots (A5).
     Robots(Vec<RobotId>),
+    /// The robots that a tranche of the release brings. Not an operator's way: only a release makes it.
+    Release(ReleaseId),
 }
 
 /// What an operator asks for: the same words preview, create and edit.
@@ -151,6 +154,11 @@ pub enum EndReason {
         /// Which phase, from 0.
         phase: u16,
     },
+    /// Its release was replaced.
+    Replaced {
+        /// By which.
+        by: ReleaseId,
+    },
 }
 
 impl EndReason {
@@ -158,7 +166,7 @@ impl EndReason {
     #[must_use]
     pub const fn outcome(self) -> Completion {
         match self {
-            Self::Operator => Completion::Cancelled,
+            Self::Operator | Self::Replaced { .. } => Completion::Cancelled,
             Self::MaxFailures | Self::Failures { .. } | Self::PhaseErrors { .. } => {
                 Completion::Failure
             }
@@ -169,7 +177,7 @@ impl EndReason {
     #[must_use]
     pub const fn cancel_reason(self) -> CancelReason {
         match self {
-            Self::Operator => CancelReason::RolloutCancelled,
+            Self::Operator | Self::Replaced { .. } => CancelReason::RolloutCancelled,
             Self::MaxFailures | Self::Failures { .. } | Self::PhaseErrors { .. } => {
                 CancelReason::RolloutAborted
             }

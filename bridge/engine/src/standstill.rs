@@ -32,6 +32,18 @@ impl Rollout {
     }
 }
 
+impl std::iter::Sum for Standstill {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            updated: sum.updated + one.updated,
+            installing: sum.installing + one.installing,
+            told: sum.told + one.told,
+            waiting: sum.waiting + one.waiting,
+            not_updated: sum.not_updated + one.not_updated,
+        })
+    }
+}
+
 impl Standstill {
     fn of(&mut self, member: &Member) -> Option<&mut u32> {
         if member.skipped.is_some() {

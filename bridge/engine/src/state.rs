@@ -1,6 +1,6 @@
 //! The whole state, and the few places that keep its derived parts true.
 //!
-//! Stored: robots, groups, images, rollouts with their members, channels, pairing tokens, counters, the engine's time. Derived and rebuilt at
+//! Stored: robots, groups, images, rollouts with their members, channels, releases, pairing tokens, counters, the engine's time. Derived and rebuilt at
 //! start: look-up tables, counts, slots, ready sets, timers. Never stored: connections.
 
 use crate::channels::{ChannelKey, Channels};
@@ -15,6 +15,7 @@ use crate::inventory::{
 use crate::ledger::Catalogue;
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Row};
+use crate::release::{Release, ReleaseId};
 use crate::rollout::{Counts, Member, Rollout, RolloutId};
 use crate::tally::Tally;
 use crate::target::{Target, TargetState};
@@ -36,6 +37,7 @@ pub struct State {
     pub(crate) images: BTreeMap<ImageKey, Image>,
     pub(crate) image_keys: BTreeMap<ImageRef, ImageKey>,
     pub(crate) rollouts: BTreeMap<RolloutId, Rollout>,
+    pub(crate) releases: BTreeMap<ReleaseId, Release>,
     /// Launched rollouts that robots may join (derived).
     pub(crate) dynamic: BTreeSet<RolloutId>,
     pub(crate) tokens: BTreeMap<TokenKey, PairingToken>,

@@ -1,0 +1,197 @@
+//! Publishing a release, and launching its tranches.
+
+use super::draft::{Draft, TranchePlan};
+use super::{
+    Act, Deed, InactiveReason, Release, ReleaseId, ReleaseSpec, ReleaseStatus, Share, Tranche,
+};
+use crate::channels::ChannelKey;
+use crate::input::Actor;
+use crate::names::RolloutName;
+use crate::outcome::{Reply, Row};
+use crate::refusal::Refusal;
+use crate::rollout::{EndReason, RolloutId, RolloutSpec, Run, TargetSelection};
+use crate::state::{Changes, State};
+
+/// Increases and resumes of one release. Increases alone are fewer than 100.
+pub(super) const MAX_TRANCHES: usize = 1_000;
+/// What is remembered of what was done to one release; the first act always is.
+const MAX_ACTS: usize = 1_000;
+
+impl State {
+    /// Puts stored releases back; part of rebuilding a state.
+    #[must_use]
+    pub fn with_releases(mut self, releases: impl IntoIterator<Item = Release>) -> Self {
+        let releases = releases.into_iter();
+        self.releases
+            .extend(releases.map(|release| (release.id, release)));
+        self
+    }
+
+    /// All releases, oldest first.
+    pub fn releases(&self) -> impl DoubleEndedIterator<Item = &Release> {
+        self.releases.values()
+    }
+
+    /// The release with this number.
+    #[must_use]
+    pub fn release(&self, id: ReleaseId) -> Option<&Release> {
+        self.releases.get(&id)
+    }
+
+    /// The newest release of the channel: the only one that can be live.
+    #[must_use]
+    pub fn release_of(&self, channel: ChannelKey) -> Option<&Release> {
+        let mut newest = self.releases.values().rev();
+        newest.find(|release| release.channel == channel)
+    }
+
+    pub(crate) fn publish_release(
+        &mut self,
+        by: &Actor,
+        spec: &ReleaseSpec,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
+        let draft = self.draft(spec)?;
+        let Draft {
+            channel,
+            image,
+            share,
+            salt,
+            sampling,
+            mechanism,
+            pool,
+            reach,
+            first,
+            former,
+            same_set,
+        } = draft;
+        let (channel, channel_name) = (channel.key, channel.name.clone());
+        self.counters.releases += 1;
+        let id = ReleaseId(self.counters.releases);
+        let release = Release {
+            id,
+            channel,
+            channel_name,
+            image,
+            sampling,
+            salt,
+            mechanism,
+            published: self.now,
+            status: ReleaseStatus::Live,
+            replaced_by: None,
+            tranches: Vec::new(),
+            acts: Vec::new(),
+            pool_size: u32::try_from(pool.len()).unwrap_or(u32::MAX),
+            pool,
+        };
+        self.releases.insert(id, release);
+        let deed = Deed::Published {
+            percentage: share,
+            set_of: former.filter(|_| same_set),
+        };
+        self.note_act(id, by, deed, changes);
+        changes.touch(Row::Counters);
+        changes.touch(Row::Pool(id));
+        // What the former one waits for makes room first.
+        if let Some(former) = former {
+            self.replace(by, former, id, changes);
+        }
+        self.launch_tranche(by, id, share, reach, first, changes);
+        Ok(Reply::Release(id))
+    }
+
+    /// The release `old` is over: nothing of it goes out any more, and robots that install finish.
+    fn replace(&mut self, by: &Actor, old: ReleaseId, new: ReleaseId, changes: &mut Changes) {
+        let Some(release) = self.releases.get_mut(&old) else {
+            return;
+        };
+        release.replaced_by = Some(new);
+        release.pool = Vec::new();
+        changes.touch(Row::Pool(old));
+        self.note_act(old, by, Deed::Replaced { by: new }, changes);
+        for rollout in self.rollouts_that(old, |run| !matches!(run, Run::Ending { .. })) {
+            self.end_by(by, rollout, EndReason::Replaced { by: new }, changes);
+            self.pump(rollout, changes);
+        }
+    }
+
+    /// Launches the rollout that brings the release to its new robots.
+    pub(super) fn launch_tranche(
+        &mut self,
+        by: &Actor,
+        id: ReleaseId,
+        percentage: Share,
+        reach: usize,
+        tranche: TranchePlan,
+        changes: &mut Changes,
+    ) {
+        let Some(release) = self.releases.get_mut(&id) else {
+            return;
+        };
+        let reach = u32::try_from(reach).unwrap_or(u32::MAX);
+        let nobody = tranche.plan.robots.is_empty() && !release.mechanism.dynamic;
+        if nobody {
+            release.tranches.push(Tranche {
+                percentage,
+                reach,
+                rollout: None,
+            });
+            return;
+        }
+        let name = format!(
+            "release {}, {percentage}, to {}",
+            id.0, release.channel_name
+        );
+        let Ok(name) = RolloutName::new(&name) else {
+            return;
+        };
+        let spec = RolloutSpec {
+            name,
+            target: TargetSelection::Release(id),
+            images: Vec::new(),
+            mechanism: release.mechanism.clone(),
+        };
+        let rollout = self.add_rollout(by, spec, tranche.images, changes);
+        // Before the launch, which may end the rollout at once and asks whose it is.
+        if let Some(release) = self.releases.get_mut(&id) {
+            release.tranches.push(Tranche {
+                percentage,
+                reach,
+                rollout: Some(rollout),
+            });
+        }
+        self.launch_plan(rollout, &tranche.plan, &tranche.phases, changes);
+    }
+
+    pub(super) fn note_act(
+        &mut self,
+        id: ReleaseId,
+        by: &Actor,
+        what: Deed,
+        changes: &mut Changes,
+    ) {
+        let at = self.now;
+        if let Some(release) = self.releases.get_mut(&id) {
+            if release.acts.len() >= MAX_ACTS {
+                release.acts.remove(1);
+            }
+            let by = by.clone();
+            release.acts.push(Act { at, by, what });
+            changes.touch(Row::Release(id));
+        }
+    }
+
+    /// G16: a rollout that ends badly makes its release inactive, and nobody more gets it.
+    pub(crate) fn tranche_ended(
+        &mut self,
+        id: ReleaseId,
+        rollout: RolloutId,
+        changes: &mut Changes,
+    ) {
+        let by = Actor("rollcall".to_owned());
+        let live = self.releases.get(&id).is_some_and(Release::is_live);
+        if live {
+            self.halt(&by, id, InactiveReason::RolloutEnded { rollout }, changes);
+        }
+    }
+}
