@@ -11,8 +11,8 @@ use bytes::Bytes;
 use prost::Message;
 use rollcall_engine::{
     Actor, ChannelEdit, ChannelName, Command, GroupName, Input, LedgerOrigin, LinkEvent,
-    MANUAL_OFFLINE_GRACE, ManualUpdate, Millis, OfflinePolicy, RobotKey, RolloutId, Source, Timer,
-    Timestamp,
+    MANUAL_OFFLINE_GRACE, ManualUpdate, Millis, OfflinePolicy, ReleaseSet, Released, RobotKey,
+    RolloutId, Source, Timer, Timestamp,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -384,6 +384,29 @@ fn describe_command(command: &Command) -> String {
             format!("add {} robots to group {name}", robots.len())
         }
         Command::RemoveGroup { name } => format!("remove group {name}"),
+        Command::PublishRelease(spec) => {
+            let Released::Image(image) = &spec.what;
+            let percentage = spec.percentage.map(|share| format!(" at {share}"));
+            let set = match spec.set {
+                Some(ReleaseSet::Same) => ", to the same set",
+                Some(ReleaseSet::New {
+                    away_from_former: true,
+                }) => ", to a new set without the former one",
+                Some(ReleaseSet::New { .. }) => ", to a new set",
+                None => "",
+            };
+            format!(
+                "release {image} on channel {}{}{set}",
+                spec.channel,
+                percentage.unwrap_or_default()
+            )
+        }
+        Command::StopRelease { release } => format!("stop release {}", release.0),
+        Command::ResumeRelease { release } => format!("resume release {}", release.0),
+        Command::RaiseRelease {
+            release,
+            percentage,
+        } => format!("raise release {} to {percentage}", release.0),
         Command::AddChannel { name, groups } if groups.is_empty() => {
             format!("add channel {name} of every robot")
         }

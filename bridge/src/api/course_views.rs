@@ -3,7 +3,7 @@
 use super::views::rfc3339;
 use rollcall_engine::{
     EndReason, FailureKind, PauseReason, Percent, Phase, PhaseGate, PhaseSize, PhaseTally, Rollout,
-    RolloutStatus, Run, Schedule, Tally, Timestamp,
+    RolloutStatus, Run, Schedule, Tally, TargetSelection, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -202,6 +202,10 @@ fn end_reason(rollout: &Rollout, why: EndReason) -> (ReasonView, String) {
             );
             (ReasonView::new("max_failures"), text)
         }
+        EndReason::Replaced { by } => (
+            ReasonView::new("replaced"),
+            format!("release {} took the place of its release", by.0),
+        ),
         EndReason::Failures { rule } => (ReasonView::rule(rule), rule_text(rollout, rule)),
         EndReason::PhaseErrors { phase } => (
             ReasonView::phase("phase_errors", phase),
@@ -265,6 +269,9 @@ const fn remedy(rollout: &Rollout) -> Option<&'static str> {
             ..
         }) => {
             "look why robots failed; then resume the rollout, which acts again at the next failure, or cancel it"
+        }
+        Some(Run::Stopped { .. }) if matches!(rollout.target, TargetSelection::Release(_)) => {
+            "resume its release"
         }
         Some(Run::Stopped { .. }) => "resume it or cancel it",
         Some(Run::Ending { .. }) => "wait for the robots that install",

@@ -91,7 +91,9 @@ impl ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let status = match &refusal {
-            Refusal::UnknownRollout { .. } => StatusCode::NOT_FOUND,
+            Refusal::UnknownRollout { .. } | Refusal::UnknownRelease { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Refusal::RobotExists { .. }
             | Refusal::CredentialsInhibited { .. }
             | Refusal::SecretReplaced { .. }
@@ -105,6 +107,16 @@ impl From<Refusal> for ApiError {
             | Refusal::GroupHasChannel { .. }
             | Refusal::ChannelExists { .. }
             | Refusal::LastGroup { .. }
+            | Refusal::ChannelStays { .. }
+            | Refusal::ChannelIsLive { .. }
+            | Refusal::ChooseSet { .. }
+            | Refusal::NoFormerSet { .. }
+            | Refusal::LowerPercentage { .. }
+            | Refusal::ReleaseIsInactive { .. }
+            | Refusal::ReleaseIsLive { .. }
+            | Refusal::ReleaseIsReplaced { .. }
+            | Refusal::RolloutOfRelease { .. }
+            | Refusal::ImageReleased { .. }
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }
             | Refusal::ProductFollowed { .. }
@@ -145,6 +157,10 @@ fn explain(error: ApiError, refusal: &Refusal) -> ApiError {
         Refusal::OtherPhase { current, found, .. } => error
             .hint("GET the rollout, look at the robots of the phase, and send its number")
             .detail(json!({ "current": current, "found": found })),
+        Refusal::LowerPercentage { current, found, .. } => error.detail(json!({
+            "current": current,
+            "found": found,
+        })),
         Refusal::NeedsApproval { phase, .. } => error.detail(json!({ "phase": phase + 1 })),
         Refusal::NotNow { status, .. }
         | Refusal::NotPrepared { status, .. }

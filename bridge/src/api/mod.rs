@@ -19,6 +19,8 @@ mod member_views;
 mod metrics;
 mod pairing_tokens;
 mod preview_views;
+mod release_views;
+mod releases;
 pub(crate) mod request;
 mod robots;
 mod rollout_control;
@@ -57,12 +59,16 @@ pub use pairing_tokens::{MadePairingToken, NewPairingToken, PairingTokenView};
 pub use preview_views::{
     ConflictView, PlannedEcuView, PlannedView, PreviewView, SpanView, ZoneWindowsView,
 };
+pub use release_views::{
+    ActView, InactiveView, NewRelease, ReleasePlace, ReleasePreviewView, ReleaseRobots,
+    ReleaseStandstill, ReleaseView, TrancheView,
+};
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{
     MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,
     RobotHistory, RobotRollout,
 };
-pub use rollout_control::StandstillView;
+pub use rollout_control::{StandstillCounts, StandstillView};
 pub use rollout_views::{EdgehogCampaign, Projections, RolloutView};
 pub use selectors::{CheckedSelector, SelectorToCheck};
 pub use spec::{ChangedRollout, MappedImage, NewRollout};
@@ -160,6 +166,16 @@ pub fn admin_router(context: Context) -> Router {
             "/images/{image}/file",
             post(images::upload).put(images::restore),
         )
+        .route("/releases", get(releases::list).post(releases::publish))
+        .route("/releases/preview", post(releases::preview))
+        .route("/releases/{id}", get(releases::show))
+        .route(
+            "/releases/{id}/stop",
+            get(releases::standstill).post(releases::stop),
+        )
+        .route("/releases/{id}/resume", post(releases::resume))
+        .route("/releases/{id}/raise", post(releases::raise))
+        .route("/releases/{id}/robots/{robot}", get(releases::place))
         .route("/rollouts", get(rollouts::list).post(rollouts::create))
         .route("/rollouts/preview", post(rollouts::preview))
         .route(

@@ -141,7 +141,7 @@ impl PreviewView {
     }
 }
 
-fn tally(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+pub(super) fn tally(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for word in words {
         *tally.entry(word).or_default() += 1;
@@ -169,7 +169,7 @@ impl ZoneWindowsView {
 }
 
 impl ConflictView {
-    fn new(state: &State, conflict: &Conflict) -> Self {
+    pub(super) fn new(state: &State, conflict: &Conflict) -> Self {
         let name = state
             .rollout(conflict.rollout)
             .map(|rollout| rollout.name.to_string());

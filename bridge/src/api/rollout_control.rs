@@ -29,6 +29,14 @@ pub(super) struct Approval {
 pub struct StandstillView {
     pub rollout: u32,
     pub status: String,
+    #[serde(flatten)]
+    pub robots: StandstillCounts,
+}
+
+/// Robots by what a stop or a cancel would mean for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct StandstillCounts {
     pub updated: u32,
     pub installing: u32,
     pub told: u32,
@@ -123,17 +131,17 @@ pub(super) async fn standstill(
     let id = number(&id)?;
     let found = context.bridge.query(move |view| {
         let rollout = find(view.state, id)?;
-        Ok::<_, ApiError>(StandstillView::new(
-            id,
-            rollout.word(),
-            rollout.standstill(),
-        ))
+        Ok::<_, ApiError>(StandstillView {
+            rollout: id.0,
+            status: rollout.word().to_owned(),
+            robots: rollout.standstill().into(),
+        })
     });
     Ok(axum::Json(found.await??))
 }
 
-impl StandstillView {
-    fn new(id: RolloutId, status: &str, found: Standstill) -> Self {
+impl From<Standstill> for StandstillCounts {
+    fn from(found: Standstill) -> Self {
         let Standstill {
             updated,
             installing,
@@ -142,8 +150,6 @@ impl StandstillView {
             not_updated,
         } = found;
         Self {
-            rollout: id.0,
-            status: status.to_owned(),
             updated,
             installing,
             told,

@@ -4,6 +4,7 @@ mod credentials;
 mod group;
 mod image;
 mod pace;
+mod release;
 mod robot;
 mod rollout;
 
@@ -13,6 +14,7 @@ pub(super) use credentials::{
 pub(super) use group::{ChannelCommand, GroupCommand};
 pub(super) use image::{AddImage, ImageCommand};
 pub(super) use pace::{PaceArgs, Setting};
+pub(super) use release::{PublishArgs, ReleaseCommand, ReleaseName};
 pub(super) use robot::{
     AddRobot, Ecu, LabelCommand, PropertyCommand, RobotCommand, TagCommand, UpdateArgs,
 };
@@ -98,6 +100,9 @@ pub(super) enum Command {
     /// Channels, which own groups.
     #[command(subcommand)]
     Channel(ChannelCommand),
+    /// Releases: an image for a share of a channel's robots.
+    #[command(subcommand)]
+    Release(ReleaseCommand),
     /// Images for ECUs.
     #[command(subcommand)]
     Image(ImageCommand),

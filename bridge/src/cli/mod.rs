@@ -14,9 +14,11 @@ mod group;
 mod image;
 mod output;
 mod pairing;
+mod release;
 mod robot;
 mod rollout;
 mod serve;
+mod standstill;
 mod update;
 
 pub use exit::Exit;
@@ -61,6 +63,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode, Failure> {
         Command::Ca(command) => ca::run(command, &client(&global)?, output),
         Command::Group(command) => group::run(command, &client(&global)?, output),
         Command::Channel(command) => channel::run(command, &client(&global)?, output),
+        Command::Release(command) => release::run(command, &client(&global)?, output),
         Command::Image(command) => image::run(command, &client(&global)?, output),
         Command::Rollout(command) => return rollout::run(command, &client(&global)?, output),
     };

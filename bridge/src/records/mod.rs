@@ -8,13 +8,14 @@ mod credentials;
 mod device;
 mod inventory;
 mod ledger;
+mod release;
 mod rollout;
 mod target;
 
 use crate::store::{ReadError, Recovered, RedbStore, RowChange, RowKey, Table};
 use crate::writer::Chains;
 use prost::Message;
-use rollcall_engine::{Counters, RobotKey, RolloutId, Row, State, Timestamp};
+use rollcall_engine::{Counters, ReleaseId, RobotKey, RolloutId, Row, State, Timestamp};
 use std::collections::BTreeMap;
 
 /// Why stored rows cannot be put together again.
@@ -145,6 +146,19 @@ pub fn change(state: &State, chains: &Chains, row: &Row) -> Option<RowChange> {
                 member.map(target::encode_member),
             )
         }
+        Row::Release(id) => (
+            Table::Releases,
+            RowKey::from(id.0),
+            state.release(*id).map(release::encode),
+        ),
+        Row::Pool(id) => {
+            let pooled = state.release(*id).filter(|found| !found.pool.is_empty());
+            (
+                Table::Pools,
+                RowKey::from(id.0),
+                pooled.map(release::encode_pool),
+            )
+        }
         Row::PairingToken(key) => (
             Table::PairingTokens,
             RowKey::from(key.0),
@@ -168,6 +182,8 @@ struct StoredCounters {
     tokens: u32,
     #[prost(uint32, tag = "6")]
     channels: u32,
+    #[prost(uint32, tag = "7")]
+    releases: u32,
 }
 
 /// The counters as they are stored.
@@ -180,6 +196,7 @@ pub fn encode_counters(counters: Counters) -> Vec<u8> {
         rollouts,
         tokens,
         channels,
+        releases,
     } = counters;
     StoredCounters {
         robots,
@@ -188,6 +205,7 @@ pub fn encode_counters(counters: Counters) -> Vec<u8> {
         groups,
         tokens,
         channels,
+        releases,
     }
     .encode_to_vec()
 }
@@ -206,6 +224,7 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
         rollouts: counters.rollouts,
         tokens: counters.tokens,
         channels: counters.channels,
+        releases: counters.releases,
     };
     let mut chains = Chains::default();
     let mut robots = read(store, Table::Robots, inventory::decode_robot)?;
@@ -243,6 +262,15 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
     let tokens = read(store, Table::PairingTokens, credentials::decode_token)?;
     let channels = read(store, Table::Channels, channel::decode)?;
     let versions = read(store, Table::LedgerVersions, ledger::decode_version)?;
+    let mut releases: BTreeMap<_, _> = read(store, Table::Releases, release::decode)?
+        .into_iter()
+        .map(|(_, release)| (release.id, release))
+        .collect();
+    for (key, pool) in read(store, Table::Pools, |_, bytes| release::decode_pool(bytes))? {
+        if let Some(release) = key.as_u32().and_then(|id| releases.get_mut(&ReleaseId(id))) {
+            release.pool = pool;
+        }
+    }
     let values = |(_, value)| value;
     let mut state = State::rebuild(
         Timestamp(recovered.at_ms),
@@ -254,7 +282,8 @@ pub fn load(store: &impl Stored, recovered: &Recovered) -> Result<(State, Chains
     )
     .with_pairing_tokens(tokens.into_iter().map(|(_, token)| token))
     .with_channels(channels.into_iter().map(|(_, channel)| channel))
-    .with_ledger_versions(versions.into_iter().map(|(_, version)| version));
+    .with_ledger_versions(versions.into_iter().map(|(_, version)| version))
+    .with_releases(releases.into_values());
     // One by one, so that what devices have in common is there once at any time.
     store.each(Table::Devices, &mut |key, bytes| {
         let damaged = |error| damaged(Table::Devices, key, &error);

@@ -66,6 +66,8 @@ pub(super) fn definition(table: Table) -> RowTable {
         Table::Devices => "devices",
         Table::Channels => "channels",
         Table::LedgerVersions => "ledger_versions",
+        Table::Releases => "releases",
+        Table::Pools => "pools",
     })
 }
 

@@ -35,11 +35,15 @@ pub enum Table {
     Channels = 11,
     /// One row per version that a channel's ledger records.
     LedgerVersions = 12,
+    /// One row per release.
+    Releases = 13,
+    /// One row per release that was not replaced: the robots that it can reach.
+    Pools = 14,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Robots,
         Self::Cursors,
         Self::Members,
@@ -52,6 +56,8 @@ impl Table {
         Self::Devices,
         Self::Channels,
         Self::LedgerVersions,
+        Self::Releases,
+        Self::Pools,
     ];
 
     /// The number that stands for this table on disk.

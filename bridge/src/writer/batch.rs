@@ -247,7 +247,8 @@ impl<S: Store + Retention> Writer<S> {
                     | Reply::Stale
                     | Reply::Robot(_)
                     | Reply::Image(_)
-                    | Reply::Rollout(_) => {}
+                    | Reply::Rollout(_)
+                    | Reply::Release(_) => {}
                 }
                 pending.settlements.push((ticket, Verdict::Accepted));
             }

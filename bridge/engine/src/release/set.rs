@@ -64,6 +64,21 @@ impl State {
             && !self.has_been_told(release, robot)
     }
 
+    /// The smallest share that reaches the robot at this place of the pool; `None` when no share does.
+    #[must_use]
+    pub fn share_that_takes(
+        &self,
+        release: &Release,
+        place: usize,
+        robot: &Robot,
+    ) -> Option<Share> {
+        let mut shares = (1..=100).filter_map(|percent| Share::new(percent).ok());
+        shares.find(|share| match release.sampling {
+            Sampling::Exact => place < share.count(release.pool.len()),
+            Sampling::Bernoulli => share.takes(release.salt.rank(robot)),
+        })
+    }
+
     fn has_been_told(&self, release: &Release, robot: &Robot) -> bool {
         let mut rollouts = release.rollouts().filter_map(|id| self.rollouts.get(&id));
         rollouts.any(|rollout| {

@@ -8,6 +8,7 @@
 
 pub mod device;
 pub mod pace;
+pub mod release;
 
 use rollcall_engine::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,7 @@ use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::group::robots;
 use crate::cli::output::{Output, confirm, note};
+use crate::cli::standstill;
 use serde_json::{Value, json};
 
 pub(super) fn pause(id: u32, client: &Client, output: &mut Output) -> Result<(), Failure> {
@@ -72,7 +73,7 @@ pub(super) fn stop(
         client,
     )?;
     let rollout = act(id, "stop", &json!({}), client)?;
-    end(&rollout, output, after(&found))
+    end(&rollout, output, standstill::after(&found.robots))
 }
 
 pub(super) fn cancel(
@@ -89,22 +90,7 @@ pub(super) fn cancel(
         client,
     )?;
     let rollout = act(id, "cancel", &json!({}), client)?;
-    end(&rollout, output, after(&found))
-}
-
-/// What a stop or a cancel has begun.
-fn after(found: &StandstillView) -> String {
-    let mut parts = Vec::new();
-    if found.told > 0 {
-        parts.push(format!("{} told to give up", robots(found.told)));
-    }
-    if found.installing > 0 {
-        parts.push(format!("{} left to finish", robots(found.installing)));
-    }
-    if parts.is_empty() {
-        parts.push("no robot is under way".to_owned());
-    }
-    parts.join(", ")
+    end(&rollout, output, standstill::after(&found.robots))
 }
 
 /// Says what will become of the robots (requirements X18), then asks.
@@ -125,13 +111,9 @@ fn ask(
         return Err(Failure::new(Exit::Refused, "not_launched", message));
     }
     note(format_args!(
-        "rollout {id} is {}. Of its robots\n  \
-         {:>6} wait        {waiting}\n  \
-         {:>6} were told   and do not install yet: they are told to give up; what each then does decides\n  \
-         {:>6} install     and finish\n  \
-         {:>6} are updated\n  \
-         {:>6} ended       without the update",
-        found.status, found.waiting, found.told, found.installing, found.updated, found.not_updated,
+        "rollout {id} is {}. Of its robots\n{}",
+        found.status,
+        standstill::table(&found.robots, waiting)
     ));
     confirm(yes, &format!("{verb} rollout {id}?"))?;
     Ok(found)

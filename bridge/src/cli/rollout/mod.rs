@@ -17,6 +17,7 @@ use super::group::robots;
 use super::output::{Output, confirm, note};
 use super::robot::{history_path, print_records};
 use crate::api::{MemberView, PreviewView, RolloutView, WhyView};
+pub(super) use plan::mechanism;
 use rollcall_engine::RolloutName;
 use serde_json::{Value, json};
 use std::process::ExitCode;

@@ -24,9 +24,7 @@ pub(super) fn new_rollout(
         alone(&plan.pace)?;
         return file::read(path, name);
     }
-    let mut mechanism = Mechanism::default();
-    plan.pace.apply(&mut mechanism)?;
-    check(&mechanism)?;
+    let mechanism = mechanism(plan.pace)?;
     let target = one_target(plan.target, plan.selector);
     Ok(NewRollout {
         name: name.ok_or_else(|| Failure::usage("a rollout needs a --name"))?,
@@ -82,6 +80,14 @@ fn alone(pace: &PaceArgs) -> Result<(), Failure> {
     Err(Failure::usage(
         "--from says all of a rollout; beside it only --name is taken: write the rest into the file",
     ))
+}
+
+/// What the flags say, the defaults for the rest.
+pub(in crate::cli) fn mechanism(pace: PaceArgs) -> Result<Mechanism, Failure> {
+    let mut mechanism = Mechanism::default();
+    pace.apply(&mut mechanism)?;
+    check(&mechanism)?;
+    Ok(mechanism)
 }
 
 fn check(mechanism: &Mechanism) -> Result<(), Failure> {

@@ -98,6 +98,7 @@ fn target_text(target: &TargetSelection) -> String {
         TargetSelection::Group(name) => format!("group:{name}"),
         TargetSelection::Selector(selector) => format!("selector: {}", selector.as_str()),
         TargetSelection::Hardware(id) => format!("hardware:{id}"),
+        TargetSelection::Release(id) => format!("release:{}", id.0),
         TargetSelection::Robots(ids) if ids.len() > 5 => format!("{} listed robots", ids.len()),
         TargetSelection::Robots(ids) => {
             let ids: Vec<_> = ids.iter().map(|id| id.as_str()).collect();

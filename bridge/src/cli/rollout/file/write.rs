@@ -76,6 +76,7 @@ fn target(target: &TargetSelection) -> String {
         TargetSelection::Group(name) => format!("group = {}", text(name.as_str())),
         TargetSelection::Selector(selector) => format!("selector = {}", text(selector.as_str())),
         TargetSelection::Hardware(id) => format!("hardware = {}", text(id.as_str())),
+        TargetSelection::Release(id) => format!("release = {}", id.0),
         TargetSelection::Robots(ids) => {
             let ids: Vec<_> = ids.iter().map(|id| text(id.as_str())).collect();
             format!("robots = [{}]", ids.join(", "))

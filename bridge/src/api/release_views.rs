@@ -1,0 +1,366 @@
+//! Releases as the API shows them, and what clients say of one.
+
+use super::error::ApiError;
+use super::preview_views::{ConflictView, tally};
+use super::rollout_control::StandstillCounts;
+use super::views::{reference, rfc3339, word};
+use rollcall_engine::{
+    Act, ChannelName, Check, Deed, InactiveReason, Mechanism, Release, ReleasePreview, ReleaseSet,
+    ReleaseSpec, ReleaseStatus, Released, Robot, Salt, Sampling, Share, Standstill, State, Tranche,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A release to preview or publish.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRelease {
+    /// To which channel.
+    pub channel: ChannelName,
+    /// `NAME@VERSION`
+    pub image: String,
+    /// A whole number from 1 to 100; not given for the same set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentage: Option<Share>,
+    /// `"same"` or `{"new": {"away_from_former": false}}`; needed once the channel has had a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<ReleaseSet>,
+    /// `exact` or `bernoulli`.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// How fast each tranche goes.
+    #[serde(default)]
+    pub mechanism: Mechanism,
+}
+
+/// A release: a row of the Live Releases table (G10), and more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct ReleaseView {
+    pub id: u32,
+    pub channel: String,
+    pub image: String,
+    /// `LIVE` or `INACTIVE`.
+    pub status: String,
+    /// Since when it is inactive, and why.
+    pub inactive: Option<InactiveView>,
+    pub replaced_by: Option<u32>,
+    /// In force; X10.
+    pub percentage: u8,
+    pub first_percentage: u8,
+    pub sampling: Sampling,
+    pub published: String,
+    pub published_ms: u64,
+    pub published_by: String,
+    /// Robots that the percentage is of.
+    pub pool: u32,
+    pub robots: ReleaseRobots,
+    pub mechanism: Mechanism,
+    pub tranches: Vec<TrancheView>,
+    pub acts: Vec<ActView>,
+}
+
+/// Why a release is inactive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct InactiveView {
+    pub since: String,
+    pub since_ms: u64,
+    #[serde(flatten)]
+    pub reason: InactiveReason,
+    pub text: String,
+}
+
+/// Robots of a release, or of one of its tranches, by how far they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct ReleaseRobots {
+    pub chosen: u32,
+    pub told: u32,
+    pub open: u32,
+    pub in_progress: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+}
+
+/// Robots that were added at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct TrancheView {
+    pub percentage: u8,
+    /// `null` when the percentage grew by less than a robot.
+    pub rollout: Option<u32>,
+    pub status: Option<String>,
+    pub outcome: Option<String>,
+    pub robots: ReleaseRobots,
+}
+
+/// Something that was done to a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct ActView {
+    pub at: String,
+    pub at_ms: u64,
+    pub by: String,
+    #[serde(flatten)]
+    pub what: Deed,
+    pub text: String,
+}
+
+/// What a publish would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct ReleasePreviewView {
+    pub image: String,
+    pub percentage: u8,
+    pub pool: u32,
+    pub chosen: usize,
+    pub already_current: usize,
+    pub will_fail_by_reason: BTreeMap<String, usize>,
+    pub skipped_by_reason: BTreeMap<String, usize>,
+    pub conflicts: Vec<ConflictView>,
+    pub replaces: Option<u32>,
+}
+
+/// X18: what a stop would find now, in robots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct ReleaseStandstill {
+    pub release: u32,
+    pub status: String,
+    #[serde(flatten)]
+    pub robots: StandstillCounts,
+}
+
+/// Whether a release goes to a robot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "docs/api.md explains every field")]
+pub struct ReleasePlace {
+    pub robot: String,
+    pub release: u32,
+    /// Whether it is in the set.
+    pub chosen: bool,
+    /// The rollout that brings the release to it.
+    pub rollout: Option<u32>,
+    /// Its place in the order of choice, from 1.
+    pub place: Option<usize>,
+    /// At which percentage it is in the set; `null` if it is not in the pool.
+    pub from_percentage: Option<u8>,
+    pub text: String,
+}
+
+impl NewRelease {
+    pub(super) fn spec(self, salt: Salt) -> Result<ReleaseSpec, ApiError> {
+        let image = self.image.parse();
+        Ok(ReleaseSpec {
+            channel: self.channel,
+            what: Released::Image(image.map_err(|error: String| ApiError::invalid(error))?),
+            percentage: self.percentage,
+            set: self.set,
+            sampling: self.sampling,
+            salt,
+            mechanism: self.mechanism,
+        })
+    }
+}
+
+impl ReleaseView {
+    pub(super) fn new(state: &State, release: &Release) -> Self {
+        let tranches = release.tranches.iter();
+        let tranches: Vec<_> = tranches.map(|one| TrancheView::new(state, one)).collect();
+        let inactive = match release.status {
+            ReleaseStatus::Live => None,
+            ReleaseStatus::Inactive { since, why } => Some(InactiveView {
+                since: rfc3339(since),
+                since_ms: since.0,
+                reason: why,
+                text: why_inactive(why),
+            }),
+        };
+        let by = release.acts.first().map(|act| act.by.0.clone());
+        Self {
+            id: release.id.0,
+            channel: release.channel_name.to_string(),
+            image: reference(state, release.image),
+            status: release.word().to_owned(),
+            inactive,
+            replaced_by: release.replaced_by.map(|by| by.0),
+            percentage: release.percentage().percent(),
+            first_percentage: release.first_percentage().percent(),
+            sampling: release.sampling,
+            published: rfc3339(release.published),
+            published_ms: release.published.0,
+            published_by: by.unwrap_or_default(),
+            pool: release.pool_size,
+            robots: tranches.iter().map(|tranche| tranche.robots).sum(),
+            mechanism: release.mechanism.clone(),
+            tranches,
+            acts: release.acts.iter().map(ActView::new).collect(),
+        }
+    }
+}
+
+impl TrancheView {
+    fn new(state: &State, tranche: &Tranche) -> Self {
+        let rollout = tranche.rollout.and_then(|id| state.rollout(id));
+        let outcome = rollout.and_then(|rollout| match rollout.status {
+            rollcall_engine::RolloutStatus::Completed { outcome, .. } => Some(word(&outcome)),
+            _ => None,
+        });
+        Self {
+            percentage: tranche.percentage.percent(),
+            rollout: tranche.rollout.map(|id| id.0),
+            status: rollout.map(|rollout| rollout.word().to_owned()),
+            outcome,
+            robots: rollout.map(ReleaseRobots::of).unwrap_or_default(),
+        }
+    }
+}
+
+impl ReleaseRobots {
+    const fn of(rollout: &rollcall_engine::Rollout) -> Self {
+        Self {
+            chosen: rollout.affected(),
+            told: rollout.tally.told,
+            open: rollout.counts.open_robots,
+            in_progress: rollout.counts.in_progress,
+            succeeded: rollout.tally.succeeded,
+            failed: rollout.tally.failed,
+        }
+    }
+}
+
+impl std::iter::Sum for ReleaseRobots {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            chosen: sum.chosen + one.chosen,
+            told: sum.told + one.told,
+            open: sum.open + one.open,
+            in_progress: sum.in_progress + one.in_progress,
+            succeeded: sum.succeeded + one.succeeded,
+            failed: sum.failed + one.failed,
+        })
+    }
+}
+
+impl ActView {
+    fn new(act: &Act) -> Self {
+        Self {
+            at: rfc3339(act.at),
+            at_ms: act.at.0,
+            by: act.by.0.clone(),
+            what: act.what,
+            text: deed_text(act.what),
+        }
+    }
+}
+
+fn deed_text(deed: Deed) -> String {
+    match deed {
+        Deed::Published {
+            percentage,
+            set_of: None,
+        } => format!("published it at {percentage}"),
+        Deed::Published {
+            percentage,
+            set_of: Some(former),
+        } => format!(
+            "published it to the robots of release {} ({percentage})",
+            former.0
+        ),
+        Deed::Stopped {
+            why: InactiveReason::Stopped,
+        } => "stopped it".to_owned(),
+        Deed::Stopped { why } => format!("stopped it: {}", why_inactive(why)),
+        Deed::Resumed => "resumed it".to_owned(),
+        Deed::Raised { percentage } => format!("raised it to {percentage}"),
+        Deed::Replaced { by } => format!("published release {} in its place", by.0),
+    }
+}
+
+fn why_inactive(why: InactiveReason) -> String {
+    match why {
+        InactiveReason::Stopped => "an operator stopped it".to_owned(),
+        InactiveReason::RolloutEnded { rollout } => {
+            format!("its rollout {} did not end well", rollout.0)
+        }
+    }
+}
+
+impl ReleasePreviewView {
+    pub(super) fn new(state: &State, preview: &ReleasePreview) -> Self {
+        let robots = &preview.plan.robots;
+        let ecus = || robots.iter().flat_map(|robot| &robot.ecus);
+        let failing = ecus().filter_map(|ecu| match ecu.at_dispatch {
+            Check::Fail { reason } => Some(word(&reason)),
+            _ => None,
+        });
+        let skipped = robots.iter().filter_map(|robot| robot.skipped);
+        let conflicts = preview.conflicts.iter();
+        let current = ecus().filter(|ecu| ecu.at_dispatch == Check::AlreadyCurrent);
+        Self {
+            image: reference(state, preview.image),
+            percentage: preview.percentage.percent(),
+            pool: preview.pool,
+            chosen: preview.plan.affected().count(),
+            already_current: current.count(),
+            will_fail_by_reason: tally(failing),
+            skipped_by_reason: tally(skipped.map(|reason| word(&reason))),
+            conflicts: conflicts.map(|one| ConflictView::new(state, one)).collect(),
+            replaces: preview.replaces.map(|former| former.0),
+        }
+    }
+}
+
+impl ReleaseStandstill {
+    pub(super) fn new(release: &Release, found: Standstill) -> Self {
+        Self {
+            release: release.id.0,
+            status: release.word().to_owned(),
+            robots: found.into(),
+        }
+    }
+}
+
+impl ReleasePlace {
+    pub(super) fn new(state: &State, release: &Release, robot: &Robot) -> Self {
+        let index = release.pool.iter().position(|key| *key == robot.key);
+        let brings = release.rollouts().filter(|id| {
+            let rollout = state.rollout(*id);
+            rollout.is_some_and(|rollout| rollout.members.contains_key(&robot.key))
+        });
+        let rollout = brings.last();
+        let chosen = rollout.is_some();
+        let from = index.and_then(|index| state.share_that_takes(release, index, robot));
+        let id = &robot.id;
+        let place = index.map(|index| index + 1);
+        let text = match (chosen, place, from) {
+            (true, Some(place), _) => format!(
+                "release {} goes to {id}: it is number {place} of {} robots in the order of choice",
+                release.id.0, release.pool_size
+            ),
+            (true, None, _) => format!("release {} went to {id}", release.id.0),
+            (false, Some(place), Some(from)) => format!(
+                "release {} does not go to {id}: it is number {place} of {} robots in the order of choice, and in from {from} on",
+                release.id.0, release.pool_size
+            ),
+            (false, _, _) if release.replaced_by.is_some() => format!(
+                "release {} did not go to {id} before it was replaced",
+                release.id.0
+            ),
+            (false, _, _) => format!(
+                "release {} does not go to {id}: when it was published, {id} was not in channel {}, or the image did not suit it",
+                release.id.0, release.channel_name
+            ),
+        };
+        Self {
+            robot: id.to_string(),
+            release: release.id.0,
+            chosen,
+            rollout: rollout.map(|id| id.0),
+            place,
+            from_percentage: from.map(Share::percent),
+            text,
+        }
+    }
+}
