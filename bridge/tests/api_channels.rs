@@ -28,33 +28,33 @@ fn served() -> Served {
 #[test]
 fn a_channel_is_made_shown_changed_and_removed() {
     let served = served();
-    let made = json!({ "name": "production", "groups": ["s", "a"] });
+    let made = json!({ "name": "nightly", "groups": ["s", "a"] });
     let channel = served.post("/v1/channels", made.clone()).ok();
     assert_eq!(channel["groups"], json!(["a", "s"]));
     assert_eq!(channel["robot_count"], 2);
     let again = served.post("/v1/channels", made);
     assert_eq!(again.refusal(), (409, "channel_exists".to_owned()));
-    assert_eq!(served.get("/v1/groups/a").ok()["channel"], "production");
+    assert_eq!(served.get("/v1/groups/a").ok()["channel"], "nightly");
 
-    let shown = served.get("/v1/channels/production").ok();
+    let shown = served.get("/v1/channels/nightly").ok();
     let robots = json!([
         { "robot": "r1", "groups": ["a"] },
         { "robot": "r2", "groups": ["a", "s"] },
     ]);
     assert_eq!((&shown["robots"], &shown["next"]), (&robots, &json!(null)));
-    let first = served.get("/v1/channels/production?limit=1").ok();
+    let first = served.get("/v1/channels/nightly?limit=1").ok();
     assert_eq!(
         (&first["robots"][0]["robot"], &first["robot_count"]),
         (&json!("r1"), &json!(2))
     );
     let next = first["next"].as_str().unwrap();
-    let second = served.get(&format!("/v1/channels/production?limit=1&after={next}"));
+    let second = served.get(&format!("/v1/channels/nightly?limit=1&after={next}"));
     let second = second.ok();
     assert_eq!(second["robots"][0]["robot"], "r2");
     assert_eq!(second["next"], json!(null));
 
     let change = json!({ "remove_groups": ["a"] });
-    let path = "/v1/channels/production";
+    let path = "/v1/channels/nightly";
     let changed = served.call("PATCH", path, change).ok();
     assert_eq!(
         (&changed["groups"], &changed["robot_count"]),
@@ -76,11 +76,14 @@ fn a_channel_is_made_shown_changed_and_removed() {
     assert_eq!(listed["items"][0]["name"], "canary");
     assert_eq!(listed["items"][0]["robot_count"], json!(null));
     let rest = served.get("/v1/channels?limit=1&after=canary").ok();
-    assert_eq!(rest["items"][0]["name"], "production");
-    assert_eq!(rest["next"], json!(null));
+    assert_eq!(rest["items"][0]["name"], "nightly");
+    // G1: there from the start.
+    let last = served.get("/v1/channels?limit=1&after=nightly").ok();
+    assert_eq!(last["items"][0]["name"], "production");
+    assert_eq!(last["next"], json!(null));
 
     let removed = served.call("DELETE", path, json!(null)).ok();
-    assert_eq!(removed, json!({ "removed": "production" }));
+    assert_eq!(removed, json!({ "removed": "nightly" }));
     assert_eq!(
         served.get(path).refusal(),
         (404, "unknown_channel".to_owned())
@@ -103,10 +106,10 @@ fn a_group_has_one_channel_and_is_not_removed_under_it() {
 #[test]
 fn what_a_channel_means_is_explained_group_by_group() {
     let served = served();
-    let made = json!({ "name": "production", "groups": ["a", "s"] });
+    let made = json!({ "name": "nightly", "groups": ["a", "s"] });
     served.post("/v1/channels", made).ok();
     let why = |robot: &str| {
-        let path = format!("/v1/channels/production/robots/{robot}");
+        let path = format!("/v1/channels/nightly/robots/{robot}");
         served.get(&path).ok()
     };
     let r1 = why("r1");

@@ -56,6 +56,11 @@ fn a_preview_says_who_gets_nothing_and_when_the_others_are_told() {
 }
 
 #[test]
+fn an_operator_releases_stops_resumes_raises_and_overwrites() {
+    play("release");
+}
+
+#[test]
 fn mistakes_are_answered_with_what_to_do() {
     play("mistakes");
 }

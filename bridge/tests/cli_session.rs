@@ -460,16 +460,16 @@ fn an_operator_gives_groups_to_channels() {
     rollcall.ok(&["robot", "add", "r2", "--ecu", "main=hw"]);
     rollcall.ok(&["group", "add", "a", "--robot", "r1"]);
     rollcall.ok(&["group", "add", "c", "--selector", r#""canary" in tags"#]);
-    let made = rollcall.ok(&["channel", "add", "production", "--group", "a", "c"]);
-    assert_eq!(made, "channel production means 1 robot\n");
-    let shown = rollcall.ok(&["channel", "show", "production"]);
+    let made = rollcall.ok(&["channel", "add", "nightly", "--group", "a", "c"]);
+    assert_eq!(made, "channel nightly means 1 robot\n");
+    let shown = rollcall.ok(&["channel", "show", "nightly"]);
     assert!(
         shown.ends_with("groups   a, c\nrobots   1\nROBOT  BY GROUP\nr1     a, c\n"),
         "{shown}"
     );
     assert_eq!(
-        rollcall.ok(&["channel", "show", "production", "--robot", "r2"]),
-        "r2 is not in channel production:\n\
+        rollcall.ok(&["channel", "show", "nightly", "--robot", "r2"]),
+        "r2 is not in channel nightly:\n\
          GROUP  HAS IT  BY\n\
          a      no      its list of robots\n\
          c      no      \"canary\" in tags\n\
@@ -480,16 +480,16 @@ fn an_operator_gives_groups_to_channels() {
     );
     let groups = rollcall.ok(&["group", "ls"]);
     assert!(
-        groups.contains("  production  \"canary\" in tags\n"),
+        groups.contains("  nightly  \"canary\" in tags\n"),
         "{groups}"
     );
     let taken = rollcall.run(&["channel", "add", "other", "--group", "a"]);
     assert_eq!(taken.status.code(), Some(3));
-    let advice = "rollcall channel edit production --remove-group a";
+    let advice = "rollcall channel edit nightly --remove-group a";
     assert!(String::from_utf8_lossy(&taken.stderr).contains(advice));
     let kept = rollcall.run(&["group", "rm", "a", "--yes"]);
     assert_eq!(kept.status.code(), Some(3));
-    let edit = ["channel", "edit", "production"];
+    let edit = ["channel", "edit", "nightly"];
     rollcall.ok(&[&edit[..], &["--remove-group", "a"]].concat());
     let last = rollcall.run(&[&edit[..], &["--remove-group", "c"]].concat());
     assert_eq!(last.status.code(), Some(3));
@@ -497,20 +497,14 @@ fn an_operator_gives_groups_to_channels() {
     let nothing = rollcall.run(&edit);
     assert_eq!(nothing.status.code(), Some(2));
     let all = rollcall.ok(&[&edit[..], &["--every-robot"]].concat());
-    assert_eq!(all, "channel production means 2 robots\n");
-    let why = rollcall.ok(&["channel", "show", "production", "--robot", "r2"]);
-    assert_eq!(
-        why,
-        "r2 is in channel production, which means every robot\n"
-    );
-    assert!(
-        rollcall
-            .ok(&["channel", "ls"])
-            .trim_end()
-            .ends_with("every robot")
-    );
-    let removed = rollcall.json(&["channel", "rm", "production", "--yes"]);
-    assert_eq!(removed, json!({ "removed": "production" }));
+    assert_eq!(all, "channel nightly means 2 robots\n");
+    let why = rollcall.ok(&["channel", "show", "nightly", "--robot", "r2"]);
+    assert_eq!(why, "r2 is in channel nightly, which means every robot\n");
+    let listed = rollcall.ok(&["channel", "ls"]);
+    let nightly = listed.lines().find(|line| line.starts_with("nightly"));
+    assert!(nightly.unwrap().ends_with("every robot"), "{listed}");
+    let removed = rollcall.json(&["channel", "rm", "nightly", "--yes"]);
+    assert_eq!(removed, json!({ "removed": "nightly" }));
 }
 
 /// What `show --toml` writes creates the same rollout, through a real server.

@@ -70,6 +70,17 @@ fn commands() -> Vec<Command> {
             }),
         }
     };
+    let release = |image: &str, set: Option<ReleaseSet>| {
+        Command::PublishRelease(Box::new(ReleaseSpec {
+            channel: ChannelName::new("all").unwrap(),
+            what: Released::Image(image.parse().unwrap()),
+            percentage: set.is_none().then(|| Share::new(40).unwrap()),
+            set,
+            sampling: Sampling::Bernoulli,
+            salt: Salt([9; 16]),
+            mechanism: Mechanism::default(),
+        }))
+    };
     let group = GroupName::new("g").unwrap();
     let token = |name| {
         Command::AddPairingToken(PairingTokenSpec {
@@ -125,6 +136,10 @@ fn commands() -> Vec<Command> {
         Command::AddChannel {
             name: ChannelName::new("production").unwrap(),
             groups: ["g", "s"].map(|name| GroupName::new(name).unwrap()).into(),
+        },
+        Command::AddChannel {
+            name: ChannelName::new("all").unwrap(),
+            groups: [].into(),
         },
         Command::AddChannel {
             name: ChannelName::new("gone").unwrap(),
@@ -186,6 +201,15 @@ fn commands() -> Vec<Command> {
             offline: None,
             deadline: None,
         }),
+        release("os@2.0.0", None),
+        Command::RaiseRelease {
+            release: ReleaseId(1),
+            percentage: Share::new(80).unwrap(),
+        },
+        Command::StopRelease {
+            release: ReleaseId(1),
+        },
+        release("os@2.0.0", Some(ReleaseSet::Same)),
         Command::RemoveRobot {
             robot: RobotId::new("r1").unwrap(),
         },
@@ -251,6 +275,16 @@ fn a_state_survives_the_way_through_the_database() {
     };
     assert_eq!(ledger(&loaded).len(), 3);
     assert_eq!(ledger(&loaded), ledger(&state));
+    assert_eq!(
+        loaded.releases().collect::<Vec<_>>(),
+        state.releases().collect::<Vec<_>>()
+    );
+    assert!(
+        loaded
+            .releases()
+            .last()
+            .is_some_and(|release| !release.pool.is_empty())
+    );
     assert_eq!(
         loaded.pairing_tokens().collect::<Vec<_>>(),
         state.pairing_tokens().collect::<Vec<_>>()

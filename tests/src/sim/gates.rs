@@ -488,6 +488,8 @@ fn thresholds(rollout: &Rollout, known: &Known) -> Result<bool, Broken> {
     let true_now = match run {
         Some(Run::Ending { why, .. }) => match why {
             EndReason::Operator => true,
+            // Nobody here releases.
+            EndReason::Replaced { .. } => false,
             EndReason::MaxFailures => threshold(rollout, false).is_some(),
             EndReason::Failures { rule } => rule_holds(rollout, rule.into()),
             EndReason::PhaseErrors { phase } => phase_fails(rollout, phase.into()),

@@ -169,6 +169,10 @@ impl Naive {
                 | Command::StopRollout { .. }
                 | Command::CancelRollout { .. }
                 | Command::ApprovePhase { .. }
+                | Command::PublishRelease(_)
+                | Command::StopRelease { .. }
+                | Command::ResumeRelease { .. }
+                | Command::RaiseRelease { .. }
                 | Command::SetProperty { .. },
                 Ok(_),
             )
@@ -207,6 +211,8 @@ impl Naive {
                 };
                 Some(self.robots.keys().filter(has).cloned().collect())
             }
+            // Nobody here releases, and nobody may ask for this.
+            TargetSelection::Release(_) => None,
             TargetSelection::Robots(ids) => {
                 let ids: BTreeSet<_> = ids.iter().cloned().collect();
                 ids.iter()
