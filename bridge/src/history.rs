@@ -385,7 +385,13 @@ fn describe_command(command: &Command) -> String {
         }
         Command::RemoveGroup { name } => format!("remove group {name}"),
         Command::PublishRelease(spec) => {
-            let Released::Image(image) = &spec.what;
+            let what = match &spec.what {
+                Released::Image(image) => image.to_string(),
+                Released::Ledger { version: None } => "the ledger's newest version".to_owned(),
+                Released::Ledger {
+                    version: Some(number),
+                } => format!("version {number} of the ledger"),
+            };
             let percentage = spec.percentage.map(|share| format!(" at {share}"));
             let set = match spec.set {
                 Some(ReleaseSet::Same) => ", to the same set",
@@ -396,7 +402,7 @@ fn describe_command(command: &Command) -> String {
                 None => "",
             };
             format!(
-                "release {image} on channel {}{}{set}",
+                "release {what} on channel {}{}{set}",
                 spec.channel,
                 percentage.unwrap_or_default()
             )

@@ -66,7 +66,7 @@ impl State {
             Command::EditChannel { name, edit } => self.edit_channel(name, &edit, changes),
             Command::RemoveChannel { name } => self.remove_channel(name, changes),
             Command::SetChannelSource { channel, source } => {
-                self.set_channel_source(channel, source, changes)
+                self.set_channel_source(by, channel, source, changes)
             }
             Command::RecordLedgerVersion { channel, record } => {
                 self.record_ledger_version(channel, *record, changes)
@@ -88,13 +88,19 @@ impl State {
             Command::RemoveImage { image } => self.remove_image(image, changes),
             Command::ManualUpdate(wish) => self.manual_update(by, wish, changes),
             Command::CreateRollout(spec) => self.create_rollout(by, &spec, changes),
-            Command::EditRollout { rollout, edit } => self.edit_rollout(rollout, *edit, changes),
+            Command::EditRollout { rollout, edit } => {
+                self.not_of_the_ledger(rollout, "edited")?;
+                self.edit_rollout(rollout, *edit, changes)
+            }
             Command::DeleteRollout { rollout } => self.delete_rollout(rollout, changes),
             Command::LaunchRollout {
                 rollout,
                 accept_drift,
             } => self.launch_rollout(rollout, accept_drift, changes),
-            Command::PauseRollout { rollout } => self.pause_rollout(rollout, changes),
+            Command::PauseRollout { rollout } => {
+                self.not_of_the_ledger(rollout, "paused")?;
+                self.pause_rollout(rollout, changes)
+            }
             Command::ResumeRollout { rollout } => {
                 self.resumed_alone(rollout)?;
                 self.resume_rollout(rollout, changes)

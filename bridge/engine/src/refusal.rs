@@ -388,6 +388,38 @@ pub enum Refusal {
         action: &'static str,
     },
     #[error(
+        "release {} comes from the ledger, is read-only and cannot be {action}; `rollcall channel source {channel} console` \
+         takes the channel from the ledger, which stops it", .id.0
+    )]
+    ReleaseIsReadOnly {
+        id: ReleaseId,
+        action: &'static str,
+        channel: ChannelName,
+    },
+    #[error(
+        "channel {channel} follows the ledger; release one of its versions with `rollcall release publish {channel} --ledger`, \
+         or switch it with `rollcall channel source {channel} console`"
+    )]
+    SourceIsLedger { channel: ChannelName },
+    #[error(
+        "channel {channel} has no version of the ledger that can be released: `rollcall channel ledger {channel}` lists them \
+         and says why"
+    )]
+    NothingOnLedger { channel: ChannelName },
+    #[error(
+        "the file of version {number} is not here yet; `rollcall channel sync {channel}` fetches it, and \
+         `rollcall channel ledger {channel}` says what is wrong with it"
+    )]
+    LedgerFileMissing { channel: ChannelName, number: u32 },
+    #[error(
+        "a version of the ledger is for every robot of the channel; leave percentage, set and sampling away"
+    )]
+    LedgerIsForAll,
+    #[error(
+        "a release from the ledger is read-only, so nobody could resume it; leave phases and rules that pause away"
+    )]
+    LedgerCannotPause,
+    #[error(
         "only a release makes rollouts for a release; use `rollcall release publish`, or name a group or robots"
     )]
     TargetIsRelease,
@@ -551,6 +583,12 @@ impl Refusal {
             Self::ReleaseIsLive { .. } => "release_is_live",
             Self::ReleaseIsReplaced { .. } => "release_is_replaced",
             Self::RolloutOfRelease { .. } => "rollout_of_release",
+            Self::ReleaseIsReadOnly { .. } => "release_is_read_only",
+            Self::SourceIsLedger { .. } => "source_is_ledger",
+            Self::NothingOnLedger { .. } => "nothing_on_ledger",
+            Self::LedgerFileMissing { .. } => "ledger_file_missing",
+            Self::LedgerIsForAll => "ledger_is_for_all",
+            Self::LedgerCannotPause => "ledger_cannot_pause",
             Self::TargetIsRelease => "target_is_release",
             Self::ReleaseStartsAtOnce => "release_starts_at_once",
             Self::ReleaseIsSampled => "release_is_sampled",

@@ -3,139 +3,9 @@
 
 mod fleet;
 
+use fleet::ledger::*;
 use fleet::*;
 use rollcall_engine::*;
-
-const SHA256: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
-const IMAGE: &str = "dcl-fff1-8000@2.0.0";
-
-fn channel() -> ChannelName {
-    ChannelName::new("production").unwrap()
-}
-
-fn source() -> LedgerSource {
-    LedgerSource {
-        origin: LedgerOrigin::File,
-        product: Product {
-            vid: 0xfff1,
-            pid: 0x8000,
-        },
-        hardware_ids: [hw("hw")].into(),
-        every: 3_600_000,
-    }
-}
-
-/// Version 1 to 4 are `1.0.0` to `4.0.0`; 2 may be installed over 1.
-fn record(number: u32) -> LedgerRecord {
-    LedgerRecord {
-        vid: 0xfff1,
-        pid: 0x8000,
-        software_version: number,
-        software_version_string: format!("{number}.0.0"),
-        cd_version_number: 1,
-        firmware_information: String::new(),
-        software_version_valid: true,
-        ota_url: format!("https://vendor.example/{number}.ota"),
-        ota_file_size: 7,
-        ota_checksum: SHA256.into(),
-        ota_checksum_type: 1,
-        min_applicable_software_version: 1,
-        max_applicable_software_version: number.saturating_sub(1).max(1),
-        release_notes_url: String::new(),
-        schema_version: 0,
-    }
-}
-
-fn file() -> StoredFile {
-    StoredFile {
-        token: "t0".into(),
-        size: 7,
-        sha256: [9; 32],
-    }
-}
-
-trait Ledger {
-    fn source(&mut self, source: Source) -> Result<Reply, Refusal>;
-    fn record(&mut self, record: LedgerRecord) -> Result<Reply, Refusal>;
-    fn vanish(&mut self, number: u32) -> Result<Reply, Refusal>;
-    fn attach(&mut self, number: u32, file: StoredFile) -> Result<Reply, Refusal>;
-    fn version(&self, number: u32) -> &LedgerVersion;
-    fn maps(&mut self, image: &str) -> Result<RolloutId, Refusal>;
-}
-
-impl Ledger for Fleet {
-    fn source(&mut self, source: Source) -> Result<Reply, Refusal> {
-        self.command(Command::SetChannelSource {
-            channel: channel(),
-            source,
-        })
-    }
-
-    fn record(&mut self, record: LedgerRecord) -> Result<Reply, Refusal> {
-        self.command(Command::RecordLedgerVersion {
-            channel: channel(),
-            record: Box::new(record),
-        })
-    }
-
-    fn vanish(&mut self, number: u32) -> Result<Reply, Refusal> {
-        self.command(Command::WithdrawLedgerVersion {
-            channel: channel(),
-            number,
-        })
-    }
-
-    fn attach(&mut self, number: u32, file: StoredFile) -> Result<Reply, Refusal> {
-        self.command(Command::AttachLedgerFile {
-            channel: channel(),
-            number,
-            file,
-        })
-    }
-
-    fn version(&self, number: u32) -> &LedgerVersion {
-        let channel = self.state.channel("production").unwrap();
-        self.state.ledger_version(channel.key, number).unwrap()
-    }
-
-    fn maps(&mut self, image: &str) -> Result<RolloutId, Refusal> {
-        let spec = self.spec(self.all(), &[("hw", image)]);
-        self.create(spec)
-    }
-}
-
-/// A channel that follows a product of which nothing is known yet.
-fn following() -> Fleet {
-    let mut fleet = Fleet::default();
-    if fleet.state.channel("production").is_none() {
-        let groups = Default::default();
-        let name = channel();
-        fleet.command(Command::AddChannel { name, groups }).unwrap();
-    }
-    fleet.source(Source::Ledger(source())).unwrap();
-    fleet
-}
-
-/// Versions 1, 2 and 3, of which 2 has its file here.
-fn imported() -> Fleet {
-    let mut fleet = following();
-    for number in 1..=3 {
-        fleet.record(record(number)).unwrap();
-    }
-    fleet.attach(2, file()).unwrap();
-    fleet
-}
-
-/// One robot that runs `version`, and what a rollout of version 2 does to it.
-fn offered_to(version: &str) -> (Fleet, RolloutId, TargetState) {
-    let mut fleet = imported();
-    let robot = fleet.robots(1)[0];
-    fleet.online_with(robot, 1, version);
-    let rollout = fleet.maps(IMAGE).unwrap();
-    fleet.launch(rollout).unwrap();
-    let state = fleet.target_state(rollout, robot);
-    (fleet, rollout, state)
-}
 
 fn fault(refused: Result<Reply, Refusal>) -> LedgerFault {
     match refused.unwrap_err() {
@@ -153,7 +23,7 @@ fn a_channel_is_its_own_console_until_it_follows_a_ledger() {
     let groups = Default::default();
     let name = channel();
     fleet.command(Command::AddChannel { name, groups }).unwrap();
-    let is = |fleet: &Fleet| fleet.state.channel("production").unwrap().source.clone();
+    let is = |fleet: &Fleet| fleet.state.channel("matter").unwrap().source.clone();
     assert_eq!(is(&fleet), Source::Console);
     let refused = fleet.record(record(1)).unwrap_err();
     assert_eq!(refused.code(), "not_from_ledger");
@@ -429,9 +299,9 @@ fn a_file_that_is_the_ledgers_makes_its_version_an_image() {
     assert_eq!(image.reference.to_string(), IMAGE);
     assert_eq!(image.hardware_ids, [hw("hw")].into());
     assert!(image.hosted && image.url == "t0" && image.size == 7);
-    let production = fleet.state.channel("production").unwrap().key;
+    let matter = fleet.state.channel("matter").unwrap().key;
     let of = LedgerImage {
-        channel: production,
+        channel: matter,
         number: 2,
     };
     assert_eq!(image.ledger, Some(of));
@@ -491,7 +361,7 @@ fn an_image_of_the_ledger_cannot_be_removed_while_the_ledger_has_it() {
     assert!(
         refused
             .to_string()
-            .contains("channel source production console")
+            .contains("channel source matter console")
     );
     fleet.source(Source::Console).unwrap();
     fleet.command(remove.clone()).unwrap();
@@ -750,12 +620,12 @@ fn what_was_imported_of_a_product_stays_with_it_and_goes_with_another() {
             command: changed,
         },
     );
-    let production = fleet.state.channel("production").unwrap().key;
+    let matter = fleet.state.channel("matter").unwrap().key;
     for number in 1..=3 {
-        let row = Row::LedgerVersion(production, number);
+        let row = Row::LedgerVersion(matter, number);
         assert!(outcome.touched.contains(&row), "{number}");
     }
-    assert_eq!(fleet.state.ledger_versions(production).count(), 0);
+    assert_eq!(fleet.state.ledger_versions(matter).count(), 0);
     let image = fleet.state.image(key).unwrap();
     assert!(fleet.state.is_withdrawn(image));
     assert_eq!(fleet.maps(IMAGE).unwrap_err().code(), "image_withdrawn");
@@ -769,12 +639,12 @@ fn what_was_imported_of_a_product_stays_with_it_and_goes_with_another() {
 #[test]
 fn a_channel_takes_what_was_imported_with_it() {
     let mut fleet = imported();
-    let production = fleet.state.channel("production").unwrap().key;
+    let matter = fleet.state.channel("matter").unwrap().key;
     let key = fleet.version(2).image.unwrap();
     fleet
         .command(Command::RemoveChannel { name: channel() })
         .unwrap();
-    assert_eq!(fleet.state.ledger_versions(production).count(), 0);
+    assert_eq!(fleet.state.ledger_versions(matter).count(), 0);
     let image = fleet.state.image(key).unwrap();
     assert!(fleet.state.is_withdrawn(image));
 }

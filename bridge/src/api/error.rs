@@ -116,6 +116,10 @@ impl From<Refusal> for ApiError {
             | Refusal::ReleaseIsLive { .. }
             | Refusal::ReleaseIsReplaced { .. }
             | Refusal::RolloutOfRelease { .. }
+            | Refusal::ReleaseIsReadOnly { .. }
+            | Refusal::SourceIsLedger { .. }
+            | Refusal::NothingOnLedger { .. }
+            | Refusal::LedgerFileMissing { .. }
             | Refusal::ImageReleased { .. }
             | Refusal::ImageExists { .. }
             | Refusal::ImageInUse { .. }

@@ -60,8 +60,8 @@ pub use preview_views::{
     ConflictView, PlannedEcuView, PlannedView, PreviewView, SpanView, ZoneWindowsView,
 };
 pub use release_views::{
-    ActView, InactiveView, NewRelease, ReleasePlace, ReleasePreviewView, ReleaseRobots,
-    ReleaseStandstill, ReleaseView, TrancheView,
+    ActView, InactiveView, LedgerChoice, NewRelease, ReleasePlace, ReleasePreviewView,
+    ReleaseRobots, ReleaseStandstill, ReleaseView, TrancheView,
 };
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{

@@ -17,8 +17,12 @@ use std::collections::BTreeMap;
 pub struct NewRelease {
     /// To which channel.
     pub channel: ChannelName,
-    /// `NAME@VERSION`
-    pub image: String,
+    /// `NAME@VERSION`; not given where the channel follows the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// `true`: the newest version of the ledger that can be offered; a number: that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerChoice>,
     /// A whole number from 1 to 100; not given for the same set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percentage: Option<Share>,
@@ -33,6 +37,16 @@ pub struct NewRelease {
     pub mechanism: Mechanism,
 }
 
+/// Which version of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LedgerChoice {
+    /// The newest that can be offered.
+    Newest(bool),
+    /// This one.
+    Version(u32),
+}
+
 /// A release: a row of the Live Releases table (G10), and more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "docs/api.md explains every field")]
@@ -40,6 +54,8 @@ pub struct ReleaseView {
     pub id: u32,
     pub channel: String,
     pub image: String,
+    /// Its number on the ledger, if it comes from there; then it is read-only.
+    pub ledger: Option<u32>,
     /// `LIVE` or `INACTIVE`.
     pub status: String,
     /// Since when it is inactive, and why.
@@ -151,10 +167,24 @@ pub struct ReleasePlace {
 
 impl NewRelease {
     pub(super) fn spec(self, salt: Salt) -> Result<ReleaseSpec, ApiError> {
-        let image = self.image.parse();
+        let what = match (self.image, self.ledger) {
+            (Some(image), None | Some(LedgerChoice::Newest(false))) => {
+                let image = image.parse();
+                Released::Image(image.map_err(|error: String| ApiError::invalid(error))?)
+            }
+            (None, Some(LedgerChoice::Newest(true))) => Released::Ledger { version: None },
+            (None, Some(LedgerChoice::Version(number))) => Released::Ledger {
+                version: Some(number),
+            },
+            _ => {
+                return Err(ApiError::invalid(
+                    "give either `image`, as NAME@VERSION, or `ledger`: true or the number of a version",
+                ));
+            }
+        };
         Ok(ReleaseSpec {
             channel: self.channel,
-            what: Released::Image(image.map_err(|error: String| ApiError::invalid(error))?),
+            what,
             percentage: self.percentage,
             set: self.set,
             sampling: self.sampling,
@@ -182,6 +212,7 @@ impl ReleaseView {
             id: release.id.0,
             channel: release.channel_name.to_string(),
             image: reference(state, release.image),
+            ledger: release.ledger,
             status: release.word().to_owned(),
             inactive,
             replaced_by: release.replaced_by.map(|by| by.0),
@@ -281,6 +312,8 @@ fn deed_text(deed: Deed) -> String {
 fn why_inactive(why: InactiveReason) -> String {
     match why {
         InactiveReason::Stopped => "an operator stopped it".to_owned(),
+        InactiveReason::Withdrawn => "the ledger has withdrawn its version".to_owned(),
+        InactiveReason::SourceSwitched => "its channel got another source".to_owned(),
         InactiveReason::RolloutEnded { rollout } => {
             format!("its rollout {} did not end well", rollout.0)
         }

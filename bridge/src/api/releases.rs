@@ -185,9 +185,8 @@ fn number(text: &str) -> Result<ReleaseId, ApiError> {
 async fn refuse_lost_image(context: &Context, spec: &ReleaseSpec) -> Result<(), ApiError> {
     let spec = spec.clone();
     let image = context.bridge.query(move |view| {
-        let rollcall_engine::Released::Image(reference) = &spec.what;
-        let key = view.state.image_key(reference)?;
-        view.state.image(key).cloned()
+        let preview = view.state.preview_release(&spec).ok()?;
+        view.state.image(preview.image).cloned()
     });
     super::rollouts::refuse_lost(context, image.await?)
 }

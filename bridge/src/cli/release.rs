@@ -8,7 +8,8 @@ use super::output::{Output, confirm, note, or_dash, sheet, table};
 use super::rollout::mechanism;
 use super::standstill;
 use crate::api::{
-    ChannelDetail, NewRelease, ReleasePlace, ReleasePreviewView, ReleaseStandstill, ReleaseView,
+    ChannelDetail, LedgerChoice, NewRelease, ReleasePlace, ReleasePreviewView, ReleaseStandstill,
+    ReleaseView,
 };
 use rollcall_engine::{ReleaseSet, Share};
 use serde_json::json;
@@ -60,7 +61,10 @@ fn publish(args: PublishArgs, client: &Client, output: &mut Output) -> Result<()
     };
     let new = NewRelease {
         channel: args.channel,
-        image: args.image.to_string(),
+        image: args.image.map(|image| image.to_string()),
+        ledger: args
+            .ledger
+            .map(|number| number.map_or(LedgerChoice::Newest(true), LedgerChoice::Version)),
         percentage: args.percentage,
         set,
         sampling: args.sampling,
@@ -68,6 +72,18 @@ fn publish(args: PublishArgs, client: &Client, output: &mut Output) -> Result<()
     };
     if args.preview {
         return preview(&client.post("/releases/preview", &new)?, output);
+    }
+    if new.ledger.is_some() {
+        // G8: for every robot at once, and nobody can edit it.
+        let found: ReleasePreviewView = client.post("/releases/preview", &new)?;
+        note(format_args!(
+            "{} comes from the ledger and goes to {} of channel {}. The release is read-only: only another source of \
+             the channel, or the ledger itself, stops it.",
+            found.image,
+            robots(found.pool),
+            new.channel
+        ));
+        confirm(args.confirm.yes, &format!("Release {}?", found.image))?;
     }
     let release: ReleaseView = client.post("/releases", &new)?;
     let (chosen, pool) = (release.robots.chosen, robots(release.pool));

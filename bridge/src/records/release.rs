@@ -34,6 +34,8 @@ struct StoredRelease {
 /// What JSON holds. New fields get a default, so that old rows stay readable.
 #[derive(Serialize, Deserialize)]
 struct Course {
+    #[serde(default)]
+    ledger: Option<u32>,
     sampling: Sampling,
     mechanism: Mechanism,
     status: ReleaseStatus,
@@ -49,6 +51,7 @@ struct StoredPool {
 
 pub(super) fn encode(release: &Release) -> Vec<u8> {
     let course = Course {
+        ledger: release.ledger,
         sampling: release.sampling,
         mechanism: release.mechanism.clone(),
         status: release.status,
@@ -79,6 +82,7 @@ pub(super) fn decode(key: RowKey, bytes: &[u8]) -> Result<Release, RecordError> 
         channel: ChannelKey(stored.channel),
         channel_name: name(&stored.channel_name, "channel name", ChannelName::new)?,
         image: ImageKey(stored.image),
+        ledger: course.ledger,
         sampling: course.sampling,
         salt: Salt(salt.map_err(|_| RecordError::Invalid("salt"))?),
         mechanism: course.mechanism,

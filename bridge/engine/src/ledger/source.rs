@@ -2,6 +2,7 @@
 //! publish their software (the Distributed Compliance Ledger, G2).
 
 use crate::channels::ChannelKey;
+use crate::input::Actor;
 use crate::names::{ChannelName, HardwareId};
 use crate::outcome::{Reply, Row};
 use crate::refusal::Refusal;
@@ -134,6 +135,7 @@ impl State {
     /// withdrawn.
     pub(crate) fn set_channel_source(
         &mut self,
+        by: &Actor,
         name: ChannelName,
         source: Source,
         changes: &mut Changes,
@@ -146,14 +148,17 @@ impl State {
             ledger.check()?;
             self.check_nobody_follows(key, ledger.product)?;
         }
-        let Some(channel) = self.channels.get_mut(key) else {
-            return Ok(Reply::Stale);
-        };
         if channel.source == source {
             return Ok(Reply::Stale);
         }
         let product = source.ledger().map(|ledger| ledger.product);
-        channel.source = source;
+        let before = channel.source.ledger().map(|ledger| ledger.product);
+        if product != before {
+            self.leave_source(by, key, changes)?;
+        }
+        if let Some(channel) = self.channels.get_mut(key) {
+            channel.source = source;
+        }
         changes.touch(Row::Channel(key));
         if let Some(product) = product {
             self.forget_other_products(key, product, changes);

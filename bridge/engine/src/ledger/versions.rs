@@ -342,6 +342,7 @@ impl State {
         changes: &mut Changes,
     ) {
         changes.touch(Row::LedgerVersion(channel, number));
+        self.withdraw_release(channel, number, changes);
     }
 
     fn known_version(

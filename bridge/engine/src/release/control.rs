@@ -172,15 +172,20 @@ impl State {
         left.into_iter().collect()
     }
 
-    /// The release, if it is its channel's newest.
+    /// The release, if it is its channel's newest and not the ledger's (G11).
     fn current_release(&self, id: ReleaseId, action: &'static str) -> Result<&Release, Refusal> {
         let release = self
             .releases
             .get(&id)
             .ok_or(Refusal::UnknownRelease { id })?;
         match release.replaced_by {
-            None => Ok(release),
             Some(by) => Err(Refusal::ReleaseIsReplaced { id, by, action }),
+            None if release.ledger.is_some() => Err(Refusal::ReleaseIsReadOnly {
+                id,
+                action,
+                channel: release.channel_name.clone(),
+            }),
+            None => Ok(release),
         }
     }
 
@@ -198,14 +203,39 @@ impl State {
         id: RolloutId,
         action: &'static str,
     ) -> Result<(), Refusal> {
-        let target = self.rollouts.get(&id).map(|rollout| &rollout.target);
-        match target {
-            Some(TargetSelection::Release(release)) => Err(Refusal::RolloutOfRelease {
+        match self.release_behind(id) {
+            Some(release) => Err(Refusal::RolloutOfRelease {
                 id,
-                release: *release,
+                release: release.id,
                 action,
             }),
-            _ => Ok(()),
+            None => Ok(()),
+        }
+    }
+
+    /// G11: what comes from the ledger is edited by nobody, in no part.
+    pub(crate) fn not_of_the_ledger(
+        &self,
+        id: RolloutId,
+        action: &'static str,
+    ) -> Result<(), Refusal> {
+        match self
+            .release_behind(id)
+            .filter(|release| release.ledger.is_some())
+        {
+            Some(release) => Err(Refusal::ReleaseIsReadOnly {
+                id: release.id,
+                action,
+                channel: release.channel_name.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn release_behind(&self, id: RolloutId) -> Option<&Release> {
+        match self.rollouts.get(&id)?.target {
+            TargetSelection::Release(release) => self.releases.get(&release),
+            _ => None,
         }
     }
 

@@ -1,10 +1,10 @@
 //! What a publish would do, as a value: preview and publish share it, so they cannot disagree.
 
 use super::{Release, ReleaseId, ReleaseSet, ReleaseSpec, Released, Salt, Sampling, Share};
-use crate::channels::Channel;
+use crate::channels::{Channel, ChannelKey};
 use crate::check::Rules;
 use crate::inventory::{ImageKey, RobotKey};
-use crate::mechanism::Mechanism;
+use crate::mechanism::{AbortRule, Mechanism, ThresholdAction};
 use crate::names::HardwareId;
 use crate::plan::{Conflict, Plan};
 use crate::refusal::Refusal;
@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Draft<'a> {
     pub(super) channel: &'a Channel,
     pub(super) image: ImageKey,
+    pub(super) ledger: Option<u32>,
     pub(super) share: Share,
     pub(super) salt: Salt,
     pub(super) sampling: Sampling,
@@ -84,15 +85,11 @@ impl State {
                 release: release.id,
             });
         }
-        let Released::Image(reference) = &spec.what;
-        let image = self
-            .image_key(reference)
-            .ok_or_else(|| Refusal::UnknownImage {
-                image: reference.clone(),
-            })?;
+        let (image, ledger) = self.released(spec, channel)?;
         let mut mechanism = spec.mechanism.clone();
         self.check_pace(&mechanism)?;
         let choice = match (spec.set, former) {
+            _ if ledger.is_some() => self.new_set(spec, channel, image, None)?,
             (Some(ReleaseSet::Same), None) => {
                 return Err(Refusal::NoFormerSet {
                     channel: name.clone(),
@@ -124,6 +121,7 @@ impl State {
         Ok(Draft {
             channel,
             image,
+            ledger,
             share: choice.share,
             salt: choice.salt,
             sampling: choice.sampling,
@@ -134,6 +132,54 @@ impl State {
             former: former.map(|former| former.id),
             same_set: spec.set == Some(ReleaseSet::Same),
         })
+    }
+
+    /// The image, and its number on the ledger if that is the channel's source.
+    fn released(
+        &self,
+        spec: &ReleaseSpec,
+        channel: &Channel,
+    ) -> Result<(ImageKey, Option<u32>), Refusal> {
+        let name = || channel.name.clone();
+        match (&spec.what, channel.source.ledger()) {
+            (Released::Image(_), Some(_)) => Err(Refusal::SourceIsLedger { channel: name() }),
+            (Released::Ledger { .. }, None) => Err(Refusal::NotFromLedger { name: name() }),
+            (Released::Image(reference), None) => {
+                let image = self.image_key(reference);
+                let unknown = || Refusal::UnknownImage {
+                    image: reference.clone(),
+                };
+                Ok((image.ok_or_else(unknown)?, None))
+            }
+            (Released::Ledger { version }, Some(_)) => {
+                check_read_only(spec)?;
+                let number = match version {
+                    Some(number) => *number,
+                    None => self
+                        .newest_on_ledger(channel.key)
+                        .ok_or_else(|| Refusal::NothingOnLedger { channel: name() })?,
+                };
+                let version = self.ledger_version(channel.key, number);
+                let unknown = || Refusal::UnknownLedgerVersion {
+                    name: name(),
+                    number,
+                };
+                let version = version.ok_or_else(unknown)?;
+                if version.withdrawn().is_some() {
+                    return Err(Refusal::LedgerVersionWithdrawn { number });
+                }
+                let channel = name();
+                let image = version.image;
+                let image = image.ok_or(Refusal::LedgerFileMissing { channel, number })?;
+                Ok((image, Some(number)))
+            }
+        }
+    }
+
+    fn newest_on_ledger(&self, channel: ChannelKey) -> Option<u32> {
+        let versions = self.ledger_versions(channel);
+        let offered = versions.filter(|v| v.withdrawn().is_none() && v.image.is_some());
+        offered.map(|version| version.record.software_version).max()
     }
 
     /// A release begins when it is published, and its sampling says whether robots may join.
@@ -154,7 +200,10 @@ impl State {
         image: ImageKey,
         without: Option<&Release>,
     ) -> Result<Choice, Refusal> {
-        let share = spec.percentage.ok_or(Refusal::NoPercentage)?;
+        let share = match spec.what {
+            Released::Ledger { .. } => Share::ALL,
+            Released::Image(_) => spec.percentage.ok_or(Refusal::NoPercentage)?,
+        };
         let left_out: BTreeSet<_> = without
             .map(|former| self.set_of(former))
             .unwrap_or_default()
@@ -239,6 +288,19 @@ impl State {
         let boards = boards.into_iter().flatten();
         boards.map(|id| (id.clone(), image)).collect()
     }
+}
+
+/// G11: nobody could resume what pauses, or raise what is for a part.
+fn check_read_only(spec: &ReleaseSpec) -> Result<(), Refusal> {
+    let all = spec.percentage.is_none_or(|share| share == Share::ALL);
+    if !all || spec.set.is_some() || spec.sampling != Sampling::Exact {
+        return Err(Refusal::LedgerIsForAll);
+    }
+    let pauses = |rule: &AbortRule| rule.action == ThresholdAction::Pause;
+    if !spec.mechanism.phases.is_empty() || spec.mechanism.abort.iter().any(pauses) {
+        return Err(Refusal::LedgerCannotPause);
+    }
+    Ok(())
 }
 
 /// Whom a release goes to.

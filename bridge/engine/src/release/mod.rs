@@ -64,6 +64,12 @@ pub enum ReleaseSet {
 pub enum Released {
     /// An image of ours (G3).
     Image(ImageRef),
+    /// A version that the channel's ledger records, by its number; the newest one that can be offered if not given (G8).
+    Ledger {
+        /// Its number.
+        #[serde(default)]
+        version: Option<u32>,
+    },
 }
 
 /// What an operator asks for: the same words preview and publish.
@@ -74,7 +80,8 @@ pub struct ReleaseSpec {
     pub channel: ChannelName,
     /// What.
     pub what: Released,
-    /// To how many of its robots, in percent; not given for the same set, which keeps its own.
+    /// To how many of its robots, in percent; not given for the same set, which keeps its own, and for a version of the
+    /// ledger, which is for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percentage: Option<Share>,
     /// To which of them; needed once the channel has had a release.
@@ -101,6 +108,8 @@ pub struct Release {
     pub channel_name: ChannelName,
     /// What it gives to its robots.
     pub image: ImageKey,
+    /// Which version on the ledger that is; such a release is read-only (G11).
+    pub ledger: Option<u32>,
     /// How its robots are chosen.
     pub sampling: Sampling,
     /// What makes the choice random.
@@ -144,6 +153,10 @@ pub enum ReleaseStatus {
 pub enum InactiveReason {
     /// An operator stopped it (G12).
     Stopped,
+    /// The ledger has withdrawn its version.
+    Withdrawn,
+    /// The channel got another source (G17).
+    SourceSwitched,
     /// One of its rollouts ended badly: a threshold, the deadline, or nobody succeeded.
     RolloutEnded {
         /// Which.

@@ -55,6 +55,7 @@ impl State {
         let Draft {
             channel,
             image,
+            ledger,
             share,
             salt,
             sampling,
@@ -73,6 +74,7 @@ impl State {
             channel,
             channel_name,
             image,
+            ledger,
             sampling,
             salt,
             mechanism,
@@ -179,6 +181,44 @@ impl State {
             release.acts.push(Act { at, by, what });
             changes.touch(Row::Release(id));
         }
+    }
+
+    /// The ledger has withdrawn the version: nobody more gets it.
+    pub(crate) fn withdraw_release(
+        &mut self,
+        channel: ChannelKey,
+        number: u32,
+        changes: &mut Changes,
+    ) {
+        let live = self.release_of(channel).filter(|release| release.is_live());
+        let of_it = live.filter(|release| release.ledger == Some(number));
+        if let Some(id) = of_it.map(|release| release.id) {
+            let by = Actor("rollcall".to_owned());
+            self.halt(&by, id, InactiveReason::Withdrawn, changes);
+        }
+    }
+
+    /// G17: what came from the ledger ends with it. A release of our own has to be stopped first.
+    pub(crate) fn leave_source(
+        &mut self,
+        by: &Actor,
+        channel: ChannelKey,
+        changes: &mut Changes,
+    ) -> Result<(), Refusal> {
+        let live = self.release_of(channel).filter(|release| release.is_live());
+        let Some(live) = live else {
+            return Ok(());
+        };
+        let id = live.id;
+        if live.ledger.is_none() {
+            let channel = live.channel_name.clone();
+            return Err(Refusal::ChannelIsLive {
+                channel,
+                release: id,
+            });
+        }
+        self.halt(by, id, InactiveReason::SourceSwitched, changes);
+        Ok(())
     }
 
     /// G16: a rollout that ends badly makes its release inactive, and nobody more gets it.

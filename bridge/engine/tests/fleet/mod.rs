@@ -7,6 +7,7 @@
 )]
 
 pub mod device;
+pub mod ledger;
 pub mod pace;
 pub mod release;
 

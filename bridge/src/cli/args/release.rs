@@ -59,15 +59,19 @@ pub(in crate::cli) struct PublishArgs {
     pub(in crate::cli) channel: ChannelName,
 
     /// What.
-    #[arg(long, value_name = "NAME@VERSION")]
-    pub(in crate::cli) image: ImageRef,
+    #[arg(long, value_name = "NAME@VERSION", required_unless_present = "ledger")]
+    pub(in crate::cli) image: Option<ImageRef>,
+
+    /// A version of the ledger that the channel follows: the newest, or the one with this number.
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, conflicts_with_all = ["image", "percentage", "new_set", "same_set"])]
+    pub(in crate::cli) ledger: Option<Option<u32>>,
 
     /// To how many of the channel's robots that the image suits, 1 to 100.
     #[arg(
         long,
         short,
         value_name = "PERCENT",
-        required_unless_present = "same_set"
+        required_unless_present_any = ["same_set", "ledger"]
     )]
     pub(in crate::cli) percentage: Option<Share>,
 
@@ -90,6 +94,9 @@ pub(in crate::cli) struct PublishArgs {
     /// Show what would happen; nothing is stored.
     #[arg(long)]
     pub(in crate::cli) preview: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) confirm: Confirm,
 
     #[command(flatten)]
     pub(in crate::cli) pace: PaceArgs,
