@@ -13,6 +13,7 @@ pub mod demo;
 pub mod device;
 mod hex;
 pub mod history;
+pub mod ledger;
 pub mod pairing;
 pub mod pki;
 mod private_file;

@@ -7,6 +7,7 @@ use crate::access::FleetAccess;
 use crate::api::{self, tokens::Tokens};
 use crate::artifacts::{self, Artifacts};
 use crate::config::Config;
+use crate::ledger::Ledgers;
 use crate::pairing;
 use crate::pki::{self, Pki};
 use crate::store::space::DiskSpace;
@@ -75,6 +76,9 @@ pub enum StartError {
     /// Certificates cannot be read or made.
     #[error(transparent)]
     Pki(#[from] pki::Error),
+    /// The system's certificates cannot be used, with which ledgers are checked.
+    #[error("the HTTP client for ledgers cannot be made; look at the system's CA certificates")]
+    Ledgers(#[from] reqwest::Error),
     /// The tokens cannot be read or made.
     #[error(transparent)]
     Tokens(#[from] api::tokens::Error),
@@ -169,17 +173,24 @@ impl Server {
             broker_url: Arc::new(tls::broker_url(&config, addresses)),
         });
         let device = artifacts::router(Arc::clone(&artifacts)).merge(pairing);
+        let cancel = CancellationToken::new();
+        let (ledgers, following) = Ledgers::start(
+            bridge.clone(),
+            Arc::clone(&artifacts),
+            config.ledger,
+            cancel.clone(),
+        )?;
         let context = api::Context {
             bridge: bridge.clone(),
             tokens,
             artifacts: Arc::clone(&artifacts),
+            ledgers,
             pki: Arc::clone(&pki),
             broker: broker.handle(),
             urls: Some(urls),
             realm: config.realm,
             started: writer::wall_clock(),
         };
-        let cancel = CancellationToken::new();
         let device_tls = config.device_http.tls.then(|| tls::of_http(&pki));
         let http = vec![
             serve_http(
@@ -191,6 +202,7 @@ impl Server {
             serve_http(sockets.device_http.listen()?, device_tls, device, &cancel),
             artifacts::check(Arc::clone(&artifacts), cancel.clone()),
             tls::renew(Arc::clone(&pki), cancel.clone()),
+            following,
         ];
         Ok(Self {
             addresses,

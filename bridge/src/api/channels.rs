@@ -3,6 +3,7 @@
 use super::Context;
 use super::error::ApiError;
 use super::groups::MembershipView;
+use super::ledger::SourceView;
 use super::request::{Json, Operator, PageQuery, Path, Query, Viewer};
 use super::views::{Page, rfc3339};
 use axum::extract::State;
@@ -53,6 +54,8 @@ pub struct ChannelView {
     pub groups: Vec<String>,
     /// Robots that it means now; `null` in lists, which do not look at the whole fleet.
     pub robot_count: Option<usize>,
+    /// Where its releases come from.
+    pub source: SourceView,
 }
 
 /// A robot of a channel.
@@ -106,6 +109,7 @@ impl ChannelView {
             created_ms: channel.created.0,
             groups: groups.map(|group| group.name.to_string()).collect(),
             robot_count: None,
+            source: SourceView::new(&channel.source),
         }
     }
 }
@@ -280,15 +284,15 @@ fn group_names(names: &[String]) -> Result<BTreeSet<GroupName>, ApiError> {
     names.map_err(ApiError::invalid)
 }
 
-const fn is_subject(refusal: &Refusal) -> bool {
+pub(super) const fn is_subject(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::UnknownChannel { .. })
 }
 
-fn find<'a>(state: &'a Fleet, name: &str) -> Result<&'a Channel, ApiError> {
+pub(super) fn find<'a>(state: &'a Fleet, name: &str) -> Result<&'a Channel, ApiError> {
     state.channel(name).ok_or_else(|| unknown(name))
 }
 
-fn unknown(name: &str) -> ApiError {
+pub(super) fn unknown(name: &str) -> ApiError {
     match ChannelName::new(name) {
         Ok(name) => ApiError::unknown(&Refusal::UnknownChannel { name }),
         Err(error) => ApiError::new(StatusCode::NOT_FOUND, "unknown_channel", error.to_string()),

@@ -13,6 +13,7 @@ mod error;
 mod groups;
 mod health;
 mod images;
+mod ledger;
 pub(crate) mod listener;
 mod manual;
 mod member_views;
@@ -52,6 +53,7 @@ pub(crate) use error::internal;
 pub use error::{ApiError, ErrorBody, ErrorView};
 pub use groups::{ChangedGroup, MembershipView, NewGroup};
 pub use images::NewImage;
+pub use ledger::{IMPORT_LIMIT, LedgerState, LedgerVersionView, LedgerView, SourceView};
 pub use listener::{MAX_CONNECTIONS, TlsSettings, serve, serve_tls};
 pub use manual::UpdateByHand;
 pub use member_views::{MemberView, RetryView, TargetView, WhyView};
@@ -80,6 +82,7 @@ pub use views::{
 };
 
 use crate::artifacts::Artifacts;
+use crate::ledger::Ledgers;
 use crate::pki::Pki;
 use crate::writer::Bridge;
 use axum::Router;
@@ -99,6 +102,8 @@ pub struct Context {
     pub tokens: Arc<Tokens>,
     /// Hosted files.
     pub artifacts: Arc<Artifacts>,
+    /// Follows the ledgers of channels.
+    pub ledgers: Arc<Ledgers>,
     /// Certificates.
     pub pki: Arc<Pki>,
     /// The broker, for its counters.
@@ -159,6 +164,13 @@ pub fn admin_router(context: Context) -> Router {
                 .delete(channels::remove),
         )
         .route("/channels/{name}/robots/{robot}", get(channels::membership))
+        .route(
+            "/channels/{name}/source",
+            get(ledger::source).put(ledger::set_source),
+        )
+        .route("/channels/{name}/ledger", get(ledger::show))
+        .route("/channels/{name}/ledger/sync", post(ledger::sync))
+        .route("/channels/{name}/ledger/import", post(ledger::import))
         .route("/selectors/check", post(selectors::check))
         .route("/images", get(images::list).post(images::add))
         .route("/images/{image}", get(images::show).delete(images::remove))

@@ -375,6 +375,7 @@ impl File {
                     .at_least_one("device_http.max_uploads", self.device_http.max_uploads)?,
             },
             artifacts: self.artifacts.check(&check)?,
+            ledger: crate::ledger::Settings::default(),
             tls: self.tls.check(&check)?,
             store: Store {
                 cache: check.bytes("store.cache", self.store.cache, 1 << 20, 1 << 40)?,

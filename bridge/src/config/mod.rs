@@ -32,6 +32,8 @@ pub struct Config {
     pub device_http: DeviceHttp,
     /// Where uploaded files are kept, and how robots get them. Bounds on uploads are in `device_http` and `store`.
     pub artifacts: crate::artifacts::Settings,
+    /// How long ledgers and the servers of their files may take; the file says nothing of it.
+    pub ledger: crate::ledger::Settings,
     /// Certificates.
     pub tls: Tls,
     /// The database.
