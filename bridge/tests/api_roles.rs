@@ -12,7 +12,7 @@ use api_support::Served;
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
 
 /// Every route with the least role that may use it; none for the two that watch the process.
-const ROUTES: [(&str, &str, Option<&str>); 56] = [
+const ROUTES: [(&str, &str, Option<&str>); 61] = [
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some("viewer")),
@@ -50,6 +50,11 @@ const ROUTES: [(&str, &str, Option<&str>); 56] = [
     ("PATCH", "/v1/channels/c", Some("operator")),
     ("DELETE", "/v1/channels/c", Some("operator")),
     ("GET", "/v1/channels/c/robots/r", Some("viewer")),
+    ("GET", "/v1/channels/c/source", Some("viewer")),
+    ("PUT", "/v1/channels/c/source", Some("operator")),
+    ("GET", "/v1/channels/c/ledger", Some("viewer")),
+    ("POST", "/v1/channels/c/ledger/sync", Some("operator")),
+    ("POST", "/v1/channels/c/ledger/import", Some("operator")),
     ("POST", "/v1/selectors/check", Some("viewer")),
     ("GET", "/v1/images", Some("viewer")),
     ("POST", "/v1/images", Some("operator")),

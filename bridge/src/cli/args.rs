@@ -11,7 +11,7 @@ mod rollout;
 pub(super) use credentials::{
     AddToken, CaCommand, CredentialsCommand, IssueArgs, PairingCommand, TokenCommand,
 };
-pub(super) use group::{ChannelCommand, GroupCommand};
+pub(super) use group::{ChannelCommand, GroupCommand, LedgerArgs, SourceCommand};
 pub(super) use image::{AddImage, ImageCommand};
 pub(super) use pace::{PaceArgs, Setting};
 pub(super) use release::{PublishArgs, ReleaseCommand, ReleaseName};

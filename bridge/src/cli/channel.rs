@@ -4,6 +4,7 @@ use super::args::ChannelCommand;
 use super::client::{Client, paged, segment};
 use super::exit::Failure;
 use super::group::{findings, robots};
+use super::ledger;
 use super::output::{Output, confirm, note, sheet, table};
 use crate::api::{ChangedChannel, ChannelDetail, ChannelMembership, ChannelView, NewChannel};
 use rollcall_engine::GroupName;
@@ -47,6 +48,12 @@ pub(super) fn run(
             let path = format!("/channels/{}/robots/{robot}", segment(&name));
             print_membership(&name, &client.get(&path)?, output)
         }
+        ChannelCommand::Source { name, source } => {
+            ledger::set_source(&name, source, client, output)
+        }
+        ChannelCommand::Ledger { name } => ledger::show(&name, client, output),
+        ChannelCommand::Sync { name } => ledger::sync(&name, client, output),
+        ChannelCommand::Import { name, file } => ledger::import(&name, &file, client, output),
         ChannelCommand::Rm { name, confirm: yes } => {
             let question = format!("Remove channel {name}? Its groups and robots stay.");
             confirm(yes.yes, &question)?;
@@ -95,9 +102,15 @@ fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
     if output.json {
         return Ok(output.json(&channels)?);
     }
-    let mut table = table(["channel", "created", "groups"]);
+    let mut table = table(["channel", "created", "source", "groups"]);
     for channel in &channels.items {
-        table.add_row([&channel.name, &channel.created, &target(channel)]);
+        let source = ledger::source_word(&channel.source);
+        table.add_row([
+            channel.name.as_str(),
+            &channel.created,
+            source,
+            &target(channel),
+        ]);
     }
     Ok(output.table(table)?)
 }
@@ -117,6 +130,7 @@ fn show(name: &str, client: &Client, output: &mut Output) -> Result<(), Failure>
     let mut sheet = sheet();
     sheet.add_row(["channel", &channel.name]);
     sheet.add_row(["created", &channel.created]);
+    sheet.add_row(["source", &ledger::source_text(&channel.source)]);
     sheet.add_row(["groups", &target(channel)]);
     let count = channel.robot_count.unwrap_or_default();
     sheet.add_row(["robots", &count.to_string()]);

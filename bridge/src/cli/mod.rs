@@ -12,6 +12,7 @@ mod device;
 mod exit;
 mod group;
 mod image;
+mod ledger;
 mod output;
 mod pairing;
 mod release;

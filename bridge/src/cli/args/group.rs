@@ -1,8 +1,10 @@
 //! The grammar of what has to do with groups and channels.
 
 use super::Confirm;
-use clap::Subcommand;
-use rollcall_engine::{ChannelName, GroupName, RobotId, Selector};
+use clap::{Args, Subcommand};
+use rollcall_engine::{ChannelName, GroupName, HardwareId, RobotId, Selector};
+use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ChannelCommand {
@@ -43,6 +45,31 @@ pub(in crate::cli) enum ChannelCommand {
         #[arg(long, value_name = "ID")]
         robot: Option<RobotId>,
     },
+    /// Say where a channel's releases come from: from images that were added here, or from a ledger.
+    #[command(subcommand_required = true)]
+    Source {
+        /// Which.
+        name: String,
+        #[command(subcommand)]
+        source: SourceCommand,
+    },
+    /// Show what a channel's ledger records, and how it stands with the files.
+    Ledger {
+        /// Which.
+        name: String,
+    },
+    /// Read a channel's ledger now.
+    Sync {
+        /// Which.
+        name: String,
+    },
+    /// Take versions from a file: what a node answers at /dcl/model/versions/VID/PID/VERSION, or a list of that.
+    Import {
+        /// Which.
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
     /// Remove a channel; its groups stay.
     Rm {
         /// Which.
@@ -50,6 +77,47 @@ pub(in crate::cli) enum ChannelCommand {
         #[command(flatten)]
         confirm: Confirm,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum SourceCommand {
+    /// Images that were added here.
+    Console,
+    /// The versions of a product on the Distributed Compliance Ledger.
+    Ledger(LedgerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LedgerArgs {
+    /// A node's REST API, such as https://on.dcl.csa-iot.org; without it somebody brings files (`channel import`).
+    #[arg(long)]
+    pub(in crate::cli) url: Option<String>,
+
+    /// The vendor's number, such as 0xFFF1.
+    #[arg(long, value_parser = number)]
+    pub(in crate::cli) vid: u16,
+
+    /// The number of the vendor's product, such as 0x8000.
+    #[arg(long, value_parser = number)]
+    pub(in crate::cli) pid: u16,
+
+    /// A board that the product is.
+    #[arg(long, num_args = 1.., required = true, value_name = "ID")]
+    pub(in crate::cli) hardware_id: Vec<HardwareId>,
+
+    /// Between two looks at the ledger, from 1m to 7days [default: 1h].
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(in crate::cli) every: Option<Duration>,
+}
+
+/// Reads a number as the ledger's people write it, or as its JSON does.
+fn number(text: &str) -> Result<u16, String> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let read = match digits {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    read.map_err(|_| "write a number from 1 to 65535, or from 0x0001 to 0xFFFF".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
