@@ -360,7 +360,7 @@ fn a_file_that_is_not_the_ledgers_is_refused_and_not_kept() {
             "more than the 18 bytes",
         ),
         (Answer::Half(file.clone()), "cannot be fetched"),
-        (Answer::Redirect("/files/2.ota".to_owned()), "redirects"),
+        (Answer::Redirect("/files/4.ota".to_owned()), "redirects"),
     ];
     // The first try was with the right file.
     until(&served, 2, "ready");
@@ -379,7 +379,7 @@ fn a_file_that_is_not_the_ledgers_is_refused_and_not_kept() {
         assert_eq!(found["state"], "failed");
         assert_eq!(files(&served), 1, "{words}");
     }
-    node.answer("/files/4.ota", Answer::Body(200, file));
+    node.answer("/files/4.ota", Answer::Redirect("/files/2.ota".to_owned()));
     sync(&served);
     let found = until(&served, 4, "ready");
     assert_eq!(found["problem"], Value::Null);
