@@ -227,9 +227,13 @@ impl State {
     }
 
     fn robots_of(&self, id: RolloutId, which: fn(&crate::Member) -> bool) -> Vec<RobotKey> {
-        let members = self.rollouts.get(&id).into_iter().flat_map(|r| &r.members);
+        let members = self
+            .rollouts
+            .get(&id)
+            .into_iter()
+            .flat_map(|r| r.members.iter());
         let members = members.filter(|(_, member)| which(member));
-        members.map(|(key, _)| *key).collect()
+        members.map(|(key, _)| key).collect()
     }
 }
 

@@ -85,7 +85,7 @@ impl State {
         let takes_new =
             rollout.run() == Some(Run::Running) && rollout.next_start(self.now).is_none();
         let new = || rollout.ready.first().filter(|_| takes_new);
-        rollout.begun.first().or_else(new).copied()
+        rollout.begun.first().or_else(new)
     }
 
     /// After a target became final or waits again: the robot's next ECU keeps the slot, otherwise the slot goes to the

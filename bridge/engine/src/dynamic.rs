@@ -52,7 +52,7 @@ impl State {
                 let keys = ids.iter().map(|id| self.robot_key(id.as_str()));
                 keys.flatten().collect()
             }
-            Newcomers::Everybody => self.robots.keys().copied().collect(),
+            Newcomers::Everybody => self.robots.keys().collect(),
         };
         // The newest launch first: it has the older ones' ECUs (X20).
         let mut rollouts: Vec<_> = self.dynamic.iter().copied().collect();

@@ -1,11 +1,12 @@
 //! A rollout's life before and at launch, and its end.
 
 use crate::input::{Actor, Timer};
-use crate::inventory::{ImageKey, RobotKey};
+use crate::inventory::ImageKey;
 use crate::names::HardwareId;
 use crate::outcome::{Reply, Row};
 use crate::plan::{Plan, PlannedRobot};
 use crate::refusal::Refusal;
+use crate::robot_map::{RobotMap, RobotSet};
 use crate::rollout::{
     Completion, Counts, Course, EndReason, Member, RobotProgress, Rollout, RolloutId, RolloutSpec,
     RolloutStatus, Run, TargetSelection,
@@ -56,12 +57,12 @@ impl State {
             missed_start: None,
             status: RolloutStatus::Prepared,
             course: Course::default(),
-            preview: BTreeMap::new(),
-            members: BTreeMap::new(),
+            preview: RobotMap::new(),
+            members: RobotMap::new(),
             counts: Counts::default(),
             tally: Tally::default(),
-            ready: BTreeSet::new(),
-            begun: BTreeSet::new(),
+            ready: RobotSet::new(),
+            begun: RobotSet::new(),
             zones: Zones::default(),
             timer: None,
         };
@@ -155,7 +156,7 @@ impl State {
         &mut self,
         id: RolloutId,
         plan: &Plan,
-        phases: &BTreeMap<RobotKey, u16>,
+        phases: &RobotMap<u16>,
         changes: &mut Changes,
     ) {
         self.take_snapshot(id, plan, phases, changes);
@@ -198,7 +199,7 @@ impl State {
         &mut self,
         id: RolloutId,
         plan: &Plan,
-        phases: &BTreeMap<RobotKey, u16>,
+        phases: &RobotMap<u16>,
         changes: &mut Changes,
     ) {
         let now = self.now;
@@ -311,7 +312,7 @@ impl State {
         rollout.zones = Zones::default();
         self.dynamic.remove(&id);
         for key in rollout.members.keys() {
-            if let Some(robot) = self.robots.get_mut(key) {
+            if let Some(robot) = self.robots.get_mut(&key) {
                 robot.open.retain(|open| *open != id);
             }
         }
@@ -327,7 +328,7 @@ impl State {
     }
 }
 
-fn judge(members: &BTreeMap<crate::RobotKey, Member>) -> Completion {
+fn judge(members: &RobotMap<Member>) -> Completion {
     let expired = |target: &Target| target.state == TargetState::Expired;
     let never_told = |member: &Member| !member.is_told() && member.targets.iter().any(expired);
     if members.values().any(never_told) {

@@ -69,6 +69,7 @@ mod remedy;
 mod reports;
 mod requirement;
 mod retry;
+mod robot_map;
 mod rollout;
 mod selector;
 mod settings;
@@ -137,6 +138,7 @@ pub use release::{
 };
 pub use remedy::DeploymentError;
 pub use requirement::Requirement;
+pub use robot_map::{RobotMap, RobotSet};
 pub use rollout::{
     Completion, Counts, Course, EndReason, Member, PauseReason, RobotProgress, Rollout, RolloutId,
     RolloutSpec, RolloutStatus, Run, TargetSelection,

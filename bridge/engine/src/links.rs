@@ -85,7 +85,7 @@ impl State {
     pub(crate) fn started(&mut self, downtime: Millis, changes: &mut Changes) -> Reply {
         let now = self.now;
         self.started = now;
-        let robots: Vec<_> = self.robots.keys().copied().collect();
+        let robots: Vec<_> = self.robots.keys().collect();
         for key in robots {
             let Some(robot) = self.robots.get_mut(&key) else {
                 continue;

@@ -12,11 +12,11 @@ use crate::names::{EcuName, Model, RolloutName};
 use crate::outcome::{Reply, Row};
 use crate::plan::Plan;
 use crate::refusal::Refusal;
+use crate::robot_map::RobotMap;
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::state::{Changes, State};
 use crate::target::{SuccessKind, TargetState};
 use crate::time::Millis;
-use std::collections::BTreeMap;
 
 /// X12: somebody waits for a manual update, so a robot that is gone for so long fails it (DEP_E151). In milliseconds.
 pub const MANUAL_OFFLINE_GRACE: Millis = 5 * 60_000;
@@ -83,7 +83,7 @@ impl State {
         let plan = Plan {
             robots: vec![planned],
         };
-        self.launch_plan(id, &plan, &BTreeMap::new(), changes);
+        self.launch_plan(id, &plan, &RobotMap::new(), changes);
     }
 
     /// E20: what a manual update installed says which product the robot is now. Of an Edgehog device its own part number

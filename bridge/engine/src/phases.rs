@@ -10,10 +10,10 @@ use crate::percent::Percent;
 use crate::plan::Plan;
 use crate::rank::rank;
 use crate::refusal::Refusal;
+use crate::robot_map::{RobotMap, RobotSet};
 use crate::rollout::{Member, PauseReason, Rollout, RolloutId, Run};
 use crate::state::{Changes, State};
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What the newest open phase waits for before the next one opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl State {
         let phase = rollout.course.phase;
         let members = rollout.members.iter();
         let opened = members.filter(|(_, member)| member.phase == phase && member.is_open());
-        let opened: Vec<_> = opened.map(|(key, _)| *key).collect();
+        let opened: Vec<_> = opened.map(|(key, _)| key).collect();
         changes.touch(Row::Rollout(id));
         for key in opened {
             self.refresh_ready(key);
@@ -123,7 +123,7 @@ impl State {
         id: RolloutId,
         phases: &[Phase],
         plan: &Plan,
-    ) -> Result<BTreeMap<RobotKey, u16>, Refusal> {
+    ) -> Result<RobotMap<u16>, Refusal> {
         let salt = id.0.to_be_bytes();
         let mut ranked: Vec<_> = plan
             .affected()
@@ -133,7 +133,7 @@ impl State {
         ranked.sort_unstable();
         let all = u32::try_from(ranked.len()).unwrap_or(u32::MAX);
         let mut left: Vec<_> = ranked.into_iter().map(|(_, key)| key).collect();
-        let mut assigned = BTreeMap::new();
+        let mut assigned = RobotMap::new();
         let (mut hundredths, mut shared) = (0_u16, 0_u32);
         for (number, phase) in (0_u16..).zip(phases) {
             let mut taken = match &phase.size {
@@ -152,7 +152,7 @@ impl State {
                     let group = self
                         .group(name.as_str())
                         .ok_or_else(|| Refusal::UnknownGroup { name: name.clone() })?;
-                    let members: BTreeSet<_> =
+                    let members: RobotSet =
                         self.members(group, None).map(|robot| robot.key).collect();
                     let (inside, outside) = left.into_iter().partition(|key| members.contains(key));
                     left = outside;

@@ -5,6 +5,7 @@ use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
 use crate::mechanism::{Defaults, Mechanism, PhaseSize};
 use crate::names::HardwareId;
 use crate::refusal::Refusal;
+use crate::robot_map::RobotMap;
 use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
 use crate::state::State;
 use crate::target::SkipReason;
@@ -91,7 +92,7 @@ impl Plan {
         self.robots.iter().filter(|robot| robot.skipped.is_none())
     }
 
-    pub(crate) fn fingerprints(&self) -> BTreeMap<RobotKey, u64> {
+    pub(crate) fn fingerprints(&self) -> RobotMap<u64> {
         self.robots
             .iter()
             .map(|robot| (robot.robot, robot.fingerprint()))
@@ -167,8 +168,8 @@ impl State {
         let next = RolloutId(self.counters.rollouts.saturating_add(1));
         let assigned = self.phases_of(next, &mechanism.phases, plan)?;
         let mut sizes = vec![0; mechanism.phases.len()];
-        for phase in assigned.into_values() {
-            if let Some(size) = sizes.get_mut(usize::from(phase)) {
+        for phase in assigned.values() {
+            if let Some(size) = sizes.get_mut(usize::from(*phase)) {
                 *size += 1;
             }
         }
@@ -212,17 +213,15 @@ impl State {
             joined: now
                 .keys()
                 .filter(|robot| !then.contains_key(robot))
-                .copied()
                 .collect(),
             left: then
                 .keys()
                 .filter(|robot| !now.contains_key(robot))
-                .copied()
                 .collect(),
             changed: now
                 .iter()
                 .filter(|(robot, print)| then.get(robot).is_some_and(|then| then != *print))
-                .map(|(robot, _)| *robot)
+                .map(|(robot, _)| robot)
                 .collect(),
         })
     }

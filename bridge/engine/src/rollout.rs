@@ -1,16 +1,17 @@
 //! Rollouts: which image for which hardware id, on which robots, and how fast.
 
-use crate::inventory::{ImageKey, ImageRef, RobotKey};
+use crate::inventory::{ImageKey, ImageRef};
 use crate::mechanism::Mechanism;
 use crate::names::{GroupName, HardwareId, RobotId, RolloutName};
 use crate::release::ReleaseId;
+use crate::robot_map::{RobotMap, RobotSet};
 use crate::selector::Selector;
 use crate::tally::Tally;
 use crate::target::{CancelReason, SkipReason, SuccessKind, Target, TargetState};
 use crate::time::Timestamp;
 use crate::windows::Zones;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A rollout's number, for people and in the database; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -392,17 +393,17 @@ pub struct Rollout {
     /// What it remembers of its course.
     pub course: Course,
     /// The plan as it was shown at creation, a fingerprint per robot; empty after launch (X4).
-    pub preview: BTreeMap<RobotKey, u64>,
+    pub preview: RobotMap<u64>,
     /// The snapshot, from launch on.
-    pub members: BTreeMap<RobotKey, Member>,
+    pub members: RobotMap<Member>,
     /// What the members add up to (derived).
     pub counts: Counts,
     /// What thresholds look at (derived).
     pub tally: Tally,
     /// Robots that could be told their first ECU now if slot and rate allowed it (derived).
-    pub ready: BTreeSet<RobotKey>,
+    pub ready: RobotSet,
     /// Robots that could be told of another ECU, or once more, if a slot were free (derived).
-    pub begun: BTreeSet<RobotKey>,
+    pub begun: RobotSet,
     /// Its robots by time zone, if it has windows (derived).
     pub zones: Zones,
     /// When its timer is set (derived).

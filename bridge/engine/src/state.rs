@@ -16,6 +16,7 @@ use crate::ledger::Catalogue;
 use crate::names::{GroupName, RobotId};
 use crate::outcome::{Effect, Row};
 use crate::release::{Release, ReleaseId};
+use crate::robot_map::RobotMap;
 use crate::rollout::{Counts, Member, Rollout, RolloutId};
 use crate::tally::Tally;
 use crate::target::{Target, TargetState};
@@ -28,7 +29,7 @@ use std::sync::Arc;
 pub struct State {
     pub(crate) now: Timestamp,
     pub(crate) counters: Counters,
-    pub(crate) robots: BTreeMap<RobotKey, Robot>,
+    pub(crate) robots: RobotMap<Robot>,
     pub(crate) robot_keys: HashMap<RobotId, RobotKey>,
     pub(crate) groups: BTreeMap<GroupKey, Group>,
     pub(crate) group_keys: BTreeMap<GroupName, GroupKey>,
@@ -130,11 +131,11 @@ impl State {
             if launched && rollout.mechanism.dynamic {
                 state.dynamic.insert(rollout.id);
             }
-            for (key, member) in &mut rollout.members {
+            for (key, member) in rollout.members.iter_mut() {
                 for base in member.targets.iter_mut().filter_map(|t| t.base.as_mut()) {
                     *base = state.shared.text(base);
                 }
-                let Some(robot) = state.robots.get_mut(key) else {
+                let Some(robot) = state.robots.get_mut(&key) else {
                     continue;
                 };
                 robot.memberships.push(rollout.id);
@@ -212,8 +213,7 @@ impl State {
 
     /// All robots in the order of registration, from `after` on, removed ones included.
     pub fn robots(&self, after: Option<RobotKey>) -> impl Iterator<Item = &Robot> {
-        let from = after.map_or(0, |key| key.0.saturating_add(1));
-        self.robots.range(RobotKey(from)..).map(|(_, robot)| robot)
+        self.robots.iter_after(after).map(|(_, robot)| robot)
     }
 
     /// The group called `name`.
@@ -421,7 +421,7 @@ impl State {
 }
 
 /// What the members of a rollout add up to.
-pub(crate) fn count(members: &BTreeMap<RobotKey, Member>) -> Counts {
+pub(crate) fn count(members: &RobotMap<Member>) -> Counts {
     let mut counts = Counts::default();
     for member in members.values() {
         counts.robots += 1;

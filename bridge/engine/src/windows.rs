@@ -8,6 +8,7 @@ use crate::inventory::{Robot, RobotKey};
 use crate::mechanism::{Mechanism, OfflinePolicy};
 use crate::plan::Plan;
 use crate::refusal::Refusal;
+use crate::robot_map::RobotSet;
 use crate::rollout::{Rollout, RolloutId};
 use crate::state::{Changes, State};
 use crate::time::{Millis, Timestamp};
@@ -33,7 +34,7 @@ struct Zone {
     until: Option<Timestamp>,
     /// When it opened, if it has since the launch and the start of the server.
     opened: Timestamp,
-    robots: BTreeSet<RobotKey>,
+    robots: RobotSet,
 }
 
 /// When robots of one time zone may be told.
@@ -74,7 +75,7 @@ impl Zones {
             return;
         }
         let (opening, until) = ask(windows, &zone, now);
-        let robots = BTreeSet::from([robot.key]);
+        let robots = RobotSet::from_iter([robot.key]);
         self.zones.insert(
             zone,
             Zone {
@@ -106,7 +107,7 @@ impl Zones {
                     zone.opened = changed;
                 }
                 (zone.opening, zone.until) = ask(windows, name, now);
-                there.extend(&zone.robots);
+                there.extend(zone.robots.iter());
             }
         }
         self.next = self.zones.values().filter_map(|zone| zone.until).min();

@@ -335,8 +335,8 @@ fn x20_a_newer_rollout_takes_over_what_a_paused_or_stopped_one_waits_for() {
             .create(fleet.spec(fleet.all(), &[("hw", "os@3")]))
             .unwrap();
         fleet.launch(newer).unwrap();
-        let members = fleet.state.rollout(older).unwrap().members.keys();
-        let waiting = *members.into_iter().find(|key| **key != told).unwrap();
+        let members = &fleet.state.rollout(older).unwrap().members;
+        let waiting = members.keys().find(|key| *key != told).unwrap();
         let taken = TargetState::Superseded { by: newer };
         assert_eq!(fleet.target_state(older, waiting), taken);
         assert!(fleet.target_state(newer, waiting).is_active());

@@ -249,7 +249,7 @@ fn x12_the_grace_of_a_phase_begins_when_it_opens_and_stays_when_a_later_one_open
     });
     let of_phase = |fleet: &Fleet, phase| {
         let members = &fleet.state.rollout(id).unwrap().members;
-        *members.iter().find(|(_, m)| m.phase == phase).unwrap().0
+        members.iter().find(|(_, m)| m.phase == phase).unwrap().0
     };
     let robots = [0, 1, 2].map(|phase| of_phase(&fleet, phase));
     let states = |fleet: &Fleet| robots.map(|robot| fleet.target_state(id, robot));

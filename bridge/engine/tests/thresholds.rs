@@ -221,7 +221,7 @@ fn what_was_excused_stays_so_over_a_restart() {
     fleet.resume(id).unwrap();
     fleet.restart(1_000);
     let members = &fleet.state.rollout(id).unwrap().members;
-    let robots: Vec<_> = members.keys().copied().collect();
+    let robots: Vec<_> = members.keys().collect();
     for robot in robots {
         fleet.online_with(robot, 2, "1");
     }

@@ -18,7 +18,6 @@ use rollcall_engine::{
     RolloutSpec, RolloutStatus, State as Fleet, Why,
 };
 use serde::{Deserialize, Serialize};
-use std::ops::Bound;
 use uuid::Uuid;
 
 /// Robots that are named for each kind of drift; the counts cover all.
@@ -291,12 +290,11 @@ fn planned(
 }
 
 fn members(state: &Fleet, rollout: &Rollout, after: Option<u32>, limit: usize) -> Page<MemberView> {
-    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(RobotKey(after)));
-    let mut rest = rollout.members.range((from, Bound::Unbounded));
+    let mut rest = rollout.members.iter_after(after.map(RobotKey));
     let members: Vec<_> = rest.by_ref().take(limit).collect();
     let more = rest.next().is_some();
-    let view = |(key, member): &(&RobotKey, &Member)| {
-        Some(MemberView::new(state, rollout, state.robot(**key)?, member))
+    let view = |(key, member): &(RobotKey, &Member)| {
+        Some(MemberView::new(state, rollout, state.robot(*key)?, member))
     };
     Page {
         next: members

@@ -38,8 +38,8 @@ pub(super) fn compare(view: &View<'_>, id: RolloutId, report: &Report) -> Verdic
         .iter()
         .map(|robot| (robot.id.as_str(), robot))
         .collect();
-    for (key, member) in &rollout.members {
-        let Some(robot) = view.state.robot(*key) else {
+    for (key, member) in rollout.members.iter() {
+        let Some(robot) = view.state.robot(key) else {
             continue;
         };
         let Some(real) = truth.get(robot.id.as_str()) else {

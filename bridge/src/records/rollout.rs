@@ -5,11 +5,11 @@ use super::inventory::name;
 use crate::store::RowKey;
 use prost::Message;
 use rollcall_engine::{
-    Counts, Course, HardwareId, ImageKey, Mechanism, RobotKey, Rollout, RolloutId, RolloutName,
-    RolloutStatus, Tally, TargetSelection, Zones,
+    Counts, Course, HardwareId, ImageKey, Mechanism, RobotKey, RobotMap, RobotSet, Rollout,
+    RolloutId, RolloutName, RolloutStatus, Tally, TargetSelection, Zones,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredRollout {
@@ -90,12 +90,12 @@ pub(super) fn decode_rollout(key: RowKey, bytes: &[u8]) -> Result<(Rollout, u64)
         course: definition.course,
         manual: definition.manual,
         missed_start: definition.missed_start,
-        preview: BTreeMap::new(),
-        members: BTreeMap::new(),
+        preview: RobotMap::new(),
+        members: RobotMap::new(),
         counts: Counts::default(),
         tally: Tally::default(),
-        ready: BTreeSet::new(),
-        begun: BTreeSet::new(),
+        ready: RobotSet::new(),
+        begun: RobotSet::new(),
         zones: Zones::default(),
         timer: None,
     };
@@ -110,7 +110,7 @@ pub(super) fn encode_preview(rollout: &Rollout) -> Vec<u8> {
     .encode_to_vec()
 }
 
-pub(super) fn decode_preview(bytes: &[u8]) -> Result<BTreeMap<RobotKey, u64>, RecordError> {
+pub(super) fn decode_preview(bytes: &[u8]) -> Result<RobotMap<u64>, RecordError> {
     let stored = StoredPreview::decode(bytes)?;
     if stored.robots.len() != stored.fingerprints.len() {
         return Err(RecordError::Invalid("preview"));

@@ -33,9 +33,9 @@ pub(super) fn check(world: &mut World) -> Result<(), Broken> {
     let actors: BTreeMap<_, _> = actors.map(|actor| (actor.robot.id(), actor)).collect();
     for rollout in World::launched(&state) {
         judged_as_a_whole(world, rollout)?;
-        for (key, member) in &rollout.members {
+        for (key, member) in rollout.members.iter() {
             let robot = state
-                .robot(*key)
+                .robot(key)
                 .ok_or_else(|| Broken(format!("member {} is no robot", key.0)))?;
             let actor = actors.get(robot.id.as_str()).copied();
             let actor = actor.ok_or_else(|| Broken(format!("{} is nobody", robot.id)))?;

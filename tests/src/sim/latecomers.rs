@@ -54,13 +54,13 @@ impl Naive {
         for (number, phase) in (0_u16..).zip(&rollout.mechanism.phases) {
             let affected = rollout.members.iter().filter(|(_, m)| m.skipped.is_none());
             let found = affected.clone().filter(|(_, m)| m.phase == number);
-            let found: BTreeSet<_> = found.map(|(key, _)| *key).collect();
+            let found: BTreeSet<_> = found.map(|(key, _)| key).collect();
             if let PhaseSize::Group(name) = &phase.size {
                 let group = self.selected(state, &TargetSelection::Group(name.clone()));
                 let group = group.unwrap_or_default();
                 let named = group.iter().map(|id| self.key(id));
                 let named: BTreeSet<_> = named.collect();
-                let affected: BTreeSet<_> = affected.map(|(key, _)| *key).collect();
+                let affected: BTreeSet<_> = affected.map(|(key, _)| key).collect();
                 let meant: BTreeSet<_> = &(&named & &affected) - &before;
                 ensure(found == meant, || {
                     let id = rollout.id.0;
@@ -187,7 +187,7 @@ impl Naive {
         };
         let key = self.key(&wish.robot);
         let rollout = state.rollout(*id);
-        let members = rollout.map(|r| r.members.keys().copied().collect::<Vec<_>>());
+        let members = rollout.map(|r| r.members.keys().collect::<Vec<_>>());
         let share = Ok(vec![(ecu.clone(), wish.image.clone())]);
         let holds = members == Some(vec![key])
             && rollout.is_some_and(|r| r.manual && r.created_by == "sim")

@@ -311,7 +311,7 @@ impl Naive {
         let Some(selected) = self.selected(state, &spec.target) else {
             return broken("its target is gone".to_owned());
         };
-        let members: BTreeSet<_> = rollout.members.keys().copied().collect();
+        let members: BTreeSet<_> = rollout.members.keys().collect();
         let keys: BTreeSet<_> = selected.iter().map(|robot| self.robots[robot].0).collect();
         if members != keys {
             return broken(format!("members {members:?} instead of {keys:?}"));
@@ -412,12 +412,12 @@ fn targets(state: &State) -> impl Iterator<Item = (RolloutId, RobotKey, EcuName,
         .filter(|rollout| rollout.status != RolloutStatus::Prepared);
     launched.flat_map(move |rollout| {
         rollout.members.iter().flat_map(move |(key, member)| {
-            let ecus = state.robot(*key).map_or(&[][..], |robot| &robot.ecus);
+            let ecus = state.robot(key).map_or(&[][..], |robot| &robot.ecus);
             let name = move |index: u8| ecus[usize::from(index)].name.clone();
             member
                 .targets
                 .iter()
-                .map(move |target| (rollout.id, *key, name(target.ecu), target.state))
+                .map(move |target| (rollout.id, key, name(target.ecu), target.state))
         })
     })
 }

@@ -121,8 +121,8 @@ impl Patience {
         let tracked = |rollout: &&Rollout| rollout.is_launched() && grace(rollout).is_some();
         for rollout in state.rollouts().filter(tracked) {
             if everybody {
-                for (key, member) in &rollout.members {
-                    self.look(state, rollout, *key, member);
+                for (key, member) in rollout.members.iter() {
+                    self.look(state, rollout, key, member);
                 }
                 continue;
             }

@@ -8,7 +8,7 @@ use super::standing::Hashed;
 use rollcall::records::{self, LoadError, Stored, Take};
 use rollcall::store::{Recovered, RowKey, Table};
 use rollcall::writer::Chains;
-use rollcall_engine::{Link, Robot, Rollout, Row, State, Timestamp};
+use rollcall_engine::{Link, Robot, RobotSet, Rollout, Row, State, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What would be found on the disk.
@@ -39,7 +39,7 @@ fn all_rows(state: &State) -> Vec<Row> {
     for rollout in state.rollouts() {
         rows.extend([Row::Rollout(rollout.id), Row::Preview(rollout.id)]);
         let members = rollout.members.keys();
-        rows.extend(members.map(|robot| Row::Member(rollout.id, *robot)));
+        rows.extend(members.map(|robot| Row::Member(rollout.id, robot)));
     }
     rows
 }
@@ -157,8 +157,8 @@ pub(super) fn durable_robot(robot: &Robot) -> Robot {
 /// asks and sets them anew.
 pub(super) fn unready(rollout: &Rollout) -> Rollout {
     Rollout {
-        ready: BTreeSet::new(),
-        begun: BTreeSet::new(),
+        ready: RobotSet::new(),
+        begun: RobotSet::new(),
         zones: Default::default(),
         timer: None,
         ..rollout.clone()

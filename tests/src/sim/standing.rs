@@ -53,8 +53,8 @@ pub(super) fn everything(state: &State, now: u64) -> Result<(), Broken> {
         counts_equal_a_recount(rollout)?;
         a_rollout_runs_only_while_something_is_open(rollout)?;
         nobody_waits_who_could_be_told(state, rollout)?;
-        for (key, member) in &rollout.members {
-            let Some(robot) = state.robot(*key) else {
+        for (key, member) in rollout.members.iter() {
+            let Some(robot) = state.robot(key) else {
                 return Err(Broken(format!("member {} is no robot", key.0)));
             };
             every_wait_ends(state, rollout, robot, member, now)?;
@@ -151,7 +151,7 @@ fn nobody_waits_who_could_be_told(state: &State, rollout: &Rollout) -> Result<()
     let paced = rate && rollout.course.next_start_us / 1_000 > state.now().0;
     for (key, member) in rollout.members.iter().filter(|_| goes_on && !full) {
         let robot = state
-            .robot(*key)
+            .robot(key)
             .filter(|r| r.ready() && r.active.is_none() && r.removed.is_none());
         let Some(robot) = robot else { continue };
         let free = |t: &&Target| !t.state.is_final() && robot.hold(t.ecu.into()).is_none();
@@ -180,14 +180,14 @@ fn nobody_waits_who_could_be_told(state: &State, rollout: &Rollout) -> Result<()
 fn one_operation_per_robot(state: &State) -> Result<(), Broken> {
     let mut active: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for rollout in state.rollouts() {
-        for (key, member) in &rollout.members {
+        for (key, member) in rollout.members.iter() {
             for (index, _) in member
                 .targets
                 .iter()
                 .enumerate()
                 .filter(|(_, target)| is_active(target))
             {
-                active.entry(*key).or_default().push((rollout.id, index));
+                active.entry(key).or_default().push((rollout.id, index));
             }
         }
     }

@@ -234,8 +234,8 @@ impl Watch {
     pub(super) fn whole(&self, state: &State, now: u64) -> Result<(), Broken> {
         let mut known = self.members.iter();
         for rollout in state.rollouts() {
-            for (key, member) in &rollout.members {
-                ensure(known.next() == Some((&(rollout.id, *key), member)), || {
+            for (key, member) in rollout.members.iter() {
+                ensure(known.next() == Some((&(rollout.id, key), member)), || {
                     let id = rollout.id.0;
                     format!(
                         "robot {} in rollout {id} has changed but was not named as touched: {member:?}",
@@ -598,7 +598,7 @@ fn all_members(state: &State) -> BTreeMap<(RolloutId, RobotKey), Member> {
         rollout
             .members
             .iter()
-            .map(move |(key, member)| ((id, *key), member.clone()))
+            .map(move |(key, member)| ((id, key), member.clone()))
             .collect::<Vec<_>>()
     };
     state.rollouts().flat_map(members).collect()

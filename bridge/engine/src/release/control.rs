@@ -151,16 +151,16 @@ impl State {
             let RolloutStatus::Completed { outcome, .. } = rollout.status else {
                 continue;
             };
-            for (key, member) in &rollout.members {
+            for (key, member) in rollout.members.iter() {
                 let done = matches!(
                     member.progress(),
                     RobotProgress::Successful | RobotProgress::Skipped | RobotProgress::Superseded
                 );
                 // A later tranche may have brought it there.
                 if !done && outcome.ends_release() {
-                    left.insert(*key);
+                    left.insert(key);
                 } else {
-                    left.remove(key);
+                    left.remove(&key);
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::mechanism::{AbortRule, Mechanism, ThresholdAction};
 use crate::names::HardwareId;
 use crate::plan::{Conflict, Plan};
 use crate::refusal::Refusal;
+use crate::robot_map::RobotMap;
 use crate::rollout::RolloutId;
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ pub(super) struct Draft<'a> {
 pub(super) struct TranchePlan {
     pub(super) images: BTreeMap<HardwareId, ImageKey>,
     pub(super) plan: Plan,
-    pub(super) phases: BTreeMap<RobotKey, u16>,
+    pub(super) phases: RobotMap<u16>,
 }
 
 /// What a publish would do now. Nothing is stored.

@@ -48,7 +48,7 @@ impl State {
         for rollout in release.rollouts().filter_map(|id| self.rollouts.get(&id)) {
             let told = rollout.members.iter();
             let told = told.filter(|(_, member)| member.skipped.is_none());
-            set.extend(told.map(|(key, _)| *key));
+            set.extend(told.map(|(key, _)| key));
         }
         let robots = set.iter().filter_map(|key| self.robots.get(key));
         release.salt.order(robots)

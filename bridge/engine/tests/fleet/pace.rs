@@ -90,8 +90,8 @@ impl Fleet {
         let rollout = |rollout: &Rollout| Rollout {
             counts: Counts::default(),
             tally: Tally::default(),
-            ready: BTreeSet::new(),
-            begun: BTreeSet::new(),
+            ready: RobotSet::new(),
+            begun: RobotSet::new(),
             zones: Zones::default(),
             timer: None,
             ..rollout.clone()

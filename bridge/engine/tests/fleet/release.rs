@@ -95,7 +95,7 @@ impl Fleet {
         let rollouts = self.released(id).rollouts();
         let rollouts = rollouts.map(|rollout| self.state.rollout(rollout).unwrap());
         rollouts
-            .flat_map(|rollout| rollout.members.keys().copied())
+            .flat_map(|rollout| rollout.members.keys())
             .collect()
     }
 

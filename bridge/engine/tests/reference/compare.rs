@@ -33,9 +33,9 @@ pub(super) fn compare(state: &State, model: &Model) -> Result<(), String> {
             .collect();
         same(&of("members"), &members.len(), &expected.members.len())?;
         for (m, (key, member)) in members.into_iter().enumerate() {
-            same_member(model, expected, (r, m), *key, member)
+            same_member(model, expected, (r, m), key, member)
                 .map_err(|why| of(&format!("robot {}: {why}", key.0)))?;
-            waits(state, model, (r, m), id, *key).map_err(|why| of(&why))?;
+            waits(state, model, (r, m), id, key).map_err(|why| of(&why))?;
         }
     }
     for (number, robot) in model.robots.iter().enumerate() {
