@@ -176,8 +176,8 @@ fn of_command(command: &Command) -> Newcomers {
         | Command::RemoveGroup { .. } => Newcomers::Everybody,
         // While it was stopped nobody joined.
         Command::ResumeRollout { .. } | Command::ResumeRelease { .. } => Newcomers::Everybody,
-        // Its first robots are in the plan; a channel that gets other groups means other robots.
-        Command::EditChannel { .. } => Newcomers::Everybody,
+        // A channel that gets other groups means other robots, and a greater percentage those that came since.
+        Command::EditChannel { .. } | Command::RaiseRelease { .. } => Newcomers::Everybody,
         _ => Newcomers::Nobody,
     }
 }

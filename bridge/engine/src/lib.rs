@@ -133,8 +133,8 @@ pub use projection::{
 pub use rank::rank;
 pub use refusal::Refusal;
 pub use release::{
-    Act, Deed, InactiveReason, Release, ReleaseId, ReleasePreview, ReleaseSet, ReleaseSpec,
-    ReleaseStatus, Released, Salt, Sampling, Share, ShareError, Tranche,
+    Act, Deed, InactiveReason, Release, ReleaseCounts, ReleaseId, ReleasePreview, ReleaseSet,
+    ReleaseSpec, ReleaseStatus, Released, Salt, Sampling, Share, ShareError, Tranche,
 };
 pub use remedy::DeploymentError;
 pub use requirement::Requirement;

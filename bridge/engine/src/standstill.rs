@@ -22,29 +22,21 @@ impl Rollout {
     /// What a stop or a cancel would find now. It looks at every member.
     #[must_use]
     pub fn standstill(&self) -> Standstill {
-        let mut found = Standstill::default();
-        for member in self.members.values() {
+        Standstill::of_all(self.members.values())
+    }
+}
+
+impl Standstill {
+    pub(crate) fn of_all<'m>(members: impl Iterator<Item = &'m Member>) -> Self {
+        let mut found = Self::default();
+        for member in members {
             if let Some(count) = found.of(member) {
                 *count += 1;
             }
         }
         found
     }
-}
 
-impl std::iter::Sum for Standstill {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |sum, one| Self {
-            updated: sum.updated + one.updated,
-            installing: sum.installing + one.installing,
-            told: sum.told + one.told,
-            waiting: sum.waiting + one.waiting,
-            not_updated: sum.not_updated + one.not_updated,
-        })
-    }
-}
-
-impl Standstill {
     fn of(&mut self, member: &Member) -> Option<&mut u32> {
         if member.skipped.is_some() {
             return None;

@@ -569,7 +569,11 @@ fn a_resume_brings_back_the_robots_of_a_rollout_that_ended_badly() {
     assert_eq!(again, expected);
     assert_eq!(fleet.set(id), set);
     assert!(fleet.released(id).is_live());
-    assert_eq!(fleet.state.standstill_of(id).unwrap().waiting, 0);
+    // Each robot counts once, as its newest rollout has it.
+    let found = fleet.state.standstill_of(id).unwrap();
+    assert_eq!((found.updated, found.not_updated, found.waiting), (5, 0, 0));
+    let counts = fleet.state.release_counts(fleet.released(id));
+    assert_eq!((counts.chosen, counts.succeeded, counts.failed), (5, 5, 0));
 }
 
 #[test]
@@ -667,7 +671,7 @@ fn what_was_done_is_remembered_with_when_and_by_whom() {
         Deed::Stopped { why },
         Deed::Resumed,
         Deed::Stopped { why },
-        Deed::Replaced { by: new },
+        Deed::Replaced { release: new },
     ];
     assert_eq!(deeds(id), expected.map(|what| ("op", what)));
     let took_over = Deed::Published {

@@ -5,8 +5,9 @@ use super::preview_views::{ConflictView, tally};
 use super::rollout_control::StandstillCounts;
 use super::views::{reference, rfc3339, word};
 use rollcall_engine::{
-    Act, ChannelName, Check, Deed, InactiveReason, Mechanism, Release, ReleasePreview, ReleaseSet,
-    ReleaseSpec, ReleaseStatus, Released, Robot, Salt, Sampling, Share, Standstill, State, Tranche,
+    Act, ChannelName, Check, Deed, InactiveReason, Mechanism, Release, ReleaseCounts,
+    ReleasePreview, ReleaseSet, ReleaseSpec, ReleaseStatus, Released, Robot, Salt, Sampling, Share,
+    Standstill, State, Tranche,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -106,6 +107,9 @@ pub struct TrancheView {
     pub percentage: u8,
     /// `null` when the percentage grew by less than a robot.
     pub rollout: Option<u32>,
+    /// It tells robots of earlier tranches once more.
+    #[serde(default)]
+    pub again: bool,
     pub status: Option<String>,
     pub outcome: Option<String>,
     pub robots: ReleaseRobots,
@@ -223,7 +227,7 @@ impl ReleaseView {
             published_ms: release.published.0,
             published_by: by.unwrap_or_default(),
             pool: release.pool_size,
-            robots: tranches.iter().map(|tranche| tranche.robots).sum(),
+            robots: state.release_counts(release).into(),
             mechanism: release.mechanism.clone(),
             tranches,
             acts: release.acts.iter().map(ActView::new).collect(),
@@ -241,36 +245,32 @@ impl TrancheView {
         Self {
             percentage: tranche.percentage.percent(),
             rollout: tranche.rollout.map(|id| id.0),
+            again: tranche.again,
             status: rollout.map(|rollout| rollout.word().to_owned()),
             outcome,
-            robots: rollout.map(ReleaseRobots::of).unwrap_or_default(),
+            robots: rollout.map(ReleaseCounts::of).unwrap_or_default().into(),
         }
     }
 }
 
-impl ReleaseRobots {
-    const fn of(rollout: &rollcall_engine::Rollout) -> Self {
+impl From<ReleaseCounts> for ReleaseRobots {
+    fn from(counts: ReleaseCounts) -> Self {
+        let ReleaseCounts {
+            chosen,
+            told,
+            open,
+            in_progress,
+            succeeded,
+            failed,
+        } = counts;
         Self {
-            chosen: rollout.affected(),
-            told: rollout.tally.told,
-            open: rollout.counts.open_robots,
-            in_progress: rollout.counts.in_progress,
-            succeeded: rollout.tally.succeeded,
-            failed: rollout.tally.failed,
+            chosen,
+            told,
+            open,
+            in_progress,
+            succeeded,
+            failed,
         }
-    }
-}
-
-impl std::iter::Sum for ReleaseRobots {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), |sum, one| Self {
-            chosen: sum.chosen + one.chosen,
-            told: sum.told + one.told,
-            open: sum.open + one.open,
-            in_progress: sum.in_progress + one.in_progress,
-            succeeded: sum.succeeded + one.succeeded,
-            failed: sum.failed + one.failed,
-        })
     }
 }
 
@@ -305,7 +305,7 @@ fn deed_text(deed: Deed) -> String {
         Deed::Stopped { why } => format!("stopped it: {}", why_inactive(why)),
         Deed::Resumed => "resumed it".to_owned(),
         Deed::Raised { percentage } => format!("raised it to {percentage}"),
-        Deed::Replaced { by } => format!("published release {} in its place", by.0),
+        Deed::Replaced { release } => format!("published release {} in its place", release.0),
     }
 }
 

@@ -189,6 +189,15 @@ fn commands() -> Vec<Command> {
         rollout(TargetSelection::Selector(
             r#"hardware == "hw""#.parse().unwrap(),
         )),
+        release("os@2.0.0", None),
+        Command::RaiseRelease {
+            release: ReleaseId(1),
+            percentage: Share::new(80).unwrap(),
+        },
+        Command::StopRelease {
+            release: ReleaseId(1),
+        },
+        release("os@2.0.0", Some(ReleaseSet::Same)),
         Command::LaunchRollout {
             rollout: RolloutId(1),
             accept_drift: false,
@@ -201,15 +210,6 @@ fn commands() -> Vec<Command> {
             offline: None,
             deadline: None,
         }),
-        release("os@2.0.0", None),
-        Command::RaiseRelease {
-            release: ReleaseId(1),
-            percentage: Share::new(80).unwrap(),
-        },
-        Command::StopRelease {
-            release: ReleaseId(1),
-        },
-        release("os@2.0.0", Some(ReleaseSet::Same)),
         Command::RemoveRobot {
             robot: RobotId::new("r1").unwrap(),
         },

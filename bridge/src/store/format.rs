@@ -157,6 +157,6 @@ mod tests {
             "ledger_versions",
         ];
         assert_eq!(names.collect::<Vec<_>>(), frozen);
-        assert!(row_table(13).is_none());
+        assert!(row_table(15).is_none());
     }
 }

@@ -98,9 +98,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
         last_housekeeping: Instant::now(),
     };
     writer.look_at_disk();
-    if !setup.recovered.created {
-        writer.started()?;
-    }
+    writer.started()?;
     let stopped = run(writer, setup.events, controls)?;
     Ok(Running {
         bridge,
@@ -110,7 +108,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
 }
 
 impl<S: Store + Retention> Writer<S> {
-    /// Tells the engine that the server was away.
+    /// Tells the engine that the server was away, or that it begins.
     fn started(&mut self) -> Result<(), WriterError> {
         let mut pending = Pending::default();
         let down_since = self.state.now();

@@ -9,7 +9,7 @@ mod wire;
 use parking_lot::Mutex;
 use rollcall_proto::Status;
 use rollcall_proto::native::EcuDescription;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -107,6 +107,8 @@ pub struct Fleet {
     pub most_running: AtomicU64,
     /// When the newest operation was begun.
     pub last_begun: Mutex<Option<Instant>>,
+    /// Robots to which any request was sent.
+    pub told: Mutex<BTreeSet<String>>,
     /// What the server must never do.
     pub violations: Mutex<Vec<String>>,
 }

@@ -370,6 +370,9 @@ impl Robot {
     }
 
     fn requested(&mut self, ecu: usize, request: OtaRequest) {
+        if self.life.operations.is_empty() {
+            self.fleet.told.lock().insert(self.identity.id.clone());
+        }
         if request.kind == RequestKind::Cancel
             || self.life.operations.contains_key(&request.operation)
         {

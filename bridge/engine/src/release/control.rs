@@ -1,25 +1,16 @@
 //! What operators do to a release: stop, resume, raise (G12 to G26, X10, X11, X18).
 
 use super::publish::MAX_TRANCHES;
-use super::{Deed, InactiveReason, Release, ReleaseId, ReleaseStatus, Share};
+use super::{Deed, InactiveReason, Release, ReleaseId, ReleaseStatus, Share, Tranche};
 use crate::input::Actor;
 use crate::inventory::RobotKey;
 use crate::outcome::Reply;
 use crate::refusal::Refusal;
 use crate::rollout::{Completion, RobotProgress, RolloutId, RolloutStatus, Run, TargetSelection};
-use crate::standstill::Standstill;
 use crate::state::{Changes, State};
 use std::collections::BTreeSet;
 
 impl State {
-    /// What a stop of the release would find now (X18), its tranches together; `None` if there is no such release.
-    #[must_use]
-    pub fn standstill_of(&self, id: ReleaseId) -> Option<Standstill> {
-        let rollouts = self.releases.get(&id)?.rollouts();
-        let rollouts = rollouts.filter_map(|rollout| self.rollouts.get(&rollout));
-        Some(rollouts.map(|rollout| rollout.standstill()).sum())
-    }
-
     pub(crate) fn stop_release(
         &mut self,
         by: &Actor,
@@ -72,7 +63,7 @@ impl State {
             });
         }
         let (image, mechanism) = (release.image, release.mechanism.clone());
-        let (percentage, reach) = (release.percentage(), release.front().len());
+        let (percentage, reach) = (release.percentage(), release.reach());
         let again = self.left_behind(release);
         let tranche = if again.is_empty() {
             None
@@ -88,7 +79,13 @@ impl State {
             self.run_again(rollout, changes);
         }
         if let Some(tranche) = tranche {
-            self.launch_tranche(by, id, percentage, reach, tranche, changes);
+            let again = Tranche {
+                percentage,
+                reach,
+                rollout: None,
+                again: true,
+            };
+            self.launch_tranche(by, id, again, tranche, changes);
         }
         Ok(Reply::Release(id))
     }
@@ -129,7 +126,8 @@ impl State {
         let new = &release.pool[before..reach];
         let tranche = self.plan_tranche(release.image, &release.mechanism, new)?;
         self.note_act(id, by, Deed::Raised { percentage }, changes);
-        self.launch_tranche(by, id, percentage, reach, tranche, changes);
+        let more = Tranche::to(percentage, reach);
+        self.launch_tranche(by, id, more, tranche, changes);
         Ok(Reply::Release(id))
     }
 

@@ -6,6 +6,7 @@
 //! channel is the only one that can be.
 
 mod control;
+mod count;
 mod draft;
 mod publish;
 mod set;
@@ -18,6 +19,7 @@ use crate::mechanism::Mechanism;
 use crate::names::ChannelName;
 use crate::rollout::RolloutId;
 use crate::time::Timestamp;
+pub use count::ReleaseCounts;
 pub use draft::ReleasePreview;
 use serde::{Deserialize, Serialize};
 pub use share::{Share, ShareError};
@@ -173,6 +175,9 @@ pub struct Tranche {
     pub reach: u32,
     /// The rollout that tells the new ones; none when the percentage grew by less than a robot.
     pub rollout: Option<RolloutId>,
+    /// It tells robots of earlier tranches once more, and no new ones.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// Something that was done to a release.
@@ -215,8 +220,19 @@ pub enum Deed {
     /// Published another one in its place.
     Replaced {
         /// Which.
-        by: ReleaseId,
+        release: ReleaseId,
     },
+}
+
+impl Tranche {
+    pub(crate) fn to(percentage: Share, reach: usize) -> Self {
+        Self {
+            percentage,
+            reach: u32::try_from(reach).unwrap_or(u32::MAX),
+            rollout: None,
+            again: false,
+        }
+    }
 }
 
 impl Release {

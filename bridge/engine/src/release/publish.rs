@@ -1,9 +1,7 @@
 //! Publishing a release, and launching its tranches.
 
 use super::draft::{Draft, TranchePlan};
-use super::{
-    Act, Deed, InactiveReason, Release, ReleaseId, ReleaseSpec, ReleaseStatus, Share, Tranche,
-};
+use super::{Act, Deed, InactiveReason, Release, ReleaseId, ReleaseSpec, ReleaseStatus, Tranche};
 use crate::channels::ChannelKey;
 use crate::input::Actor;
 use crate::names::RolloutName;
@@ -98,7 +96,7 @@ impl State {
         if let Some(former) = former {
             self.replace(by, former, id, changes);
         }
-        self.launch_tranche(by, id, share, reach, first, changes);
+        self.launch_tranche(by, id, Tranche::to(share, reach), first, changes);
         Ok(Reply::Release(id))
     }
 
@@ -110,39 +108,32 @@ impl State {
         release.replaced_by = Some(new);
         release.pool = Vec::new();
         changes.touch(Row::Pool(old));
-        self.note_act(old, by, Deed::Replaced { by: new }, changes);
+        self.note_act(old, by, Deed::Replaced { release: new }, changes);
         for rollout in self.rollouts_that(old, |run| !matches!(run, Run::Ending { .. })) {
             self.end_by(by, rollout, EndReason::Replaced { by: new }, changes);
             self.pump(rollout, changes);
         }
     }
 
-    /// Launches the rollout that brings the release to its new robots.
+    /// Launches the rollout that brings the release to the robots of `plan`.
     pub(super) fn launch_tranche(
         &mut self,
         by: &Actor,
         id: ReleaseId,
-        percentage: Share,
-        reach: usize,
-        tranche: TranchePlan,
+        mut tranche: Tranche,
+        planned: TranchePlan,
         changes: &mut Changes,
     ) {
         let Some(release) = self.releases.get_mut(&id) else {
             return;
         };
-        let reach = u32::try_from(reach).unwrap_or(u32::MAX);
-        let nobody = tranche.plan.robots.is_empty() && !release.mechanism.dynamic;
-        if nobody {
-            release.tranches.push(Tranche {
-                percentage,
-                reach,
-                rollout: None,
-            });
+        if planned.plan.robots.is_empty() && !release.mechanism.dynamic {
+            release.tranches.push(tranche);
             return;
         }
         let name = format!(
-            "release {}, {percentage}, to {}",
-            id.0, release.channel_name
+            "release {}, {}, to {}",
+            id.0, tranche.percentage, release.channel_name
         );
         let Ok(name) = RolloutName::new(&name) else {
             return;
@@ -153,16 +144,13 @@ impl State {
             images: Vec::new(),
             mechanism: release.mechanism.clone(),
         };
-        let rollout = self.add_rollout(by, spec, tranche.images, changes);
+        let rollout = self.add_rollout(by, spec, planned.images, changes);
+        tranche.rollout = Some(rollout);
         // Before the launch, which may end the rollout at once and asks whose it is.
         if let Some(release) = self.releases.get_mut(&id) {
-            release.tranches.push(Tranche {
-                percentage,
-                reach,
-                rollout: Some(rollout),
-            });
+            release.tranches.push(tranche);
         }
-        self.launch_plan(rollout, &tranche.plan, &tranche.phases, changes);
+        self.launch_plan(rollout, &planned.plan, &planned.phases, changes);
     }
 
     pub(super) fn note_act(
