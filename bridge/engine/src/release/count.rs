@@ -49,8 +49,8 @@ impl State {
         let mut seen = BTreeSet::new();
         let members = newest_first
             .filter_map(|id| self.rollouts.get(&id))
-            .flat_map(|rollout| &rollout.members);
-        members.filter_map(move |(key, member)| seen.insert(*key).then_some(member))
+            .flat_map(|rollout| rollout.members.iter());
+        members.filter_map(move |(key, member)| seen.insert(key).then_some(member))
     }
 }
 
