@@ -12,7 +12,7 @@ use rollcall_tests::sim::{self, Broken, Tally, Trace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Worlds that once broke a rule, with the rule.
-const REGRESSIONS: [(u64, &str); 13] = [
+const REGRESSIONS: [(u64, &str); 17] = [
     (
         1_000_001,
         "A28: launches kept their order of creation, not of launch, across a restart",
@@ -64,6 +64,22 @@ const REGRESSIONS: [(u64, &str); 13] = [
     (
         3_000_005,
         "simulation: an attempt that was given up was done after all, while the target waited for another",
+    ),
+    (
+        6_000_050,
+        "X12: other words about an offline robot took the beginning of its window from its grace",
+    ),
+    (
+        6_000_029,
+        "why: a robot that had restarted was said to fail as too slow when its restart was judged",
+    ),
+    (
+        6_000_217,
+        "simulation: who was recalled, and has a newer rollout meanwhile, was asked before that",
+    ),
+    (
+        6_000_181,
+        "simulation: a deadline that an operator says later counts from the launch by the clock",
     ),
 ];
 

@@ -221,6 +221,8 @@ pub struct Link {
     pub connection: Option<u64>,
     /// Since when it is connected, or has been gone.
     pub since: Timestamp,
+    /// When an operation was over that was under way on it while it was connected, or gone, like this.
+    pub idle_since: Timestamp,
     /// It listens for OTARequests.
     pub subscribed: bool,
     /// It has said Manifest or introspection on this connection.

@@ -355,7 +355,11 @@ impl State {
     }
 
     fn set_active(&mut self, key: RobotKey, active: Option<(RolloutId, usize)>) {
+        let now = self.now;
         if let Some(robot) = self.robots.get_mut(&key) {
+            if active.is_none() {
+                robot.link.idle_since = now;
+            }
             robot.active = active;
         }
     }

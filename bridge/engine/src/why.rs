@@ -97,7 +97,10 @@ impl State {
             .then(|| self.wait_reason(id, robot, index))
             .flatten();
         let rollout_deadline = self.rollouts.get(&id).and_then(Rollout::deadline);
-        let gate = waits_for.as_ref().and_then(WaitReason::until);
+        let gate = match &waits_for {
+            Some(WaitReason::Introduction) => robot.link.settled_at,
+            other => other.as_ref().and_then(WaitReason::until),
+        };
         let cancelling = target.cancelling.is_some() && target.state.is_active();
         // What would open after the end of the rollout does not.
         let too_late = gate
@@ -108,6 +111,7 @@ impl State {
             Some(reason) if too_late => (EXPIRES, reason.prospects().1),
             Some(reason) => reason.prospects(),
             None if cancelling => CANCELLING,
+            None if is_suspected(target) => SUSPECTED,
             None => prospects(&target.state),
         };
         Why {
@@ -148,6 +152,18 @@ const CANCELLING: (&str, &str) = (
      or as failed once it has begun to write",
     "wait; an offline robot is told when it returns",
 );
+
+/// What comes of an operation whose robot came back as it was.
+const SUSPECTED: (&str, &str) = (
+    "it restarted and runs the old image, or a third one: judged by that, unless an event or another report comes first",
+    "wait, or look at the robot's log",
+);
+
+/// Whether the verdict on a restart comes before the wait for the robot ends.
+fn is_suspected(target: &Target) -> bool {
+    let waits = target.state.is_active() && target.state != TargetState::Requested;
+    waits && target.suspect_until.is_some() && target.suspect_until == target.until()
+}
 
 fn skipped(reason: SkipReason, since: Timestamp) -> Why {
     Why {

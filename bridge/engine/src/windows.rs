@@ -25,6 +25,8 @@ pub struct Zones {
     zones: BTreeMap<TimeZone, Zone>,
     /// When the first of them changes.
     next: Option<Timestamp>,
+    /// When robots came from another zone, if they have since the launch and the start of the server.
+    moved: BTreeMap<RobotKey, Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,11 +90,20 @@ impl Zones {
         self.next = [self.next, until].into_iter().flatten().min();
     }
 
-    fn leave(&mut self, robot: RobotKey) {
+    /// The robot's labels have changed: whether it is in another zone now.
+    fn follow(&mut self, windows: &Windows, robot: &Robot, now: Timestamp) -> bool {
+        let (name, _) = zone_of(windows, robot);
+        let there = self.zones.get(&name);
+        if there.is_some_and(|zone| zone.robots.contains(&robot.key)) {
+            return false;
+        }
         self.zones.retain(|_, zone| {
-            zone.robots.remove(&robot);
+            zone.robots.remove(&robot.key);
             !zone.robots.is_empty()
         });
+        self.join(windows, robot, now);
+        self.moved.insert(robot.key, now);
+        true
     }
 
     /// Asks again where the answer has changed. Returns the robots there.
@@ -143,7 +154,7 @@ impl Rollout {
             .is_none_or(|(opening, _, _)| matches!(opening, Opening::Open { .. }))
     }
 
-    /// Since when the robot's window is open; the epoch when it always was, `None` when it is not.
+    /// Since when the robot's window is open, where it is now; the epoch when it always was, `None` when it is not.
     pub(crate) fn open_since(&self, robot: &Robot, now: Timestamp) -> Option<Timestamp> {
         let Some(windows) = &self.mechanism.windows else {
             return Some(Timestamp::default());
@@ -151,7 +162,9 @@ impl Rollout {
         let zone = self.zones.zones.get(&zone_of(windows, robot).0)?;
         // A kept answer that has run out is asked for anew before anybody's time is counted by it.
         let holds = zone.until.is_none_or(|until| until > now);
-        (holds && matches!(zone.opening, Opening::Open { .. })).then_some(zone.opened)
+        let moved = self.zones.moved.get(&robot.key).copied();
+        let since = zone.opened.max(moved.unwrap_or_default());
+        (holds && matches!(zone.opening, Opening::Open { .. })).then_some(since)
     }
 
     /// When the next window of any zone opens or closes.
@@ -196,10 +209,8 @@ impl State {
             let Some(rollout) = self.rollouts.get_mut(id) else {
                 continue;
             };
-            if rollout.mechanism.windows.is_some() {
-                rollout.zones.leave(key);
-                rollout.join_zone(robot, self.now);
-                moved = true;
+            if let Some(windows) = &rollout.mechanism.windows {
+                moved |= rollout.zones.follow(windows, robot, self.now);
             }
         }
         if moved {

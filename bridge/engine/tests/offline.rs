@@ -378,3 +378,39 @@ fn x12_nobody_loses_patience_outside_the_window_and_each_window_is_a_new_grace()
     let state = fleet.target_state(other, robot);
     assert_ne!(state, OFFLINE, "no window is as long as the grace");
 }
+
+#[test]
+fn x12_a_label_that_moves_nobody_changes_no_grace_and_another_zone_is_a_new_one() {
+    let mut fleet = at_noon();
+    let robot = fleet.robots(1)[0];
+    let id = fleet.launch_with(|mechanism| {
+        impatient(mechanism);
+        mechanism.windows = serde_json::from_str(
+            r#"{"windows": [{"opens": "0 0 * * *", "minutes": 240}], "zone": "Europe/Berlin"}"#,
+        )
+        .unwrap();
+    });
+    fleet.pass(11 * HOUR + MINUTE);
+    fleet.label(robot, "site", "kiel");
+    let until = |fleet: &Fleet| fleet.state.why(id, robot).unwrap()[0].until.unwrap();
+    assert_eq!(until(&fleet), Timestamp(NOON + 11 * HOUR + GRACE));
+    fleet.pass(MINUTE);
+    // The window opened there when it did in Berlin.
+    fleet.label(robot, "timezone", "Africa/Lagos");
+    fails_after(&mut fleet, id, robot, GRACE);
+}
+
+#[test]
+fn x12_what_is_under_way_for_another_rollout_is_no_absence() {
+    let mut fleet = Fleet::default();
+    let robot = fleet.robots(1)[0];
+    fleet.online(robot);
+    fleet.launch_with(|mechanism| {
+        mechanism.request_timeout = HOUR;
+        mechanism.request_resends = 0;
+    });
+    fleet.disconnect(robot);
+    let id = fleet.launch_with(impatient);
+    fleet.pass(HOUR);
+    fails_after(&mut fleet, id, robot, GRACE);
+}

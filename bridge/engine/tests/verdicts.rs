@@ -298,9 +298,14 @@ mod old_images {
         let (mut fleet, robot, id) = restarted(before(), "os@2+b7", vec![]);
         start(&mut fleet, robot, before());
         fleet.pass(30 * SECOND);
+        let why = &fleet.state.why(id, robot).unwrap()[0];
+        assert_eq!(why.until, fleet.target(id, robot, 0).suspect_until);
+        assert!(why.then.starts_with("it restarted and runs the old image"));
         fleet.report(robot, version("2")).unwrap();
         fleet.pass(2 * MINUTE);
         assert!(fleet.target_state(id, robot).is_active());
+        let why = &fleet.state.why(id, robot).unwrap()[0];
+        assert_eq!(why.then, "fails as not confirmed");
         fleet.report(robot, build("b7")).unwrap();
         fleet.pass(10 * SECOND);
         assert_eq!(fleet.outcome(id), Some(Completion::Success));

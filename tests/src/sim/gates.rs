@@ -3,6 +3,7 @@
 //! Everything is recounted from the members; of the engine's own sums nothing is asked.
 
 use super::Broken;
+use super::at_work::AtWork;
 use super::clock;
 use rollcall_engine::{
     Command, Counting, EndReason, FailureKind, Input, Member, PauseReason, Percent, PhaseSize,
@@ -95,7 +96,7 @@ fn has_succeeded(member: &&Member) -> bool {
     targets.clone().any(succeeded) && targets.all(|state| succeeded(state) || skipped(state))
 }
 
-fn is_withdrawn(member: &Member) -> bool {
+pub(super) fn is_withdrawn(member: &Member) -> bool {
     !is_open(member) && !has_failed(&member) && !has_succeeded(&member)
 }
 
@@ -260,7 +261,7 @@ impl Gates {
         state: &State,
         input: &Input,
         taken: bool,
-        touched: &[Row],
+        (touched, at_work): (&[Row], &AtWork),
     ) -> Result<(), Broken> {
         let ids: BTreeSet<_> = touched
             .iter()
@@ -281,7 +282,7 @@ impl Gates {
             if taken && sets_deadline(input, id) {
                 known.deadline_said = Some(state.now().0);
             }
-            let found = self.rollout(state, rollout, input, known);
+            let found = self.rollout(state, rollout, (input, at_work.count(id)), known);
             let found = found.map_err(|Broken(why)| Broken(format!("rollout {}: {why}", id.0)))?;
             self.known.insert(id, found);
         }
@@ -292,11 +293,10 @@ impl Gates {
         &self,
         state: &State,
         rollout: &Rollout,
-        input: &Input,
+        (input, at_work): (&Input, u32),
         mut known: Known,
     ) -> Result<Known, Broken> {
         let now = state.now().0;
-        let at_work = count(rollout.members.values().filter(|member| is_at_work(member)));
         let cap = rollout.mechanism.max_in_progress;
         ensure(at_work <= cap || at_work <= known.in_progress, || {
             format!("cap: {at_work} robots at work, {cap} allowed")

@@ -15,6 +15,7 @@
     reason = "a simulation fails by panicking when its own premises do not hold"
 )]
 
+mod at_work;
 mod campaigns;
 mod clock;
 mod dice;
@@ -26,6 +27,7 @@ mod naive;
 mod network;
 mod operators;
 mod patience;
+mod promises;
 mod robots;
 mod rows;
 mod scenario;

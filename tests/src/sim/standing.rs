@@ -4,6 +4,7 @@ use super::Broken;
 use super::clock::window_is_open;
 use super::gates::{is_at_work, is_told};
 use super::hours::Hours;
+use super::promises::{Promises, ends_later};
 use rollcall_engine::{
     CancelReason, Counts, Member, OnFailure, Robot, RobotKey, Rollout, RolloutId, RolloutStatus,
     Run, State, SuccessKind, Target, TargetState, Timestamp, WaitReason, Why,
@@ -48,7 +49,7 @@ impl Write for Hashed {
 }
 
 /// All rules over the whole state. `now` is the real time, at which all due timers have fired.
-pub(super) fn everything(state: &State, now: u64) -> Result<(), Broken> {
+pub(super) fn everything(state: &State, now: u64, promises: &mut Promises) -> Result<(), Broken> {
     for rollout in state.rollouts() {
         counts_equal_a_recount(rollout)?;
         a_rollout_runs_only_while_something_is_open(rollout)?;
@@ -59,21 +60,31 @@ pub(super) fn everything(state: &State, now: u64) -> Result<(), Broken> {
             };
             every_wait_ends(state, rollout, robot, member, now)?;
             a_failure_stops_the_robot_if_the_rollout_says_so(rollout, robot, member)?;
-            why_tells_the_truth(state, rollout, robot, member)?;
+            let answers = why_tells_the_truth(state, rollout, robot, member)?;
+            for why in &answers {
+                ends_later(robot, why, now)?;
+            }
+            promises.look(state, rollout, robot, &answers)?;
         }
     }
     one_operation_per_robot(state)
 }
 
 /// What must be true of one robot in one rollout after every single input.
-pub(super) fn member(state: &State, id: RolloutId, key: RobotKey) -> Result<(), Broken> {
+pub(super) fn member(
+    state: &State,
+    id: RolloutId,
+    key: RobotKey,
+    promises: &mut Promises,
+) -> Result<(), Broken> {
     let (Some(rollout), Some(robot)) = (state.rollout(id), state.robot(key)) else {
         return Err(Broken(format!(
             "robot {} in rollout {} is nowhere",
             key.0, id.0
         )));
     };
-    why_tells_the_truth(state, rollout, robot, &rollout.members[&key])
+    let answers = why_tells_the_truth(state, rollout, robot, &rollout.members[&key])?;
+    promises.look(state, rollout, robot, &answers)
 }
 
 fn recount(rollout: &Rollout) -> Counts {
@@ -286,15 +297,16 @@ fn why_tells_the_truth(
     rollout: &Rollout,
     robot: &Robot,
     member: &Member,
-) -> Result<(), Broken> {
+) -> Result<Vec<Why>, Broken> {
     let answers = state.why(rollout.id, robot.key);
     let answers = answers
         .map_err(|refusal| Broken(format!("why has no answer for {}: {refusal}", robot.id)))?;
     if member.skipped.is_some() {
-        return ensure(
+        ensure(
             answers.len() == 1 && answers[0].waits_for.is_none() && member.targets.is_empty(),
             || format!("A9: skipped {} has {answers:?}", robot.id),
-        );
+        )?;
+        return Ok(answers);
     }
     ensure(answers.len() == member.targets.len(), || {
         format!("why of {} is {answers:?}", robot.id)
@@ -315,7 +327,7 @@ fn why_tells_the_truth(
             )
         })?;
     }
-    Ok(())
+    Ok(answers)
 }
 
 fn is_so(

@@ -3,10 +3,12 @@
 //! The rules that need a view of the whole state are in `standing`.
 
 use super::Broken;
+use super::at_work::AtWork;
 use super::clock;
 use super::gates::Gates;
 use super::naive::Naive;
 use super::patience::{Patience, is_offline};
+use super::promises::Promises;
 use super::standing;
 use super::tally::Tally;
 use rollcall_engine::{
@@ -40,6 +42,8 @@ pub(super) struct Watch {
     pub(super) naive: Naive,
     pub(super) gates: Gates,
     patience: Patience,
+    at_work: AtWork,
+    promises: Promises,
     pub(super) tally: Tally,
     pub(super) asked: BTreeMap<Uuid, Asked>,
     members: BTreeMap<(RolloutId, RobotKey), Member>,
@@ -137,7 +141,9 @@ impl Watch {
                 self.member(state, input, &before, (*id, *key))?;
             }
         }
-        self.gates.after(state, input, reply.is_ok(), touched)?;
+        self.at_work.look(state, touched);
+        let touched_and = (touched, &self.at_work);
+        self.gates.after(state, input, reply.is_ok(), touched_and)?;
         self.patience.after(state, input, touched);
         self.tally_runs(state, &before, touched);
         effects
@@ -214,6 +220,8 @@ impl Watch {
         self.members = all_members(state);
         self.gates.restarted(state);
         self.patience.restarted();
+        self.promises.restarted();
+        self.at_work = AtWork::of(state);
         self.retried.clear();
     }
 
@@ -231,7 +239,7 @@ impl Watch {
     }
 
     /// Looks at everything.
-    pub(super) fn whole(&self, state: &State, now: u64) -> Result<(), Broken> {
+    pub(super) fn whole(&mut self, state: &State, now: u64) -> Result<(), Broken> {
         let mut known = self.members.iter();
         for rollout in state.rollouts() {
             for (key, member) in rollout.members.iter() {
@@ -249,7 +257,7 @@ impl Watch {
         self.patience.nobody_is_late(state, now)?;
         self.naive.nobody_is_left_out(state, now)?;
         self.gates.everything(state, now)?;
-        standing::everything(state, now)
+        standing::everything(state, now, &mut self.promises)
     }
 
     fn member(
@@ -282,7 +290,7 @@ impl Watch {
             let old = old.as_ref().and_then(|old| old.targets.get(index));
             self.moved(state, input, (id, key), old, target)?;
         }
-        standing::member(state, id, key)
+        standing::member(state, id, key, &mut self.promises)
     }
 
     /// Requirements 6.2: only forward, and a final state never changes.
@@ -306,6 +314,10 @@ impl Watch {
         let end = match (again, new.state) {
             // To wait again, and to be given up in the same moment because the robot is gone.
             (true, offline) if is_offline(offline) => {
+                Some(self.waits_again(state, place, old, new)?)
+            }
+            // The same, where a newer rollout has the ECU meanwhile (X20).
+            (true, TargetState::Superseded { .. }) => {
                 Some(self.waits_again(state, place, old, new)?)
             }
             (true, TargetState::Pending | TargetState::Requested) => {
