@@ -253,15 +253,18 @@ impl Place<'_> {
     ) -> Result<(), String> {
         let until = before.why.until.map_or(0, |until| until.0);
         let (state, then) = (now.why.state, before.why.then);
-        // Something else came first, in the moment between the time and its timer.
-        let stands = self.rollout.run() != Some(Run::Running);
-        let crossed = late <= LATE && stands
-            || late <= LATE
-                && matches!(
-                    state,
-                    TargetState::Superseded { .. } | TargetState::Cancelled { .. }
-                );
-        if crossed {
+        // Something else came first, or in the moment between the time and its timer.
+        let stood = match self.rollout.run() {
+            Some(
+                Run::Paused { since, .. } | Run::Stopped { since } | Run::Ending { since, .. },
+            ) => since.0 <= until + LATE,
+            Some(Run::Running) | None => false,
+        };
+        let taken = matches!(
+            state,
+            TargetState::Superseded { .. } | TargetState::Cancelled { .. }
+        );
+        if stood || taken && late <= LATE {
             return Ok(());
         }
         if before.deadline == Some(until) {
@@ -270,7 +273,8 @@ impl Place<'_> {
         let next = now.why.waits_for.as_ref();
         let holds = match (reason, then) {
             (WaitReason::Offline { .. }, "fails as offline (DEP_E151)") => {
-                let back = late <= LATE && self.robot.link.connection.is_some();
+                let link = &self.robot.link;
+                let back = link.connection.is_some() && link.since.0 <= until + LATE;
                 let reason = FailureReason::Offline;
                 state == TargetState::Failed { reason } || back
             }

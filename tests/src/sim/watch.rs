@@ -135,6 +135,13 @@ impl Watch {
                 })?;
             }
         }
+        if let Input::Link { robot, .. } = input
+            && let Some(robot) = state.robot(*robot)
+        {
+            for id in &robot.open {
+                standing::member(state, *id, robot.key, &mut self.promises)?;
+            }
+        }
         let before = self.gates.runs();
         for row in touched {
             if let Row::Member(id, key) = row {
