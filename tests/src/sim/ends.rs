@@ -466,10 +466,12 @@ fn replay(server: &Server, expected: &State) -> Result<(), Broken> {
     Ok(())
 }
 
-/// A robot without what refused and repeated inputs may move: the time of its last timer.
+/// A robot without what refused and repeated inputs may move, the time of its last timer; and without what a start makes
+/// void.
 fn settled(robot: &Robot) -> Robot {
     let link = Link {
         since: Timestamp(0),
+        idle_since: Timestamp(0),
         ..robot.link.clone()
     };
     Robot {

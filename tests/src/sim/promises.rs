@@ -268,7 +268,8 @@ impl Place<'_> {
             return Ok(());
         }
         if before.deadline == Some(until) {
-            return says(state == TargetState::Expired, "it does not expire");
+            let other = now.deadline.is_some() && now.deadline != before.deadline;
+            return says(state == TargetState::Expired || other, "it does not expire");
         }
         let next = now.why.waits_for.as_ref();
         let holds = match (reason, then) {

@@ -13,8 +13,8 @@ use super::standing;
 use super::tally::Tally;
 use rollcall_engine::{
     CancelGoal, CancelReason, Command, Ecu, EcuName, Effect, FailureClass, FailureReason,
-    ForceDowngrade, Image, Input, Member, Refusal, Reply, Request, RequestKind, Robot, RobotKey,
-    Rollout, RolloutId, RolloutStatus, Row, Run, State, SuccessKind, Target, TargetState,
+    ForceDowngrade, Image, Input, Member, Protocol, Refusal, Reply, Request, RequestKind, Robot,
+    RobotKey, Rollout, RolloutId, RolloutStatus, Row, Run, State, SuccessKind, Target, TargetState,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -580,7 +580,7 @@ impl Watch {
         {
             return broken("A10: incompatible dispatch");
         }
-        if !may_follow(rollout, image, ecu) {
+        if !may_follow(rollout, image, robot, ecu) {
             return broken("E15 E17: the versions forbid it");
         }
         let is_new = !self.asked.contains_key(&request.operation);
@@ -666,7 +666,7 @@ pub(super) const fn is_given_up(state: &TargetState) -> bool {
 }
 
 /// E17 and device-contract 4.6, said once more: three numbers, and nothing that this world's images do not have.
-fn may_follow(rollout: &Rollout, image: &Image, ecu: &Ecu) -> bool {
+fn may_follow(rollout: &Rollout, image: &Image, robot: &Robot, ecu: &Ecu) -> bool {
     let runs = ecu.reported.as_ref().expect("E15: it has reported");
     let numbers = |version: &str| -> Option<Vec<u32>> {
         // The pre-releases of this world are those of 0.0.0, which is below everything.
@@ -679,7 +679,9 @@ fn may_follow(rollout: &Rollout, image: &Image, ecu: &Ecu) -> bool {
     ) else {
         return rollout.mechanism.force_downgrade == ForceDowngrade::All;
     };
-    let other_image = !runs.name.is_empty() && runs.name != image.reference.name.as_str();
+    // What an Edgehog device calls its image is its maker's business.
+    let names = robot.protocol != Some(Protocol::Edgehog) && !runs.name.is_empty();
+    let other_image = names && runs.name != image.reference.name.as_str();
     let ordered = other_image || wanted >= found;
     let met = image.from_version.is_none() || (!other_image && found >= vec![2, 0, 0]);
     match rollout.mechanism.force_downgrade {
