@@ -17,7 +17,7 @@ impl AtWork {
             let members = rollout.members.iter();
             let at_work = members.filter(|(_, member)| is_at_work(member));
             all.0
-                .insert(rollout.id, at_work.map(|(key, _)| *key).collect());
+                .insert(rollout.id, at_work.map(|(key, _)| key).collect());
         }
         all
     }
