@@ -637,3 +637,48 @@ fn a_channel_that_no_longer_follows_a_ledger_does_not_read_it() {
     follow(&served, Some(&node.url));
     until(&served, 2, "ready");
 }
+
+/// Section 2: a version that turns invalid, or is no longer listed, stops its release; G17: so does another source.
+#[test]
+fn a_release_of_the_ledger_ends_with_its_version_and_with_the_source() {
+    let (served, node) = followed();
+    served.robot("r1", "hw");
+    let publish = || {
+        let release = json!({"channel": "production", "ledger": true});
+        served.post("/v1/releases", release).ok()
+    };
+    let status = |id: u64| {
+        let release = served.get(&format!("/v1/releases/{id}")).ok();
+        release["status"].as_str().unwrap().to_owned()
+    };
+    let endings: [(&str, &dyn Fn()); 3] = [
+        ("invalid", &|| {
+            let mut invalid = node.file(2, b"the second version");
+            invalid["softwareVersionValid"] = json!(false);
+            node.record(&invalid);
+            sync(&served);
+        }),
+        ("vanished", &|| {
+            node.list(&[1, 3]);
+            sync(&served);
+        }),
+        ("console", &|| {
+            served
+                .call("PUT", SOURCE, json!({"source": "console"}))
+                .ok();
+        }),
+    ];
+    for (how, end) in endings {
+        node.record(&node.file(2, b"the second version"));
+        node.list(&[1, 2, 3]);
+        sync(&served);
+        let release = publish();
+        let id = release["id"].as_u64().unwrap();
+        assert_eq!(
+            (status(id).as_str(), &release["ledger"]),
+            ("LIVE", &json!(2))
+        );
+        end();
+        assert_eq!(status(id), "INACTIVE", "{how}");
+    }
+}

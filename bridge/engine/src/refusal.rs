@@ -107,7 +107,7 @@ pub enum Refusal {
         channel: ChannelName,
     },
     #[error(
-        "URL {url:?} is not one that a ledger can be read from; start it with https:// or http://"
+        "URL {url:?} is not one that a ledger can be read from; write https://HOST or http://HOST, without user, '?' and '#'"
     )]
     BadLedgerUrl { url: String },
     #[error(

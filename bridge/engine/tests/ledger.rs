@@ -59,6 +59,9 @@ fn a_source_needs_a_product_with_boards_an_interval_and_a_url() {
         "https:///dcl",
         "http://a b",
         "on.dcl",
+        "https://me:secret@on.dcl",
+        "https://on.dcl?x",
+        "https://on.dcl#x",
     ] {
         let url = url.to_owned();
         let rest = move |s: &mut LedgerSource| s.origin = LedgerOrigin::Rest { url: url.clone() };

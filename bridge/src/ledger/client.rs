@@ -42,8 +42,8 @@ impl Default for Settings {
             connect: Duration::from_secs(10),
             silence: Duration::from_secs(20),
             answer: Duration::from_secs(30),
-            // Somebody may wait for it at the command line, which gives up after two minutes.
-            listing: Duration::from_secs(90),
+            // Somebody may wait at the command line, which gives up after two minutes, for one that goes on and the next.
+            listing: Duration::from_secs(50),
             file: Duration::from_secs(60),
             slowest: 32 << 10,
         }

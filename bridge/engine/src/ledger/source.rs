@@ -116,10 +116,15 @@ impl LedgerSource {
                 what: "the ledger's URL",
                 max: MAX_URL_BYTES,
             }),
-            LedgerOrigin::Rest { url } if is_http(url) => Ok(()),
+            LedgerOrigin::Rest { url } if is_base(url) => Ok(()),
             LedgerOrigin::Rest { url } => Err(Refusal::BadLedgerUrl { url: url.clone() }),
         }
     }
+}
+
+/// Whether paths can be put behind the URL. Whoever may look at the channel sees it, so no secret is in it.
+fn is_base(url: &str) -> bool {
+    is_http(url) && !url.contains(['@', '?', '#'])
 }
 
 /// Whether that is a URL that something can be fetched from.
