@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for anything; reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 const OPERATION: &str = "6f1c1f60-9d2c-5d0e-8a64-6a1f6e4f0a01";
 
 fn file(bytes: usize) -> Vec<u8> {

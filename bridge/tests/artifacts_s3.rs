@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longest wait for anything; reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// A bucket that is silent for so long is given up; every test that meets a silent one waits for it.
 const SILENCE: Duration = Duration::from_secs(1);
 

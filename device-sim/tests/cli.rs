@@ -17,7 +17,7 @@ use support::authority::{Authority, TOKEN};
 use support::site::{Site, serve};
 use tokio::process::Command;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_device-sim"));

@@ -23,7 +23,7 @@ use support::site::{Site, serve};
 use support::{Belief, MiniServer};
 use tokio::sync::watch;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn options(address: Address, robots: usize, ecus: usize, profile: Profile) -> RunOptions {
     let origin = Origin {

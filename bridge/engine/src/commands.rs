@@ -177,6 +177,7 @@ impl State {
             memberships: Vec::new(),
             open: Vec::new(),
             active: None,
+            active_since: self.now,
             timer: None,
         };
         self.robots.insert(key, robot);

@@ -79,7 +79,7 @@ impl State {
     /// Robots that have begun come first: a robot with old and new software is worse off than one that waits.
     fn next_ready(&self, id: RolloutId) -> Option<RobotKey> {
         let rollout = self.rollouts.get(&id)?;
-        if !goes_on(rollout, self.now) {
+        if !rollout.goes_on(self.now) {
             return None;
         }
         let takes_new =
@@ -103,7 +103,7 @@ impl State {
 
     fn may_go_on(&self, id: RolloutId, key: RobotKey) -> bool {
         let rollout = self.rollouts.get(&id);
-        rollout.is_some_and(|rollout| rollout.begun.contains(&key) && goes_on(rollout, self.now))
+        rollout.is_some_and(|rollout| rollout.begun.contains(&key) && rollout.goes_on(self.now))
     }
 
     /// Lets every rollout that waits for this robot try, oldest first.
@@ -355,14 +355,6 @@ impl State {
             changes.touch(Row::Member(id, key));
         }
     }
-}
-
-/// Whether robots that have begun are told of more: it runs or is paused, its deadline has not come (whose timer may be
-/// late), and a slot is free.
-fn goes_on(rollout: &Rollout, now: Timestamp) -> bool {
-    matches!(rollout.run(), Some(Run::Running | Run::Paused { .. }))
-        && rollout.deadline().is_some_and(|deadline| deadline > now)
-        && rollout.counts.in_progress < rollout.mechanism.max_in_progress
 }
 
 /// The target of the robot that comes next in the order of installation, if it may be sent now as far as it depends on

@@ -221,8 +221,6 @@ pub struct Link {
     pub connection: Option<u64>,
     /// Since when it is connected, or has been gone.
     pub since: Timestamp,
-    /// When an operation was over that was under way on it while it was connected, or gone, like this.
-    pub idle_since: Timestamp,
     /// It listens for OTARequests.
     pub subscribed: bool,
     /// It has said Manifest or introspection on this connection.
@@ -300,6 +298,9 @@ pub struct Robot {
     pub open: Vec<RolloutId>,
     /// The operation under way: rollout and index of the target (derived).
     pub active: Option<(RolloutId, usize)>,
+    /// When that began, or ended if nothing is under way; of before the server's start only the newest step that was stored
+    /// (derived).
+    pub active_since: Timestamp,
     /// Targets that were given up while it could not hear, and of which it gets a Cancel when it returns (derived).
     pub owed: BTreeSet<(RolloutId, usize)>,
     /// When its timer is set (derived).

@@ -135,7 +135,7 @@ impl State {
             return Err(Refusal::InThePast { what: "end" });
         }
         self.check_windows(&rollout.mechanism, &plan)?;
-        let drift = self.drift(id)?;
+        let drift = rollout.drift(&plan);
         if !accept_drift && !drift.is_empty() {
             let (joined, left, changed) =
                 (drift.joined.len(), drift.left.len(), drift.changed.len());

@@ -73,6 +73,7 @@ mod robot_map;
 mod rollout;
 mod selector;
 mod settings;
+mod since;
 mod standstill;
 mod state;
 mod syntax;
@@ -126,7 +127,7 @@ pub use operation::operation_id;
 pub use outcome::{Effect, Outcome, Reply, Request, RequestKind, Row};
 pub use percent::{Percent, PercentError};
 pub use phases::PhaseGate;
-pub use plan::{Conflict, Drift, Plan, PlannedEcu, PlannedRobot, Preview};
+pub use plan::{Conflict, Drift, Plan, PlanReport, PlannedEcu, PlannedRobot};
 pub use projection::{
     AirboticsEcu, AirboticsRobot, AirboticsRollout, EdgehogOperation, EdgehogTarget,
 };

@@ -27,7 +27,7 @@ impl State {
         }
         let since = [
             robot.link.since,
-            robot.link.idle_since,
+            robot.active_since,
             self.started,
             rollout.course.running_since,
             rollout.course.opened(member.phase),

@@ -1,4 +1,6 @@
-//! Planning: what a rollout would do, as a value. Preview and launch share it, so they cannot disagree.
+//! Planning: what a rollout would do, as a value. The preview shows the [`Plan`] that a launch carries out, with a
+//! [`PlanReport`] of what it would meet, so they cannot disagree. What a plan says of an ECU is the [`Check`] that dispatch and
+//! `why` ask again.
 
 use crate::check::{Check, Rules, suits};
 use crate::inventory::{ImageKey, ImageRef, Robot, RobotKey};
@@ -6,7 +8,7 @@ use crate::mechanism::{Defaults, Mechanism, PhaseSize};
 use crate::names::HardwareId;
 use crate::refusal::Refusal;
 use crate::robot_map::RobotMap;
-use crate::rollout::{RolloutId, RolloutSpec, TargetSelection};
+use crate::rollout::{Rollout, RolloutId, RolloutSpec, TargetSelection};
 use crate::state::State;
 use crate::target::SkipReason;
 use crate::windows::ZoneWindows;
@@ -54,11 +56,9 @@ pub struct Conflict {
     pub in_progress: usize,
 }
 
-/// A plan with what stands beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preview {
-    /// What would happen.
-    pub plan: Plan,
+/// What stands beside a plan: whom it would meet, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlanReport {
     /// Which rollouts it would meet.
     pub conflicts: Vec<Conflict>,
     /// When its robots may be told, by time zone; empty without windows.
@@ -130,6 +130,28 @@ impl PlannedRobot {
     }
 }
 
+impl Rollout {
+    /// How `plan`, made now, differs from the one that was shown.
+    pub(crate) fn drift(&self, plan: &Plan) -> Drift {
+        let (now, then) = (plan.fingerprints(), &self.preview);
+        Drift {
+            joined: now
+                .keys()
+                .filter(|robot| !then.contains_key(robot))
+                .collect(),
+            left: then
+                .keys()
+                .filter(|robot| !now.contains_key(robot))
+                .collect(),
+            changed: now
+                .iter()
+                .filter(|(robot, print)| then.get(robot).is_some_and(|then| then != *print))
+                .map(|(robot, _)| robot)
+                .collect(),
+        }
+    }
+}
+
 impl RolloutSpec {
     /// What it asks for, with its images looked up.
     pub(crate) const fn rules<'a>(
@@ -149,19 +171,16 @@ impl State {
     ///
     /// # Errors
     /// Refuses what creation would refuse, except that it may affect nobody.
-    pub fn preview(&self, spec: &RolloutSpec) -> Result<Preview, Refusal> {
+    pub fn preview(&self, spec: &RolloutSpec) -> Result<(Plan, PlanReport), Refusal> {
         let images = self.check_spec(spec)?;
         let plan = self.plan(&spec.target, spec.rules(&images))?;
         self.check_windows(&spec.mechanism, &plan)?;
-        let conflicts = self.conflicts(&plan);
-        let windows = self.windows_of(&spec.mechanism, &plan);
-        let phases = self.sizes_of_phases(&spec.mechanism, &plan)?;
-        Ok(Preview {
-            plan,
-            conflicts,
-            windows,
-            phases,
-        })
+        let report = PlanReport {
+            conflicts: self.conflicts(&plan),
+            windows: self.windows_of(&spec.mechanism, &plan),
+            phases: self.sizes_of_phases(&spec.mechanism, &plan)?,
+        };
+        Ok((plan, report))
     }
 
     fn sizes_of_phases(&self, mechanism: &Mechanism, plan: &Plan) -> Result<Vec<u32>, Refusal> {
@@ -207,23 +226,7 @@ impl State {
             .rollouts
             .get(&id)
             .ok_or(Refusal::UnknownRollout { id })?;
-        let now = self.plan(&rollout.target, rollout.rules())?.fingerprints();
-        let then = &rollout.preview;
-        Ok(Drift {
-            joined: now
-                .keys()
-                .filter(|robot| !then.contains_key(robot))
-                .collect(),
-            left: then
-                .keys()
-                .filter(|robot| !now.contains_key(robot))
-                .collect(),
-            changed: now
-                .iter()
-                .filter(|(robot, print)| then.get(robot).is_some_and(|then| then != *print))
-                .map(|(robot, _)| robot)
-                .collect(),
-        })
+        Ok(rollout.drift(&self.plan(&rollout.target, rollout.rules())?))
     }
 
     /// Checks everything about `spec` but whom it affects.

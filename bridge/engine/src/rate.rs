@@ -26,6 +26,7 @@ impl State {
         }
         let from = rollout.course.next_start_us.max(now.0 * MICROS_PER_MILLI);
         rollout.course.next_start_us = from.saturating_add(gap(per_minute));
+        rollout.course.newest_start = Some(now);
         changes.touch(Row::Rollout(id));
     }
 }

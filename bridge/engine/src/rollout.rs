@@ -203,6 +203,8 @@ pub struct Course {
     pub phase_passed: Option<Timestamp>,
     /// When the next robot may be told for the first time, in microseconds since the Unix epoch.
     pub next_start_us: u64,
+    /// When the newest robot was told for the first time under a rate.
+    pub newest_start: Option<Timestamp>,
     /// Failed robots that an operator has seen: thresholds act again when there are more.
     pub excused: u32,
 }

@@ -147,6 +147,7 @@ impl State {
                 }
                 if let Some(index) = member.active() {
                     robot.active = Some((rollout.id, index));
+                    robot.active_since = member.targets[index].since;
                 }
                 if robot.removed.is_none() {
                     let owed = member.targets.iter().enumerate();
@@ -357,10 +358,8 @@ impl State {
     fn set_active(&mut self, key: RobotKey, active: Option<(RolloutId, usize)>) {
         let now = self.now;
         if let Some(robot) = self.robots.get_mut(&key) {
-            if active.is_none() {
-                robot.link.idle_since = now;
-            }
             robot.active = active;
+            robot.active_since = now;
         }
     }
 

@@ -26,6 +26,8 @@ pub enum WaitReason {
     Paused(PauseReason),
     /// The rollout is stopped.
     Stopped,
+    /// The rollout's deadline has come.
+    Deadline,
     /// The robot's phase is not open.
     Phase {
         /// Its phase, from 0.
@@ -101,6 +103,7 @@ impl State {
         let target = member.targets.get(index)?;
         let fails = || self.patience(rollout, robot);
         self.closed_to(rollout, member)
+            .or_else(|| rollout.is_overdue(self.now).then_some(WaitReason::Deadline))
             .or_else(|| fails().map(|at| WaitReason::Offline { fails: Some(at) }))
             .or_else(|| Self::not_ready(robot, target, id))
             .or_else(|| Self::not_its_turn(robot, member, index))
@@ -183,12 +186,28 @@ impl State {
             let per_minute = rollout.per_minute().unwrap_or(0);
             return Some(WaitReason::Rate { per_minute, next });
         }
-        let in_progress = rollout.counts.in_progress;
-        let max_in_progress = rollout.mechanism.max_in_progress;
-        (in_progress >= max_in_progress).then_some(WaitReason::Slot {
-            in_progress,
-            max_in_progress,
+        (!rollout.has_slot()).then_some(WaitReason::Slot {
+            in_progress: rollout.counts.in_progress,
+            max_in_progress: rollout.mechanism.max_in_progress,
         })
+    }
+}
+
+impl Rollout {
+    /// Whether robots that have begun are told of more, as far as it does not depend on them.
+    pub(crate) fn goes_on(&self, now: Timestamp) -> bool {
+        matches!(self.run(), Some(Run::Running | Run::Paused { .. }))
+            && !self.is_overdue(now)
+            && self.has_slot()
+    }
+
+    /// Whether its deadline has come. The timer that ends it may be late.
+    fn is_overdue(&self, now: Timestamp) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    const fn has_slot(&self) -> bool {
+        self.counts.in_progress < self.mechanism.max_in_progress
     }
 }
 
@@ -235,6 +254,7 @@ impl WaitReason {
                 "expires with the rollout's deadline",
                 "resume the rollout, or cancel it",
             ),
+            Self::Deadline => ("expires at once", "include the robot in another rollout"),
             Self::Phase {
                 soaks_until: Some(_),
                 ..
@@ -316,6 +336,7 @@ impl fmt::Display for WaitReason {
                 f.write_str("paused, too many robots failed")
             }
             Self::Stopped => f.write_str("stopped"),
+            Self::Deadline => f.write_str("the rollout's end, which has come"),
             Self::Phase { phase, open, .. } => {
                 write!(f, "phase {}, {} is open", phase + 1, open + 1)
             }

@@ -22,6 +22,8 @@ pub struct Why {
     pub waits_for: Option<WaitReason>,
     /// Since when it is in that state.
     pub since: Timestamp,
+    /// Since when it waits for that.
+    pub waits_since: Option<Timestamp>,
     /// When the wait ends by itself.
     pub until: Option<Timestamp>,
     /// What happens then, or what the state means.
@@ -85,6 +87,7 @@ impl State {
             then: launch.prospects().0,
             remedy: launch.prospects().1,
             waits_for: Some(launch.clone()),
+            waits_since: Some(rollout.created),
             at_dispatch: Some(ecu.at_dispatch),
             detail: None,
             cancelling: None,
@@ -121,6 +124,9 @@ impl State {
                 .map(|ecu| ecu.name.clone()),
             state: target.state,
             since: target.since,
+            waits_since: waits_for
+                .as_ref()
+                .and_then(|reason| self.waits_since(id, robot, target, reason)),
             until: target
                 .until()
                 .or(gate)
@@ -170,6 +176,7 @@ fn skipped(reason: SkipReason, since: Timestamp) -> Why {
         ecu: None,
         state: TargetState::Skipped { reason },
         waits_for: None,
+        waits_since: None,
         since,
         until: None,
         then: "the robot gets nothing from this rollout",

@@ -414,3 +414,23 @@ fn x12_what_is_under_way_for_another_rollout_is_no_absence() {
     fleet.pass(HOUR);
     fails_after(&mut fleet, id, robot, GRACE);
 }
+
+#[test]
+fn x12_neither_a_tag_nor_another_time_zone_takes_patience_away() {
+    let mut fleet = at_noon();
+    let robots = fleet.robots(2);
+    fleet.label(robots[1], "timezone", "Asia/Tokyo");
+    let mut mechanism = Mechanism::default();
+    impatient(&mut mechanism);
+    // Open from one to six in UTC; in Tokyo it is nine in the evening then.
+    let windows = r#"{"windows": [{"opens": "0 13 * * *", "minutes": 300}]}"#;
+    mechanism.windows = Some(serde_json::from_str(windows).unwrap());
+    let id = fleet.launched(mechanism);
+    fleet.pass(HOUR + MINUTE);
+    // It is the only one of its zone, which is not opened anew by that.
+    fleet.label(robots[0], "color", "red");
+    fails_after(&mut fleet, id, robots[0], GRACE - MINUTE);
+    fleet.pass(HOUR);
+    fleet.label(robots[1], "timezone", "UTC");
+    fails_after(&mut fleet, id, robots[1], GRACE);
+}

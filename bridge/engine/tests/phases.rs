@@ -378,8 +378,8 @@ fn an_open_phase_stays_open_across_a_restart() {
 fn a_preview_says_how_many_robots_are_in_each_phase() {
     let (mut fleet, _) = connected(10);
     let spec = fleet.spec_with(canary(3, |_| ()));
-    let preview = fleet.state.preview(&spec).unwrap();
-    assert_eq!(preview.phases, [3, 7]);
+    let (_, report) = fleet.state.preview(&spec).unwrap();
+    assert_eq!(report.phases, [3, 7]);
     let id = fleet.create(spec).unwrap();
     fleet.launch(id).unwrap();
     assert_eq!(sizes(&fleet, id, 2), [3, 7]);

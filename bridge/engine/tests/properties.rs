@@ -13,7 +13,7 @@ mod reference;
 use proptest::test_runner::{Config, TestCaseError, TestRng, TestRunner};
 use reference::{Op, Seen, ops, play};
 use rollcall_engine::{
-    AbortRule, FailureKind, Mechanism, Percent, Phase, PhaseSize, ThresholdAction,
+    AbortRule, FailureKind, Mechanism, OfflinePolicy, Percent, Phase, PhaseSize, ThresholdAction,
 };
 use std::cell::RefCell;
 
@@ -52,7 +52,7 @@ fn a_naive_model_agrees_with_the_engine() {
 }
 
 /// What must come about in some life: a model that never meets trouble proves nothing.
-const SEEN: [&str; 23] = [
+const SEEN: [&str; 36] = [
     "running",
     "stopped",
     "Operator",
@@ -76,6 +76,19 @@ const SEEN: [&str; 23] = [
     "edit true",
     "cancel operation true",
     "restart true",
+    "Failed  reason: Offline ",
+    "missed start",
+    "joined",
+    "mark true",
+    "manual true",
+    "manual false",
+    "promise the end",
+    "promise launch",
+    "promise phase",
+    "promise retry",
+    "promise window",
+    "promise rate",
+    "promise offline",
 ];
 
 fn phases(error_threshold: Option<Percent>) -> Vec<Phase> {
@@ -100,6 +113,7 @@ fn create(whom: u8, image: u8, phases: Vec<Phase>, launch: bool) -> Op {
         whom,
         image,
         mechanism: Box::new(mechanism),
+        schedule: (None, None),
         launch,
     }
 }
@@ -167,4 +181,24 @@ fn what_is_overdue_waits_for_the_reports_under_way_and_no_longer() {
         seen.contains_key("Failed  reason: NotConfirmed "),
         "{seen:#?}"
     );
+}
+
+#[test]
+fn a_tag_does_not_take_away_patience_that_began_with_a_window() {
+    let mut rollout = create(15, 6, Vec::new(), true);
+    if let Op::Create { mechanism, .. } = &mut rollout {
+        let windows = r#"{"windows": [{"opens": "0 * * * *", "minutes": 5}]}"#;
+        mechanism.windows = serde_json::from_str(windows).ok();
+        mechanism.offline = OfflinePolicy::Fail { grace: 2_029 };
+    }
+    let beta = Some(false);
+    let ops = [
+        create(15, 0, Vec::new(), false),
+        rollout,
+        Op::Wait(59_000),
+        Op::Mark { robot: 1, beta },
+        Op::Wait(3_000),
+    ];
+    let seen = play(&ops).unwrap();
+    assert!(seen.contains_key("Failed  reason: Offline "), "{seen:#?}");
 }

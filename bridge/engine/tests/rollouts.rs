@@ -119,11 +119,8 @@ fn a9_a13_a_robot_without_a_compatible_ecu_is_skipped_with_the_reason_and_gets_n
     fleet.online(other);
     fleet.image("os@2", &["hw"]);
     let spec = fleet.spec(fleet.all(), &[("hw", "os@2")]);
-    let preview = fleet.state.preview(&spec).unwrap();
-    assert_eq!(
-        preview.plan.robots[1].skipped,
-        Some(SkipReason::NoCompatibleEcu)
-    );
+    let (plan, _) = fleet.state.preview(&spec).unwrap();
+    assert_eq!(plan.robots[1].skipped, Some(SkipReason::NoCompatibleEcu));
     let id = fleet.create(spec).unwrap();
     fleet.launch(id).unwrap();
     assert!(fleet.requests().iter().all(|(robot, ..)| *robot == one));
@@ -332,7 +329,7 @@ fn x20_the_newest_launch_takes_over_what_was_not_told_yet() {
     let operation = fleet.requests()[0].2;
     fleet.image("os@3", &["hw"]);
     let spec = fleet.spec(fleet.all(), &[("hw", "os@3")]);
-    let conflicts = fleet.state.preview(&spec).unwrap().conflicts;
+    let conflicts = fleet.state.preview(&spec).unwrap().1.conflicts;
     assert_eq!(
         conflicts,
         [Conflict {

@@ -211,8 +211,8 @@ fn a_robot_without_a_model_is_skipped_by_an_image_that_is_for_one() {
         Err(Refusal::AffectsNobody { skipped: 1 }),
         "the robot has no model"
     );
-    let preview = fleet.state.preview(&spec).unwrap();
-    assert_eq!(preview.plan.robots[0].skipped, Some(SkipReason::OtherModel));
+    let (plan, _) = fleet.state.preview(&spec).unwrap();
+    assert_eq!(plan.robots[0].skipped, Some(SkipReason::OtherModel));
 }
 
 #[test]

@@ -296,7 +296,7 @@ mod old_images {
     fn a_suspicion_ends_when_the_device_no_longer_says_what_made_it_suspect() {
         let before = || vec![version("1"), build("b6")];
         let (mut fleet, robot, id) = restarted(before(), "os@2+b7", vec![]);
-        start(&mut fleet, robot, before());
+        start_with_another(&mut fleet, robot, before());
         fleet.pass(30 * SECOND);
         let why = &fleet.state.why(id, robot).unwrap()[0];
         assert_eq!(why.until, fleet.target(id, robot, 0).suspect_until);

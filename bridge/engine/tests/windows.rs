@@ -392,7 +392,7 @@ fn a_preview_shows_the_next_five_windows_of_each_zone_of_the_affected_robots() {
     fleet.label(robots[0], "timezone", "Asia/Tokyo");
     fleet.label(robots[1], "timezone", "Atlantis");
     let spec = fleet.spec_with(at_night());
-    let shown = fleet.state.preview(&spec).unwrap().windows;
+    let shown = fleet.state.preview(&spec).unwrap().1.windows;
     let found: Vec<_> = shown
         .iter()
         .map(|zone| (zone.zone.as_str(), zone.robots, zone.bad_labels))
@@ -409,10 +409,10 @@ fn a_preview_shows_the_next_five_windows_of_each_zone_of_the_affected_robots() {
     }
     let mut later = spec;
     later.mechanism.schedule.start = Some(Timestamp(MIDNIGHT + HOUR));
-    let shown = fleet.state.preview(&later).unwrap().windows;
+    let shown = fleet.state.preview(&later).unwrap().1.windows;
     assert_eq!(shown[1].upcoming[0].from, Timestamp(MIDNIGHT + HOUR));
     later.mechanism.windows = None;
-    assert_eq!(fleet.state.preview(&later).unwrap().windows, []);
+    assert_eq!(fleet.state.preview(&later).unwrap().1.windows, []);
 }
 
 #[test]

@@ -77,6 +77,11 @@ pub struct WhyView {
     pub waits_for_text: Option<String>,
     pub since: String,
     pub since_ms: u64,
+    /// Since when it waits for that.
+    #[serde(default)]
+    pub waits_since: Option<String>,
+    #[serde(default)]
+    pub waits_since_ms: Option<u64>,
     pub until: Option<String>,
     pub until_ms: Option<u64>,
     pub then: String,
@@ -235,6 +240,8 @@ impl From<Why> for WhyView {
             waits_for_text: why.waits_for.map(|reason| reason.to_string()),
             since: rfc3339(why.since),
             since_ms: why.since.0,
+            waits_since: why.waits_since.map(rfc3339),
+            waits_since_ms: why.waits_since.map(|at| at.0),
             until: why.until.map(rfc3339),
             until_ms: why.until.map(|at| at.0),
             then: why.then.to_owned(),

@@ -1,8 +1,8 @@
 //! What a rollout would do, as the API shows it.
 
-use super::views::{reference, rfc3339, word};
+use super::views::{Page, reference, rfc3339, word};
 use rollcall_engine::{
-    Check, Conflict, PlannedRobot, Preview, SkipReason, Span, State, ZoneWindows,
+    Check, Conflict, Plan, PlanReport, PlannedRobot, SkipReason, Span, State, ZoneWindows,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,9 +95,15 @@ pub struct PlannedEcuView {
 
 impl PreviewView {
     /// Counts over the whole plan, and at most `limit` robots after `after`.
-    pub(super) fn new(state: &State, preview: &Preview, after: Option<u32>, limit: usize) -> Self {
-        let robots = &preview.plan.robots;
-        let affected = preview.plan.affected().count();
+    pub(super) fn new(
+        state: &State,
+        plan: &Plan,
+        report: &PlanReport,
+        after: Option<u32>,
+        limit: usize,
+    ) -> Self {
+        let robots = &plan.robots;
+        let affected = plan.affected().count();
         let ecus = || robots.iter().flat_map(|robot| &robot.ecus);
         let count = |is: fn(&Check) -> bool| ecus().filter(|ecu| is(&ecu.at_dispatch)).count();
         let failing = ecus().filter_map(|ecu| match ecu.at_dispatch {
@@ -105,15 +111,7 @@ impl PreviewView {
             _ => None,
         });
         let skipped = robots.iter().filter_map(|robot| robot.skipped);
-        // The plan is in the order of the robots' numbers.
-        let from =
-            robots.partition_point(|robot| after.is_some_and(|after| robot.robot.0 <= after));
-        let page: Vec<_> = robots.iter().skip(from).take(limit).collect();
-        let more = from + page.len() < robots.len();
-        let next = page
-            .last()
-            .filter(|_| more)
-            .map(|robot| robot.robot.0.to_string());
+        let page = PlannedView::page(state, plan, after, limit);
         Self {
             robots: robots.len(),
             affected_robots: affected,
@@ -125,18 +123,15 @@ impl PreviewView {
             skipped_by_reason: tally(skipped.map(|reason| word(&reason))),
             will_fail_by_reason: tally(failing),
             will_skip: count(|check| matches!(check, Check::Skip { .. })),
-            windows: preview.windows.iter().map(ZoneWindowsView::new).collect(),
-            phases: preview.phases.clone(),
-            conflicts: preview
+            windows: report.windows.iter().map(ZoneWindowsView::new).collect(),
+            phases: report.phases.clone(),
+            conflicts: report
                 .conflicts
                 .iter()
                 .map(|conflict| ConflictView::new(state, conflict))
                 .collect(),
-            items: page
-                .into_iter()
-                .filter_map(|robot| PlannedView::new(state, robot))
-                .collect(),
-            next,
+            items: page.items,
+            next: page.next,
         }
     }
 }
@@ -183,6 +178,24 @@ impl ConflictView {
 }
 
 impl PlannedView {
+    /// At most `limit` robots of the plan after `after`.
+    pub(super) fn page(state: &State, plan: &Plan, after: Option<u32>, limit: usize) -> Page<Self> {
+        let robots = &plan.robots;
+        // The plan is in the order of the robots' numbers.
+        let from =
+            robots.partition_point(|robot| after.is_some_and(|after| robot.robot.0 <= after));
+        let page: Vec<_> = robots.iter().skip(from).take(limit).collect();
+        let more = from + page.len() < robots.len();
+        let last = page.last().filter(|_| more);
+        Page {
+            next: last.map(|robot| robot.robot.0.to_string()),
+            items: page
+                .into_iter()
+                .filter_map(|robot| Self::new(state, robot))
+                .collect(),
+        }
+    }
+
     fn new(state: &State, planned: &PlannedRobot) -> Option<Self> {
         let robot = state.robot(planned.robot)?;
         let ecus = planned.ecus.iter().filter_map(|planned| {

@@ -3,7 +3,7 @@
 use super::Context;
 use super::error::{ApiError, unexpected_reply};
 use super::member_views::{MemberView, WhyView};
-use super::preview_views::PreviewView;
+use super::preview_views::{PlannedView, PreviewView};
 use super::request::{HistoryQuery, Json, Operator, OptionalJson, PageQuery, Path, Query, Viewer};
 use super::robots::key_of;
 use super::rollout_views::RolloutView;
@@ -14,7 +14,7 @@ use crate::writer::CommandError;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rollcall_engine::{
-    Actor, Command, EcuName, Image, Member, Preview, Refusal, Reply, RobotKey, Rollout, RolloutId,
+    Actor, Command, EcuName, Image, Member, Refusal, Reply, RobotKey, Rollout, RolloutId,
     RolloutSpec, RolloutStatus, State as Fleet, Why,
 };
 use serde::{Deserialize, Serialize};
@@ -49,8 +49,8 @@ pub(super) async fn preview(
     let spec = RolloutSpec::try_from(new)?;
     let (after, limit) = (page.after_number()?, page.limit());
     let preview = context.bridge.query(move |view| {
-        let preview = view.state.preview(&spec)?;
-        Ok::<_, Refusal>(PreviewView::new(view.state, &preview, after, limit))
+        let (plan, report) = view.state.preview(&spec)?;
+        Ok::<_, Refusal>(PreviewView::new(view.state, &plan, &report, after, limit))
     });
     Ok(axum::Json(preview.await??))
 }
@@ -272,20 +272,14 @@ fn planned(
     limit: usize,
 ) -> Result<Page<MemberView>, ApiError> {
     let plan = state.plan_page(rollout.id, after.map(RobotKey), limit + 1)?;
-    let page = Preview {
-        plan,
-        conflicts: Vec::new(),
-        windows: Vec::new(),
-        phases: Vec::new(),
-    };
-    let preview = PreviewView::new(state, &page, after, limit);
-    let planned = preview
+    let page = PlannedView::page(state, &plan, after, limit);
+    let planned = page
         .items
         .iter()
         .map(|planned| MemberView::planned(rollout, planned));
     Ok(Page {
         items: planned.collect(),
-        next: preview.next,
+        next: page.next,
     })
 }
 

@@ -39,6 +39,7 @@ pub(super) fn wait_view(reason: &WaitReason) -> Value {
         WaitReason::Rate { next, .. } => moment(&mut fields, "next", Some(*next)),
         WaitReason::Offline { fails } => moment(&mut fields, "fails", *fails),
         WaitReason::Stopped
+        | WaitReason::Deadline
         | WaitReason::NotSubscribed
         | WaitReason::Introduction
         | WaitReason::Busy { .. }

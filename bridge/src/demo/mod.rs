@@ -233,7 +233,7 @@ struct Foresight {
 
 async fn preview(server: &Server, spec: RolloutSpec) -> Result<Foresight> {
     let foresee = move |view: &View<'_>| {
-        let plan = view.state.preview(&spec)?.plan;
+        let (plan, _) = view.state.preview(&spec)?;
         let mut skipped = BTreeMap::new();
         let mut examples = Vec::new();
         for (robot, reason) in plan

@@ -229,6 +229,7 @@ pub(super) fn decode_robot(key: RowKey, bytes: &[u8]) -> Result<Robot, RecordErr
         memberships: Vec::new(),
         open: Vec::new(),
         active: None,
+        active_since: Timestamp::default(),
         timer: None,
     })
 }

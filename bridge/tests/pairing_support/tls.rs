@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const V5: ProtocolVersion = ProtocolVersion::V5;
 /// Longest wait for anything; reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 

@@ -471,7 +471,6 @@ fn replay(server: &Server, expected: &State) -> Result<(), Broken> {
 fn settled(robot: &Robot) -> Robot {
     let link = Link {
         since: Timestamp(0),
-        idle_since: Timestamp(0),
         ..robot.link.clone()
     };
     Robot {

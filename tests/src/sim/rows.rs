@@ -144,10 +144,11 @@ impl Rows {
     }
 }
 
-/// All of a robot but its connection and its timer, which a start renews.
+/// All of a robot but its connection, its timer, and since when what is derived is so: a start renews them.
 pub(super) fn durable_robot(robot: &Robot) -> Robot {
     Robot {
         link: Link::default(),
+        active_since: Timestamp::default(),
         timer: None,
         ..robot.clone()
     }

@@ -371,6 +371,7 @@ fn is_so(
                 Some(Run::Stopped { .. } | Run::Ending { .. })
             )
         }
+        WaitReason::Deadline => rollout.deadline().is_some_and(|end| end <= state.now()),
         WaitReason::Phase {
             phase,
             open,

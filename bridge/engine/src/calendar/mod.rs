@@ -194,6 +194,19 @@ impl Windows {
         }
     }
 
+    /// Since when it is not open, if it is not at `at`. `None` too when that is longer ago than is looked for, or follows
+    /// windows without a break for more than [`LONGEST_DAYS`] days.
+    #[must_use]
+    pub fn closed_since(&self, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        const DAY: u64 = 86_400_000;
+        // Most windows come every day or week, so that the last one is found soon.
+        let mut spans = (0..10).map(|power| Timestamp(at.0.saturating_sub(DAY << power)));
+        spans.find_map(|from| {
+            let past = self.upcoming(from, zone).take_while(|span| span.from <= at);
+            past.last()?.until.filter(|closed| *closed <= at)
+        })
+    }
+
     /// When it is open from `at` on, in order; windows that overlap or touch are one span. When it is open at `at`, the
     /// first span begins there.
     pub fn upcoming<'a>(&'a self, at: Timestamp, zone: &'a TimeZone) -> Spans<'a> {

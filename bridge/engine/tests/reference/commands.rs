@@ -1,8 +1,8 @@
 //! What operators do. Each answers whether it is taken.
 
-use super::model::{Member, Model, Rollout, Status, Target, is_active};
+use super::model::{Chosen, Member, Model, Rollout, Status, Target, count, is_active};
 use rollcall_engine::{
-    CancelGoal, CancelReason, Mechanism, PauseReason, Rate, Run, TargetState, Timestamp,
+    CancelGoal, CancelReason, Mechanism, PauseReason, PhaseSize, Rate, Run, TargetState, Timestamp,
 };
 
 impl Model {
@@ -10,13 +10,9 @@ impl Model {
         &mut self,
         mechanism: Mechanism,
         wanted: Vec<(&'static str, u8)>,
-        chosen: Vec<usize>,
+        chosen: Chosen,
     ) -> bool {
-        let known = !chosen.is_empty() && chosen.iter().all(|robot| !self.robots[*robot].removed);
-        let affects = chosen
-            .iter()
-            .any(|robot| !self.share(*robot, &wanted).is_empty());
-        if !known || !affects || !self.opens_in_time(&mechanism, &wanted, &chosen) {
+        if !self.makes_sense(&mechanism, &wanted, &chosen) {
             return false;
         }
         self.rollouts.push(Rollout {
@@ -24,101 +20,159 @@ impl Model {
             wanted,
             chosen,
             status: Status::Prepared,
+            missed: false,
             launched: 0,
             deadline: 0,
+            running_since: 0,
             phase: 0,
+            opened: Vec::new(),
             passed: None,
             next_start_us: 0,
+            newest_start: None,
             excused: 0,
             members: Vec::new(),
         });
         true
     }
 
-    /// A window of one of the robots opens before the deadline.
-    fn opens_in_time(
+    /// What can be created, or edited to be so: it begins and ends in the future, it is for somebody, and a window opens.
+    fn makes_sense(
         &self,
         mechanism: &Mechanism,
         wanted: &[(&'static str, u8)],
-        chosen: &[usize],
+        chosen: &Chosen,
     ) -> bool {
-        let ends = self.now + mechanism.deadline;
-        let mut affected = chosen
-            .iter()
-            .filter(|robot| !self.share(**robot, wanted).is_empty());
-        affected.any(|robot| self.opens(mechanism, *robot).is_none_or(|at| at < ends))
+        let start = mechanism.schedule.start.map_or(self.now, |at| at.0);
+        let ends = mechanism.schedule.end.map_or(u64::MAX, |at| at.0);
+        start >= self.now && ends > start && self.can_launch(start, mechanism, wanted, chosen)
     }
 
-    /// Which of the robot's ECUs get what.
-    fn share(&self, robot: usize, wanted: &[(&'static str, u8)]) -> Vec<(usize, u8)> {
-        let ecus = self.robots[robot].ecus.iter().enumerate();
-        let image = |board| wanted.iter().find(|(of, _)| *of == board);
-        ecus.filter_map(|(ecu, one)| Some((ecu, image(one.board)?.1)))
-            .collect()
+    /// Whether it could launch at `start`, as the fleet is now.
+    fn can_launch(
+        &self,
+        start: u64,
+        mechanism: &Mechanism,
+        wanted: &[(&'static str, u8)],
+        chosen: &Chosen,
+    ) -> bool {
+        let known = match chosen {
+            Chosen::Listed(robots) => {
+                !robots.is_empty() && robots.iter().all(|robot| !self.robots[*robot].removed)
+            }
+            Chosen::ByHand(robot, _) => !self.robots[*robot].removed,
+            Chosen::Board(_) | Chosen::Beta | Chosen::Canary => true,
+        };
+        let ends = ends(mechanism, start);
+        let mut affected = (0..self.robots.len())
+            .filter(|robot| self.is_meant(chosen, *robot))
+            .filter(|robot| !self.share(*robot, wanted, chosen).is_empty());
+        // A window of one of the robots opens before the end.
+        let in_time = |robot| {
+            let opens = self.opens_after(start, mechanism, robot);
+            opens.is_none_or(|at| at < ends)
+        };
+        known && ends > start && affected.any(in_time)
     }
 
-    /// The phases are chance, so they are given; their sizes are checked by the caller.
-    pub(super) fn launch(&mut self, r: usize, phase_of: impl Fn(usize) -> usize) -> bool {
+    pub(super) fn launch(&mut self, r: usize) -> bool {
+        let now = self.now;
         let Some(rollout) = self.rollouts.get(r) else {
             return false;
         };
-        let chosen = rollout.chosen.clone();
-        let wanted = rollout.wanted.clone();
-        if rollout.status != Status::Prepared || chosen.iter().any(|r| self.robots[*r].removed) {
-            return false;
-        }
-        if !self.opens_in_time(&rollout.mechanism, &wanted, &chosen) {
+        let (chosen, wanted) = (rollout.chosen.clone(), rollout.wanted.clone());
+        if rollout.status != Status::Prepared
+            || !self.can_launch(now, &rollout.mechanism, &wanted, &chosen)
+        {
             return false;
         }
         let mut members = Vec::new();
-        for robot in chosen {
-            let share = self.share(robot, &wanted);
-            if share.is_empty() {
+        for robot in 0..self.robots.len() {
+            let share = self.share(robot, &wanted, &chosen);
+            if share.is_empty() || !self.is_meant(&chosen, robot) {
                 continue;
             }
-            let targets = share.into_iter().map(|(ecu, version)| Target {
-                ecu,
-                version,
-                state: TargetState::Pending,
-                attempt: 0,
-                resends: 0,
-                boot: 0,
-                ran: None,
-                deadline: None,
-                suspect: None,
-                cancelling: None,
-                retry: None,
-            });
+            let targets = share.into_iter();
+            let targets = targets.map(|(ecu, version)| Target::new(ecu, version, now));
             members.push(Member {
                 robot,
-                phase: phase_of(robot),
+                phase: self.drawn.get(&(r, robot)).copied().unwrap_or(0),
                 targets: targets.collect(),
             });
         }
-        members.sort_by_key(|member| member.robot);
         self.supersede(r, &members);
-        let now = self.now;
         let rollout = &mut self.rollouts[r];
-        rollout.deadline = now + rollout.mechanism.deadline;
+        rollout.deadline = ends(&rollout.mechanism, now);
         rollout.launched = now;
+        rollout.running_since = now;
+        rollout.opened = vec![now];
+        rollout.missed = false;
         rollout.status = Status::Launched(Run::Running);
         rollout.members = members;
+        self.check_phases(r);
         self.settle(None);
         true
     }
 
+    /// Who goes first is chance; how many do, and who is in the group, is not.
+    fn check_phases(&mut self, r: usize) {
+        let rollout = &self.rollouts[r];
+        let phases = &rollout.mechanism.phases;
+        if phases.is_empty() {
+            return;
+        }
+        let canary = |member: &&Member| self.robots[member.robot].canary;
+        let sizes = rollout.phase_sizes(canary);
+        let of = |phase| rollout.members.iter().filter(move |m| m.phase == phase);
+        let found: Vec<_> = (0..phases.len()).map(|p| count(of(p))).collect();
+        // Behind the group's phase nobody of the group is left, and nobody else is in it.
+        let group = phases
+            .iter()
+            .position(|phase| matches!(phase.size, PhaseSize::Group(_)));
+        let wrong = |member: &&Member| match group {
+            Some(phase) if member.phase == phase => !canary(member),
+            Some(phase) => member.phase > phase && canary(member),
+            None => false,
+        };
+        if found != sizes || rollout.members.iter().any(|member| wrong(&member)) {
+            let text = format!("phases of {found:?} robots instead of {sizes:?}: {rollout:?}");
+            self.complaint = Some(text);
+        }
+    }
+
+    /// One ECU of one robot, past nothing that the model knows but the board.
+    pub(super) fn manual(
+        &mut self,
+        (robot, ecu): (usize, usize),
+        (board, version): (&'static str, u8),
+        typed: bool,
+        mechanism: Mechanism,
+    ) -> bool {
+        let fits = self.robots[robot].ecus[ecu].board == board;
+        let chosen = Chosen::ByHand(robot, ecu);
+        let r = self.rollouts.len();
+        fits && typed && self.create(mechanism, vec![(board, version)], chosen) && self.launch(r)
+    }
+
     /// X20: the newest launch takes over what nobody was told yet.
-    fn supersede(&mut self, by: usize, members: &[Member]) {
+    pub(super) fn supersede(&mut self, by: usize, members: &[Member]) {
+        let now = self.now;
+        // Whatever is launched is older than a launch.
+        let order = match self.rollouts[by].run() {
+            Some(_) => (self.rollouts[by].launched, by),
+            None => (u64::MAX, by),
+        };
         let by = rollcall_engine::RolloutId(u32::try_from(by + 1).expect("worlds are small"));
-        let launched = self.rollouts.iter_mut().filter(|r| r.run().is_some());
-        for older in launched.flat_map(|rollout| &mut rollout.members) {
+        let rollouts = self.rollouts.iter_mut().enumerate();
+        let launched = rollouts.filter(|(_, rollout)| rollout.run().is_some());
+        let older = launched.filter(|(r, rollout)| (rollout.launched, *r) < order);
+        for older in older.flat_map(|(_, rollout)| &mut rollout.members) {
             let Some(newer) = members.iter().find(|member| member.robot == older.robot) else {
                 continue;
             };
             for target in &mut older.targets {
                 let taken = newer.targets.iter().any(|other| other.ecu == target.ecu);
                 if taken && target.state == TargetState::Pending {
-                    target.state = TargetState::Superseded { by };
+                    target.turn(TargetState::Superseded { by }, now);
                 }
             }
         }
@@ -153,6 +207,7 @@ impl Model {
 
     fn run_again(&mut self, r: usize) {
         let excused = self.rollouts[r].excused;
+        self.rollouts[r].running_since = self.now;
         self.rollouts[r].excused = 0;
         self.set_run(r, Run::Running);
         // What would pause it at once is excused.
@@ -216,18 +271,14 @@ impl Model {
             Status::Launched(_) => Some(rollout.launched),
             Status::Completed(_) => return false,
         };
-        if let (Some(launched), Some(deadline)) = (launched, deadline)
-            && launched + deadline <= now
-        {
-            return false;
-        }
-        if launched.is_none() && rollout.chosen.iter().any(|r| self.robots[*r].removed) {
-            return false;
-        }
         let mut edited = rollout.mechanism.clone();
         edited.deadline = deadline.unwrap_or(edited.deadline);
-        if launched.is_none() && !self.opens_in_time(&edited, &rollout.wanted, &rollout.chosen) {
-            return false;
+        match launched {
+            Some(launched) if deadline.is_some() && ends(&edited, launched) <= now => {
+                return false;
+            }
+            None if !self.makes_sense(&edited, &rollout.wanted, &rollout.chosen) => return false,
+            Some(_) | None => {}
         }
         let before = self.per_minute(r).filter(|_| rate.is_some());
         let rollout = &mut self.rollouts[r];
@@ -235,8 +286,12 @@ impl Model {
         mechanism.max_in_progress = cap.unwrap_or(mechanism.max_in_progress);
         mechanism.rate = rate.unwrap_or_else(|| mechanism.rate.clone());
         mechanism.deadline = deadline.unwrap_or(mechanism.deadline);
-        if let (Some(launched), Some(deadline)) = (launched, deadline) {
-            rollout.deadline = launched + deadline;
+        match launched {
+            Some(launched) if deadline.is_some() => {
+                rollout.deadline = ends(&rollout.mechanism, launched);
+            }
+            Some(_) => {}
+            None => rollout.missed = false,
         }
         // The newest start stands; the next one is as far from it as the new rate says.
         let after = self.per_minute(r);
@@ -260,6 +315,7 @@ impl Model {
             let goal = self.target(place).cancelling;
             goal.is_some_and(|goal| goal != CancelGoal::Recall)
         });
+        let now = self.now;
         let waiting = |target: &&mut Target| target.state == TargetState::Pending;
         let mut ended = false;
         let launched = self.rollouts.iter_mut().filter(|r| r.run().is_some());
@@ -269,9 +325,8 @@ impl Model {
             .flat_map(|member| &mut member.targets)
             .filter(waiting)
         {
-            target.state = TargetState::Cancelled {
-                reason: CancelReason::ByOperator,
-            };
+            let reason = CancelReason::ByOperator;
+            target.turn(TargetState::Cancelled { reason }, now);
             ended = true;
         }
         let called_off = active.filter(|_| !already);
@@ -286,6 +341,7 @@ impl Model {
         if self.robots[robot].removed {
             return false;
         }
+        let now = self.now;
         self.robots[robot].removed = true;
         self.robots[robot].link = None;
         let launched = self.rollouts.iter_mut().filter(|r| r.run().is_some());
@@ -293,13 +349,18 @@ impl Model {
         for member in members.filter(|member| member.robot == robot) {
             for target in &mut member.targets {
                 if target.state == TargetState::Pending || is_active(target.state) {
-                    target.state = TargetState::Cancelled {
-                        reason: CancelReason::RobotRemoved,
-                    };
+                    let reason = CancelReason::RobotRemoved;
+                    target.turn(TargetState::Cancelled { reason }, now);
                 }
             }
         }
         self.settle(None);
         true
     }
+}
+
+/// When a rollout that launches then ends at the latest.
+pub(super) fn ends(mechanism: &Mechanism, launched: u64) -> u64 {
+    let end = mechanism.schedule.end.map_or(u64::MAX, |at| at.0);
+    end.min(launched + mechanism.deadline)
 }

@@ -2,7 +2,7 @@
 
 use super::model::{Model, Rollout, Status, Target, is_final};
 use rollcall_engine::{
-    Member, RobotKey, RolloutId, RolloutStatus, State, TargetState, Timestamp, WaitReason,
+    Member, RobotKey, RolloutId, RolloutStatus, Run, State, TargetState, Timestamp, WaitReason,
 };
 
 /// The first difference, if any.
@@ -17,6 +17,11 @@ pub(super) fn compare(state: &State, model: &Model) -> Result<(), String> {
             RolloutStatus::Completed { outcome, .. } => Status::Completed(outcome),
         };
         same(&of("status"), &status, &expected.status)?;
+        same(
+            &of("missed start"),
+            &found.missed_start.is_some(),
+            &expected.missed,
+        )?;
         if let RolloutStatus::Launched { deadline, .. } = found.status {
             same(&of("deadline"), &deadline.0, &expected.deadline)?;
             same(
@@ -154,7 +159,12 @@ fn waits(
             None => !pending,
         };
         let ends = !launched || is_final(target.state) || why.until.is_some();
-        if !so || !ends {
+        // Everything that was due is done.
+        let overdue = pending && why.until.is_some_and(|until| until.0 <= model.now);
+        let reason = why.waits_for.as_ref();
+        let since = reason.and_then(|reason| model.since(reason, (r, m, t)));
+        let since_then = since.is_none_or(|since| why.waits_since == Some(Timestamp(since)));
+        if !so || !ends || overdue || !since_then {
             return Err(format!("robot {}: why is not so: {why:?}", key.0));
         }
     }
@@ -162,6 +172,41 @@ fn waits(
 }
 
 impl Model {
+    /// Since when the target waits for that; `None` where the model does not know.
+    fn since(&self, reason: &WaitReason, (r, m, t): (usize, usize, usize)) -> Option<u64> {
+        let rollout = &self.rollouts[r];
+        let robot = &self.robots[rollout.members[m].robot];
+        let target = &rollout.members[m].targets[t];
+        let link = robot.link.as_ref();
+        let since = match reason {
+            WaitReason::Paused(_) | WaitReason::Stopped => match rollout.run()? {
+                Run::Paused { since, .. } | Run::Stopped { since } | Run::Ending { since, .. } => {
+                    since.0
+                }
+                Run::Running => return None,
+            },
+            WaitReason::Phase { .. } => rollout.passed.or(rollout.opened.last().copied())?,
+            WaitReason::Retry { .. } | WaitReason::Order { .. } => target.since,
+            WaitReason::Window { .. } => {
+                self.window_since(&rollout.mechanism, rollout.members[m].robot)
+            }
+            WaitReason::Rate { .. } => rollout.newest_start?,
+            WaitReason::Offline { .. } => robot.gone,
+            WaitReason::NotSubscribed => link?.came,
+            WaitReason::Introduction if link?.introduced => link?.introduced_at,
+            WaitReason::Introduction => link?.came,
+            WaitReason::Busy { .. } => {
+                let place = self.active(rollout.members[m].robot)?;
+                self.target(place).begun
+            }
+            WaitReason::Launch { .. }
+            | WaitReason::Deadline
+            | WaitReason::Slot { .. }
+            | WaitReason::Hold(_) => return None,
+        };
+        Some(since.max(target.since))
+    }
+
     /// Whether what the engine says is true.
     fn is_so(&self, reason: &WaitReason, (r, m, t): (usize, usize, usize)) -> bool {
         let rollout = &self.rollouts[r];
@@ -169,7 +214,6 @@ impl Model {
         let robot = &self.robots[member.robot];
         let target = &member.targets[t];
         let run = rollout.run();
-        use rollcall_engine::Run;
         match reason {
             WaitReason::Launch { .. } => rollout.status == Status::Prepared,
             WaitReason::Paused(why) => {
@@ -179,6 +223,7 @@ impl Model {
             WaitReason::Stopped => {
                 matches!(run, Some(Run::Stopped { .. } | Run::Ending { .. }))
             }
+            WaitReason::Deadline => rollout.deadline <= self.now,
             WaitReason::Phase {
                 phase,
                 open,
@@ -200,7 +245,10 @@ impl Model {
                     && self.per_minute(r) == Some(*per_minute)
                     && self.next_start(r) == Some(next.0)
             }
-            WaitReason::Offline { .. } => robot.link.is_none(),
+            WaitReason::Offline { fails } => {
+                let patience = self.patience(r, member.robot);
+                robot.link.is_none() && fails.map(|at| at.0) == patience
+            }
             WaitReason::NotSubscribed => robot.link.as_ref().is_some_and(|link| !link.subscribed),
             WaitReason::Introduction => {
                 robot.link.as_ref().is_some_and(|link| link.subscribed)

@@ -139,7 +139,7 @@ impl Model {
             Some(_) => None,
         };
         if let Some(end) = end {
-            self.target_mut((r, m, t)).state = end;
+            self.target_mut((r, m, t)).turn(end, now);
             return self.stop_after_failure((r, m));
         }
         if let Some(per_minute) = self
@@ -149,11 +149,13 @@ impl Model {
             let gap = 60_000_000_u64.div_ceil(per_minute.into());
             let rollout = &mut self.rollouts[r];
             rollout.next_start_us = rollout.next_start_us.max(now * 1_000) + gap;
+            rollout.newest_start = Some(now);
         }
         let timeout = self.rollouts[r].mechanism.request_timeout;
         let boot = self.robots[robot].boot;
         let target = self.target_mut((r, m, t));
-        target.state = TargetState::Requested;
+        target.turn(TargetState::Requested, now);
+        target.begun = now;
         target.attempt += 1;
         target.resends = 0;
         target.boot = boot;
@@ -165,6 +167,7 @@ impl Model {
 
     /// `on_failure = stop`: the robot's other ECUs get nothing.
     pub(super) fn stop_after_failure(&mut self, (r, m): Place) {
+        let now = self.now;
         let rollout = &mut self.rollouts[r];
         let stop = rollout.mechanism.on_failure == OnFailure::Stop;
         let targets = &mut rollout.members[m].targets;
@@ -176,9 +179,8 @@ impl Model {
         });
         for target in targets.iter_mut().filter(|_| stop && failed) {
             if !is_final(target.state) {
-                target.state = TargetState::Cancelled {
-                    reason: CancelReason::EarlierEcuFailed,
-                };
+                let reason = CancelReason::EarlierEcuFailed;
+                target.turn(TargetState::Cancelled { reason }, now);
             }
         }
     }

@@ -15,6 +15,17 @@ fn clock(robot: usize) -> u64 {
     CLOCKS[robot / 2 % 2]
 }
 
+/// Windows open every twenty minutes, by the clock where the robot is, and stay open for five.
+fn is_open(minute: u64, first: u64, robot: usize) -> bool {
+    (minute + clock(robot) + 20 - first) % 20 < 5
+}
+
+/// The minute of the hour in which its windows open first.
+fn first_minute(mechanism: &Mechanism) -> Option<u64> {
+    let opens = mechanism.windows.as_ref()?.windows[0].opens.to_string();
+    opens.split(',').next()?.parse().ok()
+}
+
 /// Strictly more than the share.
 fn exceeds(part: u32, share: Percent, whole: u32) -> bool {
     u64::from(part) * 10_000 > u64::from(share.in_hundredths()) * u64::from(whole)
@@ -113,22 +124,40 @@ impl Model {
         }
     }
 
-    /// When the robot's window opens; `None`: it is open, or there are none. They open every twenty minutes, by the
-    /// clock where the robot is, and stay open for five.
+    /// When the robot's window opens; `None`: it is open, or there are none.
     pub(super) fn opens(&self, mechanism: &Mechanism, robot: usize) -> Option<u64> {
-        mechanism.windows.as_ref()?;
-        let is_open = |minute: u64| (minute + clock(robot)) % 20 < 5;
-        let minute = self.now / MINUTE;
-        let next = (minute..).find(|minute| is_open(*minute))?;
+        self.opens_after(self.now, mechanism, robot)
+    }
+
+    /// The same, asked at another time.
+    pub(super) fn opens_after(&self, at: u64, mechanism: &Mechanism, robot: usize) -> Option<u64> {
+        let first = first_minute(mechanism)?;
+        let minute = at / MINUTE;
+        let next = (minute..).find(|minute| is_open(*minute, first, robot))?;
         (next > minute).then_some(next * MINUTE)
     }
 
-    /// The first opening of any window after `looked`.
-    pub(super) fn next_opening(&self) -> Option<u64> {
+    /// Since when it is as it is now, open or closed; the beginning of time, if it always was.
+    pub(super) fn window_since(&self, mechanism: &Mechanism, robot: usize) -> u64 {
+        let Some(first) = first_minute(mechanism) else {
+            return 0;
+        };
+        let minute = self.now / MINUTE;
+        let is_open = |minute, robot| is_open(minute, first, robot);
+        let now = is_open(minute, robot);
+        let other = (0..minute)
+            .rev()
+            .find(|minute| is_open(*minute, robot) != now);
+        other.map_or(0, |minute| (minute + 1) * MINUTE)
+    }
+
+    /// The first opening of any of its windows after `looked`.
+    pub(super) fn next_opening(&self, mechanism: &Mechanism) -> Option<u64> {
+        let first = first_minute(mechanism)?;
         let begins = |minute: u64| {
             CLOCKS
                 .iter()
-                .any(|clock| (minute + clock).is_multiple_of(20))
+                .any(|clock| (minute + clock + 20 - first).is_multiple_of(20))
         };
         let mut minutes = (self.looked / MINUTE + 1)..;
         Some(minutes.find(|minute| begins(*minute))? * MINUTE)
@@ -136,13 +165,20 @@ impl Model {
 
     pub(super) fn open_next_phase(&mut self, r: usize) {
         self.rollouts[r].phase += 1;
+        self.rollouts[r].opened.push(self.now);
         self.rollouts[r].passed = None;
     }
 
     /// A24: completed when nothing is open.
     pub(super) fn complete(&mut self, r: usize) {
+        let now = self.now;
         let rollout = &mut self.rollouts[r];
         let Some(run) = rollout.run() else { return };
+        // Others may join.
+        let ending = matches!(run, Run::Ending { .. });
+        if rollout.mechanism.dynamic && !ending && now < rollout.deadline {
+            return;
+        }
         if rollout.members.iter().any(Member::is_open) {
             return;
         }
@@ -203,11 +239,11 @@ impl Rollout {
     }
 
     /// How many robots each phase has: the sum of the percentages so far, rounded up, so that rounding never adds up.
-    pub(super) fn phase_sizes(&self) -> Vec<u32> {
+    pub(super) fn phase_sizes(&self, canary: impl Fn(&&Member) -> bool) -> Vec<u32> {
         let all = count(self.members.iter());
         let (mut left, mut sum, mut shared) = (all, 0_u64, 0_u32);
         let mut sizes = Vec::new();
-        for phase in &self.mechanism.phases {
+        for (number, phase) in self.mechanism.phases.iter().enumerate() {
             let size = match &phase.size {
                 PhaseSize::Percentage(percent) => {
                     sum += u64::from(percent.in_hundredths());
@@ -218,7 +254,12 @@ impl Rollout {
                     size
                 }
                 PhaseSize::Robots(robots) => *robots,
-                PhaseSize::Rest | PhaseSize::Group(_) => left,
+                PhaseSize::Rest => left,
+                // Those of it that chance did not put into a phase before.
+                PhaseSize::Group(_) => {
+                    let later = self.members.iter().filter(|m| m.phase >= number);
+                    count(later.filter(&canary))
+                }
             };
             sizes.push(size.min(left));
             left -= size.min(left);

@@ -7,15 +7,19 @@
 //! ```
 //!
 //! The model knows native robots only, one image per hardware id with three versions, and people who hurry. It is told
-//! nothing by the engine. Failures are shrunk to the few operations that are needed.
+//! nothing by the engine but who drew which phase. Failures are shrunk to the few operations that are needed.
 
+mod belongs;
 mod commands;
 mod compare;
 mod dispatch;
 mod gates;
 mod model;
 mod ops;
+mod people;
+mod promises;
 mod reports;
+mod robots;
 mod script;
 mod time;
 

@@ -1,5 +1,7 @@
 //! What the model knows: robots, rollouts, targets. Everything else is worked out.
 
+use std::collections::BTreeMap;
+
 use rollcall_engine::{
     CancelGoal, Completion, EndReason, FailureKind, FailureReason, Mechanism, PauseReason, Run,
     TargetState,
@@ -10,8 +12,12 @@ pub(super) const BOARDS: [&str; 2] = ["compute", "motor"];
 /// A connection; all of them listen.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
+    /// When it came.
+    pub(super) came: u64,
     pub(super) subscribed: bool,
     pub(super) introduced: bool,
+    /// When it introduced itself.
+    pub(super) introduced_at: u64,
     /// Which ECUs have said what they run on this connection.
     pub(super) said: Vec<bool>,
     /// The robot is not judged before.
@@ -29,7 +35,13 @@ pub(super) struct Ecu {
 #[derive(Debug, Clone)]
 pub(super) struct Robot {
     pub(super) link: Option<Link>,
+    /// When it left.
+    pub(super) gone: u64,
     pub(super) removed: bool,
+    /// It has the tag `beta`.
+    pub(super) beta: bool,
+    /// It is in the group `canary`.
+    pub(super) canary: bool,
     pub(super) boot: u64,
     /// In the order of installation.
     pub(super) ecus: Vec<Ecu>,
@@ -41,6 +53,12 @@ pub(super) struct Target {
     pub(super) ecu: usize,
     pub(super) version: u8,
     pub(super) state: TargetState,
+    /// Since when it is in that state, whatever its progress.
+    pub(super) since: u64,
+    /// When its operation began.
+    pub(super) begun: u64,
+    /// When its newest operation was over.
+    pub(super) over: u64,
     pub(super) attempt: u16,
     pub(super) resends: u8,
     pub(super) boot: u64,
@@ -60,6 +78,21 @@ pub(super) struct Member {
     pub(super) targets: Vec<Target>,
 }
 
+/// Whom a rollout is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Chosen {
+    /// Exactly these.
+    Listed(Vec<usize>),
+    /// This one, and only this ECU of it.
+    ByHand(usize, usize),
+    /// Who has such a board.
+    Board(&'static str),
+    /// Who has the tag.
+    Beta,
+    /// Who is in the group.
+    Canary,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Prepared,
@@ -72,14 +105,22 @@ pub(super) struct Rollout {
     pub(super) mechanism: Mechanism,
     /// Version per board.
     pub(super) wanted: Vec<(&'static str, u8)>,
-    pub(super) chosen: Vec<usize>,
+    pub(super) chosen: Chosen,
     pub(super) status: Status,
+    /// Its start came, and it could not launch.
+    pub(super) missed: bool,
     pub(super) launched: u64,
     pub(super) deadline: u64,
+    /// Since when it runs, if it does.
+    pub(super) running_since: u64,
     pub(super) phase: usize,
+    /// When each of its phases so far opened.
+    pub(super) opened: Vec<u64>,
     pub(super) passed: Option<u64>,
     /// The next first start is not before this, in microseconds.
     pub(super) next_start_us: u64,
+    /// The newest first start under a rate.
+    pub(super) newest_start: Option<u64>,
     pub(super) excused: u32,
     pub(super) members: Vec<Member>,
 }
@@ -90,6 +131,12 @@ pub(super) struct Model {
     pub(super) now: u64,
     /// The last instant at which everything that was due was done.
     pub(super) looked: u64,
+    /// When the server started.
+    pub(super) started: u64,
+    /// Who drew which phase: chance, so it is given. By rollout and robot.
+    pub(super) drawn: BTreeMap<(usize, usize), usize>,
+    /// What chance may not do, and did.
+    pub(super) complaint: Option<String>,
     pub(super) robots: Vec<Robot>,
     pub(super) rollouts: Vec<Rollout>,
 }
@@ -109,6 +156,38 @@ pub(super) fn is_final(state: TargetState) -> bool {
             | TargetState::Superseded { .. }
             | TargetState::Expired
     )
+}
+
+impl Target {
+    pub(super) const fn new(ecu: usize, version: u8, now: u64) -> Self {
+        Self {
+            ecu,
+            version,
+            state: TargetState::Pending,
+            since: now,
+            begun: 0,
+            over: 0,
+            attempt: 0,
+            resends: 0,
+            boot: 0,
+            ran: None,
+            deadline: None,
+            suspect: None,
+            cancelling: None,
+            retry: None,
+        }
+    }
+
+    /// It comes to another state; progress in one is none.
+    pub(super) fn turn(&mut self, to: TargetState, now: u64) {
+        if std::mem::discriminant(&self.state) != std::mem::discriminant(&to) {
+            self.since = now;
+        }
+        if is_active(self.state) && !is_active(to) {
+            self.over = now;
+        }
+        self.state = to;
+    }
 }
 
 impl Member {
@@ -198,6 +277,14 @@ impl Model {
         &mut self.rollouts[r].members[m].targets[t]
     }
 
+    /// Robots in rollouts.
+    pub(super) fn members(&self) -> usize {
+        self.rollouts
+            .iter()
+            .map(|rollout| rollout.members.len())
+            .sum()
+    }
+
     /// It can be told something, as far as it depends on its connection.
     pub(super) fn is_ready(&self, robot: usize) -> bool {
         let robot = &self.robots[robot];
@@ -231,17 +318,19 @@ impl Model {
             EndReason::Operator => CancelGoal::RolloutCancelled,
             _ => CancelGoal::RolloutAborted,
         };
+        let now = self.now;
         for m in 0..self.rollouts[r].members.len() {
             for target in &mut self.rollouts[r].members[m].targets {
                 if target.state != TargetState::Pending {
                     continue;
                 }
-                target.state = match target.retry {
+                let end = match target.retry {
                     Some((reason, ..)) => TargetState::Failed { reason },
                     None => TargetState::Cancelled {
                         reason: why.cancel_reason(),
                     },
                 };
+                target.turn(end, now);
             }
         }
         self.call_off(r, goal);

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use rollcall_engine::{
-    AbortRule, Counting, Factor, FailureClass, FailureKind, Growth, Mechanism, OnFailure, Percent,
-    Phase, PhaseSize, Rate, Retry, ThresholdAction, Windows,
+    AbortRule, Counting, Factor, FailureClass, FailureKind, GroupName, Growth, Mechanism,
+    OfflinePolicy, OnFailure, Percent, Phase, PhaseSize, Rate, Retry, ThresholdAction, Windows,
 };
 
 const SECOND: u64 = 1_000;
@@ -41,12 +41,14 @@ pub(crate) enum Op {
     },
     /// People create a rollout.
     Create {
-        /// Whom, a bit each.
+        /// Whom, a bit each; beyond 15 a board, a tag, a group.
         whom: u8,
         /// Which image, of a list.
         image: u8,
         /// How.
         mechanism: Box<Mechanism>,
+        /// When it starts and ends by itself, in milliseconds from now.
+        schedule: (Option<u64>, Option<u64>),
         /// And launch it.
         launch: bool,
     },
@@ -74,6 +76,24 @@ pub(crate) enum Op {
         robot: usize,
         /// And what it waits for.
         all: bool,
+    },
+    /// People put a tag on a robot or take it off, or put it into a group.
+    Mark {
+        /// Which.
+        robot: usize,
+        /// `Some`: the tag, on or off; `None`: the group.
+        beta: Option<bool>,
+    },
+    /// People update one ECU of a robot by hand.
+    Manual {
+        /// Which robot, and which of its ECUs.
+        place: (usize, usize),
+        /// An image for which of the boards, and its version.
+        image: (usize, u8),
+        /// Whether they type its id right.
+        typed: bool,
+        /// The patience with it while it is offline, and the deadline, in milliseconds.
+        spans: (Option<u64>, Option<u64>),
     },
     /// People remove a robot.
     Remove {
@@ -149,6 +169,10 @@ fn retry() -> impl Strategy<Value = Vec<Retry>> {
         })
 }
 
+fn canary() -> PhaseSize {
+    PhaseSize::Group(GroupName::new("canary").expect("it is a name"))
+}
+
 fn phases() -> impl Strategy<Value = Vec<Phase>> {
     let sizes = prop_oneof![
         Just(vec![PhaseSize::Robots(1), PhaseSize::Rest]),
@@ -158,6 +182,8 @@ fn phases() -> impl Strategy<Value = Vec<Phase>> {
             PhaseSize::Rest
         ]),
         percent().prop_map(|share| vec![PhaseSize::Percentage(share), PhaseSize::Rest]),
+        Just(vec![canary(), PhaseSize::Rest]),
+        Just(vec![PhaseSize::Robots(1), canary(), PhaseSize::Rest]),
         Just(vec![
             PhaseSize::Percentage(Percent::hundredths(3_333).unwrap_or(Percent::ALL)),
             PhaseSize::Percentage(Percent::hundredths(3_333).unwrap_or(Percent::ALL)),
@@ -189,10 +215,12 @@ fn phases() -> impl Strategy<Value = Vec<Phase>> {
     })
 }
 
-/// Windows that open every twenty minutes.
-fn five_minutes_in_twenty() -> Windows {
-    let windows = r#"{"windows": [{"opens": "0,20,40 * * * *", "minutes": 5}]}"#;
-    serde_json::from_str(windows).expect("they are windows")
+/// Windows that open every twenty minutes, first in this minute of the hour.
+pub(super) fn five_minutes_in_twenty(first: usize) -> Windows {
+    let (second, third) = (first + 20, first + 40);
+    let opens = format!("{first},{second},{third} * * * *");
+    let windows = serde_json::json!({"windows": [{"opens": opens, "minutes": 5}]});
+    serde_json::from_value(windows).expect("they are windows")
 }
 
 fn mechanism() -> impl Strategy<Value = Box<Mechanism>> {
@@ -212,12 +240,14 @@ fn mechanism() -> impl Strategy<Value = Box<Mechanism>> {
         prop::option::weighted(0.2, percent()),
         prop::collection::vec(abort(), 0..=1),
         prop_oneof![2 => Just(Vec::new()), 1 => phases()],
-        prop::bool::weighted(0.15),
+        prop::bool::weighted(0.25),
+        prop::option::weighted(0.3, 1..=60_u64),
+        prop::bool::weighted(0.4),
     );
     (spans, gates).prop_map(|(spans, gates)| {
         let (request, request_resends, in_progress, confirm, grace, deadline) = spans;
-        let (max_in_progress, rate, stop, retries, max_failure_percentage, abort, phases, windows) =
-            gates;
+        let (max_in_progress, rate, stop, retries, max_failure_percentage, abort, ..) = gates;
+        let (.., phases, windows, patience, dynamic) = gates;
         Box::new(Mechanism {
             max_in_progress,
             rate,
@@ -238,7 +268,11 @@ fn mechanism() -> impl Strategy<Value = Box<Mechanism>> {
             max_failure_percentage,
             abort,
             phases,
-            windows: windows.then(five_minutes_in_twenty),
+            windows: windows.then(|| five_minutes_in_twenty(0)),
+            offline: patience.map_or(OfflinePolicy::Wait, |grace| OfflinePolicy::Fail {
+                grace: grace * SECOND + 29,
+            }),
+            dynamic,
             ..Mechanism::default()
         })
     })
@@ -247,7 +281,9 @@ fn mechanism() -> impl Strategy<Value = Box<Mechanism>> {
 fn op() -> impl Strategy<Value = Op> {
     let robot = || 0..4_usize;
     // Mostly everybody.
-    let whom = || prop_oneof![2 => Just(15_u8), 1 => 1..16_u8];
+    let whom = || prop_oneof![2 => Just(15_u8), 1 => 1..16_u8, 3 => 16..20_u8];
+    let start = || prop::option::weighted(0.15, (0..=120_u64).prop_map(|s| s * SECOND + 31));
+    let end = || prop::option::weighted(0.15, (0..=900_u64).prop_map(|s| s * SECOND + 37));
     let rollout = || 0..5_usize;
     let seconds = |most: u64| (0..=most).prop_map(|seconds| seconds * SECOND);
     prop_oneof![
@@ -257,8 +293,20 @@ fn op() -> impl Strategy<Value = Op> {
         30 => (robot(), 0..100_usize).prop_map(|(robot, what)| Op::Says { robot, what }),
         16 => (robot(), prop::bool::weighted(0.9))
             .prop_map(|(robot, honest)| Op::Installs { robot, honest }),
-        4 => (whom(), 0..6_u8, mechanism(), prop::bool::weighted(0.9))
-            .prop_map(|(whom, image, mechanism, launch)| Op::Create { whom, image, mechanism, launch }),
+        4 => (whom(), 0..9_u8, mechanism(), (start(), end()), prop::bool::weighted(0.9))
+            .prop_map(|(whom, image, mechanism, schedule, launch)| {
+                let launch = launch && schedule.0.is_none();
+                Op::Create { whom, image, mechanism, schedule, launch }
+            }),
+        2 => (robot(), prop::option::weighted(0.7, prop::bool::weighted(0.7)))
+            .prop_map(|(robot, beta)| Op::Mark { robot, beta }),
+        1 => (
+            (robot(), 0..2_usize),
+            (0..2_usize, 1..4_u8),
+            prop::bool::weighted(0.9),
+            (prop::option::of((1..=60_u64).prop_map(|s| s * SECOND + 41)), prop::option::of(seconds(900))),
+        )
+            .prop_map(|(place, image, typed, spans)| Op::Manual { place, image, typed, spans }),
         8 => (0..3_usize, 0..12_usize).prop_map(|(rollout, what)| Op::Control { rollout, what }),
         2 => (
             rollout(),
@@ -271,7 +319,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => prop::option::weighted(0.2, robot())
             .prop_map(|robot| robot.map_or(Op::Wait(1), |robot| Op::Remove { robot })),
         1 => seconds(60).prop_map(Op::Away),
-        16 => prop_oneof![8 => seconds(3), 4 => seconds(30), 1 => seconds(300)].prop_map(Op::Wait),
+        16 => prop_oneof![8 => seconds(3), 4 => seconds(30), 2 => seconds(300)].prop_map(Op::Wait),
     ]
 }
 

@@ -11,13 +11,16 @@ const WINDOW: u64 = 10_000;
 
 impl Model {
     pub(super) fn connect(&mut self, robot: usize) -> bool {
+        let now = self.now;
         let robot = &mut self.robots[robot];
         if robot.removed {
             return false;
         }
         robot.link = Some(Link {
+            came: now,
             subscribed: false,
             introduced: false,
+            introduced_at: 0,
             said: vec![false; robot.ecus.len()],
             settles: None,
         });
@@ -34,6 +37,7 @@ impl Model {
 
     pub(super) fn disconnect(&mut self, robot: usize) {
         self.robots[robot].link = None;
+        self.robots[robot].gone = self.now;
     }
 
     pub(super) fn manifest(&mut self, robot: usize, boot: u64) {
@@ -42,6 +46,7 @@ impl Model {
         robot.boot = boot;
         if let Some(link) = &mut robot.link {
             link.introduced = true;
+            link.introduced_at = now;
             link.said.fill(false);
             link.settles = Some(now + WINDOW);
         }
@@ -130,7 +135,7 @@ impl Model {
             target.deadline = Some(now + mechanism.in_progress_timeout);
         }
         if step(new) > step(old) {
-            target.state = new;
+            target.turn(new, now);
         }
         self.settle(None);
     }
@@ -188,7 +193,7 @@ impl Model {
             }
         }
         let target = self.target_mut(place);
-        target.state = state;
+        target.turn(state, now);
         target.retry = retry;
         target.deadline = None;
         target.suspect = None;

@@ -1,7 +1,7 @@
 //! What time does. At each instant the robots come first, by number, then the rollouts.
 
-use super::model::{Model, is_active, is_final, writes};
-use rollcall_engine::{CancelReason, FailureReason, Run, TargetState};
+use super::model::{Model, Status, Target, is_active, is_final, writes};
+use rollcall_engine::{CancelReason, FailureReason, OfflinePolicy, Run, TargetState};
 
 /// How long a verdict waits for a report that is under way.
 const REPORT_UNDER_WAY: u64 = 60_000;
@@ -14,12 +14,28 @@ impl Model {
         robots.chain(rollouts).min()
     }
 
-    /// Everything that is due now.
+    /// Everything that is due now: what was due first first, then robots before rollouts, by number.
     pub(super) fn due(&mut self) {
         let now = self.now;
+        let robots = (0..self.robots.len()).map(|n| (self.robot_due_at(n), false, n));
+        let rollouts = (0..self.rollouts.len()).map(|n| (self.rollout_due_at(n), true, n));
+        let mut due: Vec<_> = robots.chain(rollouts).collect();
+        due.retain(|(at, ..)| at.is_some_and(|at| at <= now));
+        due.sort_unstable();
+        for (_, is_rollout, number) in due {
+            if !is_rollout && self.robot_due_at(number).is_some_and(|at| at <= now) {
+                self.robot_due(number);
+                self.take_in();
+            }
+            if is_rollout && self.rollout_due_at(number).is_some_and(|at| at <= now) {
+                self.rollout_due(number);
+            }
+        }
+        // What has come to be due by that.
         for robot in 0..self.robots.len() {
             if self.robot_due_at(robot).is_some_and(|at| at <= now) {
                 self.robot_due(robot);
+                self.take_in();
             }
         }
         for r in 0..self.rollouts.len() {
@@ -50,7 +66,10 @@ impl Model {
         let retries = retries.filter(|target| target.state == TargetState::Pending);
         let retries = retries.filter_map(|target| target.retry.map(|(_, at, _)| at));
         let retry = retries.filter(|at| *at > self.looked).min();
-        settles.into_iter().chain(active).chain(retry).min()
+        let patience = self.launched().into_iter();
+        let patience = patience.filter_map(|r| self.patience(r, robot)).min();
+        let due = settles.into_iter().chain(active).chain(retry);
+        due.chain(patience).min()
     }
 
     fn robot_due(&mut self, robot: usize) {
@@ -65,7 +84,63 @@ impl Model {
             self.settle(first);
         }
         self.operation_due(robot);
+        self.fail_offline(robot);
         self.settle(None);
+    }
+
+    /// X12: the server has lost patience with who is not there.
+    fn fail_offline(&mut self, robot: usize) {
+        let now = self.now;
+        for r in self.launched() {
+            if self.patience(r, robot).is_none_or(|at| at > now) {
+                continue;
+            }
+            let reason = FailureReason::Offline;
+            let members = self.rollouts[r].members.iter_mut();
+            for member in members.filter(|member| member.robot == robot) {
+                for target in &mut member.targets {
+                    if target.state == TargetState::Pending {
+                        target.turn(TargetState::Failed { reason }, now);
+                    }
+                }
+            }
+            self.settle(None);
+        }
+    }
+
+    /// When the rollout loses patience with the robot: so long after it could have been told if it were there.
+    pub(super) fn patience(&self, r: usize, robot: usize) -> Option<u64> {
+        let rollout = &self.rollouts[r];
+        let OfflinePolicy::Fail { grace } = rollout.mechanism.offline else {
+            return None;
+        };
+        let member = rollout.members.iter().find(|m| m.robot == robot)?;
+        let pending = |target: &&Target| target.state == TargetState::Pending;
+        let next = member.targets.iter().find(pending)?;
+        let here = self.robots[robot].link.is_some() || self.is_busy(robot);
+        let phase_open = member.is_told() || member.phase <= rollout.phase;
+        let runs = rollout.run() == Some(Run::Running);
+        if here || !runs || !phase_open || self.opens(&rollout.mechanism, robot).is_some() {
+            return None;
+        }
+        let mut since = vec![
+            self.robots[robot].gone,
+            self.started,
+            rollout.running_since,
+            rollout.opened.get(member.phase).copied().unwrap_or(0),
+            next.retry.map_or(0, |(_, at, _)| at),
+        ];
+        since.push(self.window_since(&rollout.mechanism, robot));
+        // Nothing is under way on it, for any rollout.
+        let members = self.rollouts.iter().flat_map(|rollout| &rollout.members);
+        let its = members.filter(|member| member.robot == robot);
+        since.extend(
+            its.flat_map(|member| &member.targets)
+                .map(|target| target.over),
+        );
+        // The robot came in, or its other work in the rollout ended.
+        since.extend(member.targets.iter().map(|target| target.since));
+        Some(since.into_iter().max()? + grace)
     }
 
     fn operation_due(&mut self, robot: usize) {
@@ -132,6 +207,9 @@ impl Model {
 
     fn rollout_due_at(&self, r: usize) -> Option<u64> {
         let rollout = &self.rollouts[r];
+        if rollout.status == Status::Prepared {
+            return rollout.mechanism.schedule.start.map(|at| at.0);
+        }
         rollout.run()?;
         let mut due = vec![rollout.deadline];
         due.extend(rollout.soaks_until());
@@ -143,18 +221,24 @@ impl Model {
             let next = rollout.next_start_us / 1_000;
             due.extend(Some(next).filter(|next| *next > self.looked));
         }
-        if rollout.mechanism.windows.is_some() {
-            due.extend(self.next_opening());
-        }
+        due.extend(self.next_opening(&rollout.mechanism));
         due.into_iter().min()
     }
 
     fn rollout_due(&mut self, r: usize) {
-        if self.rollouts[r].deadline <= self.now {
+        let now = self.now;
+        if self.rollouts[r].status == Status::Prepared {
+            if !self.launch(r) {
+                self.rollouts[r].missed = true;
+                self.rollouts[r].mechanism.schedule.start = None;
+            }
+            return;
+        }
+        if self.rollouts[r].deadline <= now {
             for member in &mut self.rollouts[r].members {
                 for target in &mut member.targets {
                     if !is_final(target.state) {
-                        target.state = TargetState::Expired;
+                        target.turn(TargetState::Expired, now);
                     }
                 }
             }
@@ -165,11 +249,16 @@ impl Model {
 
     /// The server was away: nobody is connected, and what was promised to robots and rollouts begins where it stopped.
     pub(super) fn restart(&mut self, downtime: u64) {
+        self.started = self.now;
         for robot in &mut self.robots {
-            robot.link = None;
+            if robot.link.take().is_some() {
+                robot.gone = self.now;
+            }
         }
         for rollout in &mut self.rollouts {
-            rollout.deadline += downtime;
+            // An end is a time on the clock.
+            let end = rollout.mechanism.schedule.end.map_or(u64::MAX, |at| at.0);
+            rollout.deadline = end.min(rollout.deadline + downtime);
             for target in rollout.members.iter_mut().flat_map(|m| &mut m.targets) {
                 if is_active(target.state) {
                     target.deadline = target.deadline.map(|at| at + downtime);

@@ -314,6 +314,9 @@ pub(in crate::cli) fn why(ecus: &[WhyView], output: &mut Output) -> Result<(), F
         if let Some(waits_for) = &why.waits_for_text {
             sheet.add_row(["waits for", waits_for]);
         }
+        if let (Some(since), Some(since_ms)) = (&why.waits_since, why.waits_since_ms) {
+            sheet.add_row(["since", &format!("{since} ({})", distance(since_ms, now))]);
+        }
         if let Some(cancelling) = &why.cancelling {
             sheet.add_row([
                 "being cancelled",

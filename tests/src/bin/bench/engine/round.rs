@@ -85,13 +85,13 @@ impl Round {
         let before = memory::live();
         let spec = fleet.rollout(u32::MAX)?;
         let watch = Stopwatch::start();
-        let preview = fleet.state.preview(&spec)?;
+        let (plan, report) = fleet.state.preview(&spec)?;
         self.per_robot("preview", watch.took());
         ensure!(
-            preview.plan.affected().count() == robots,
+            plan.affected().count() == robots,
             "robots are missing in the plan"
         );
-        drop(preview);
+        drop((plan, report));
         let (outcome, took) = fleet.command(Command::CreateRollout(Box::new(spec)))?;
         self.per_robot("create", took);
         let id = rollout_of(&outcome)?;
