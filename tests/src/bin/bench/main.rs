@@ -119,7 +119,7 @@ fn run(args: &Args) -> Result<bool> {
     let mut report = Report::new(Machine::here()?);
     if matches!(args.what, What::All | What::Engine) {
         match engine::measure(robots) {
-            Ok(growth) => report.engine = Some(growth),
+            Ok(growth) => report.engine = growth,
             Err(error) => report.failures.push(format!("Engine: {error:#}")),
         }
     }

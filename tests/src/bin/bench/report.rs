@@ -112,8 +112,8 @@ const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 pub(crate) struct Report {
     machine: Machine,
     pub(crate) figures: Vec<Figure>,
-    /// How the engine's costs grow, if that was measured.
-    pub(crate) engine: Option<Growth>,
+    /// How the engine's costs grow, without gates and with them; nothing if that was not measured.
+    pub(crate) engine: Vec<Growth>,
     /// Checks that did not hold; the figures of their measurement are left out.
     pub(crate) failures: Vec<String>,
 }
@@ -123,7 +123,7 @@ impl Report {
         Self {
             machine,
             figures: Vec::new(),
-            engine: None,
+            engine: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -174,7 +174,7 @@ impl fmt::Display for Report {
         if !self.figures.is_empty() {
             writeln!(f, "{}", self.table())?;
         }
-        if let Some(growth) = &self.engine {
+        for growth in &self.engine {
             write!(f, "{growth}")?;
         }
         for failure in &self.failures {

@@ -1,5 +1,6 @@
 //! Robots that exist in the engine only, and the inputs that they cause.
 
+use super::gates::Gates;
 use super::pace::{Kind, Pace, Stopwatch};
 use anyhow::{Result, bail, ensure};
 use rand::SeedableRng;
@@ -7,8 +8,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rollcall_engine::{
     Actor, Command, EcuName, EcuSpec, Event, EventStatus, HardwareId, ImageRef, ImageSpec, Input,
-    LinkEvent, Mechanism, Millis, Outcome, Reply, Report, ReportedImage, RobotKey, RobotSpec,
-    RolloutId, RolloutSpec, Stamp, State, TargetSelection, Timestamp, operation_id,
+    LinkEvent, Millis, Outcome, Reply, Report, ReportedImage, RobotKey, RobotSpec, RolloutId,
+    RolloutSpec, Stamp, State, TargetSelection, Timer, Timestamp, operation_id,
 };
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,9 @@ pub(super) const ECUS: usize = 4;
 
 /// Inputs that share a millisecond: about the pace of a busy server.
 const INPUTS_PER_MILLISECOND: u64 = 100;
+
+/// When everything begins: 2026-01-31T15:00:00Z.
+const START: u64 = 1_769_871_600_000;
 
 /// What an ECU runs.
 #[derive(Debug)]
@@ -53,13 +57,14 @@ pub(super) struct Fleet {
     /// In an order of chance, as robots speak.
     pub(super) robots: Vec<RobotKey>,
     boards: Vec<Board>,
+    gates: Gates,
     inputs: u64,
     waited: Millis,
 }
 
 impl Fleet {
     /// Registers the robots and adds the images.
-    pub(super) fn register(robots: usize, pace: Pace) -> Result<Self> {
+    pub(super) fn register(robots: usize, gates: Gates, pace: Pace) -> Result<Self> {
         let board = |index| {
             Ok(Board {
                 name: format!("ecu-{index}").parse()?,
@@ -75,6 +80,7 @@ impl Fleet {
             pace,
             robots: Vec::with_capacity(robots),
             boards,
+            gates,
             inputs: 0,
             waited: 0,
         };
@@ -99,7 +105,7 @@ impl Fleet {
             id: format!("robot-{number}").parse()?,
             name: None,
             model: None,
-            labels: [].into(),
+            labels: self.gates.labels(number),
             tags: [].into(),
             ecus: self.ecus(),
             secret: [7; 32],
@@ -142,10 +148,7 @@ impl Fleet {
             images: images
                 .map(|board| (board.hardware_id.clone(), board.image.clone()))
                 .collect(),
-            mechanism: Mechanism {
-                max_in_progress: cap,
-                ..Mechanism::default()
-            },
+            mechanism: self.gates.mechanism(cap, self.now())?,
         })
     }
 
@@ -295,8 +298,19 @@ impl Fleet {
         bail!("a timer comes due again and again")
     }
 
+    /// The clock goes on by a millisecond, in which a rate allows the next starts.
+    pub(super) const fn tick(&mut self) {
+        self.waited += 1;
+    }
+
+    /// The rollout's timer at the next millisecond.
+    pub(super) fn next_start(&mut self, id: RolloutId) -> Result<(Outcome, Duration)> {
+        self.tick();
+        self.apply_long(Input::Due(Timer::Rollout(id)))
+    }
+
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp(1_000 + self.waited + self.inputs / INPUTS_PER_MILLISECOND)
+        Timestamp(START + self.waited + self.inputs / INPUTS_PER_MILLISECOND)
     }
 }
 

@@ -7,8 +7,9 @@ use serde::Serialize;
 use std::fmt;
 
 /// What was measured, by the size of the fleet.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Growth {
+    title: &'static str,
     sizes: Vec<Size>,
     rows: Vec<Row>,
 }
@@ -28,6 +29,14 @@ struct Row {
 }
 
 impl Growth {
+    pub(super) const fn new(title: &'static str) -> Self {
+        Self {
+            title,
+            sizes: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
     /// Adds a size with its rounds, which all have the same values in the same order.
     pub(super) fn add(&mut self, ecus: usize, rounds: Vec<Round>) {
         let count = rounds.len();
@@ -80,7 +89,12 @@ impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rounds = self.sizes.iter().map(|size| size.rounds.to_string());
         let rounds: Vec<_> = rounds.collect();
-        writeln!(f, "Medians of {} rounds:", rounds.join(", "))?;
+        writeln!(
+            f,
+            "\n{}; medians of {} rounds:",
+            self.title,
+            rounds.join(", ")
+        )?;
         let value = |row: &Row, index: usize| number(row.values[index]);
         writeln!(f, "{}", self.table("cost", value))?;
         if self.sizes.len() < 2 {

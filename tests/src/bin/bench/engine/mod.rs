@@ -5,6 +5,7 @@
 //! outcome; otherwise the costs could not be compared.
 
 mod fleet;
+mod gates;
 mod growth;
 mod memory;
 mod pace;
@@ -13,6 +14,7 @@ mod round;
 use crate::note;
 use anyhow::Result;
 use fleet::ECUS;
+use gates::Gates;
 pub(crate) use growth::Growth;
 use round::Round;
 
@@ -25,16 +27,30 @@ const SIZES: [(usize, usize); 5] = [
     (1_000_000, 3),
 ];
 
-/// All sizes, or that of `robots` robots only.
-pub(crate) fn measure(robots: Option<usize>) -> Result<Growth> {
+/// What a rollout has to ask, and its table's title.
+const TABLES: [(Gates, &str); 2] = [
+    (Gates::Plain, "The engine, rollouts with a cap only"),
+    (Gates::All, "The engine, rollouts with every gate on"),
+];
+
+/// All sizes, or that of `robots` robots only; without gates and with all of them.
+pub(crate) fn measure(robots: Option<usize>) -> Result<Vec<Growth>> {
     let sizes = robots.map_or(SIZES.to_vec(), |robots| vec![(robots * ECUS, 5)]);
-    let mut growth = Growth::default();
+    let mut tables = TABLES.map(|(_, title)| Growth::new(title));
     for (ecus, rounds) in sizes {
-        note(&format!("engine: {ecus} ECUs, {rounds} rounds"));
-        let rounds: Result<Vec<_>> = (0..rounds).map(|_| Round::run(ecus / ECUS)).collect();
-        growth.add(ecus, rounds?);
+        note(&format!("engine: {ecus} ECUs, {rounds} rounds of each"));
+        let mut taken = TABLES.map(|_| Vec::new());
+        // In turn, so that other load meets both.
+        for _ in 0..rounds {
+            for ((gates, _), taken) in TABLES.iter().zip(&mut taken) {
+                taken.push(Round::run(ecus / ECUS, *gates)?);
+            }
+        }
+        for (table, taken) in tables.iter_mut().zip(taken) {
+            table.add(ecus, taken);
+        }
     }
-    Ok(growth)
+    Ok(tables.into())
 }
 
 #[cfg(test)]
@@ -44,13 +60,15 @@ mod tests {
     /// It goes with the engine, of which every input must still be taken.
     #[test]
     fn small_fleets_go_through_everything_that_is_measured() {
-        let mut growth = Growth::default();
-        for robots in [110, 130] {
-            growth.add(robots * ECUS, vec![Round::run(robots).unwrap()]);
-        }
-        let shown = growth.to_string();
-        for name in ["launch, cap 100", "event Success", "why: waits for a slot"] {
-            assert!(shown.contains(name), "{name} is missing in:\n{shown}");
+        for (gates, title) in TABLES {
+            let mut growth = Growth::new(title);
+            for robots in [110, 130] {
+                growth.add(robots * ECUS, vec![Round::run(robots, gates).unwrap()]);
+            }
+            let shown = growth.to_string();
+            for name in ["launch, cap 100", "event Success", "why: waits for a slot"] {
+                assert!(shown.contains(name), "{name} is missing in:\n{shown}");
+            }
         }
     }
 }

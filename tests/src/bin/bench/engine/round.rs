@@ -1,6 +1,7 @@
 //! One round at one size: two fleets of it go through everything that is measured.
 
 use super::fleet::{ECUS, Fleet, NEW, Said};
+use super::gates::Gates;
 use super::memory;
 use super::pace::{Kind, Pace, Stopwatch};
 use anyhow::{Context, Result, bail, ensure};
@@ -24,17 +25,19 @@ const ASKED: usize = 1_000;
 const WHILE_MS: u64 = 301_000;
 
 /// What one round has found, in an order that is the same in every round.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Round {
     pub(super) values: Vec<(String, &'static str, f64)>,
+    gates: Gates,
     robots: f64,
 }
 
 impl Round {
-    pub(super) fn run(robots: usize) -> Result<Self> {
+    pub(super) fn run(robots: usize, gates: Gates) -> Result<Self> {
         let mut round = Self {
+            values: Vec::new(),
+            gates,
             robots: number(robots),
-            ..Self::default()
         };
         let pace = round.all_at_once(robots, Pace::new()?)?;
         let pace = round.few_at_a_time(robots, pace)?;
@@ -66,7 +69,7 @@ impl Round {
     /// Every robot is told at once, and goes through its whole update.
     fn all_at_once(&mut self, robots: usize, pace: Pace) -> Result<Pace> {
         let empty = memory::live();
-        let mut fleet = Fleet::register(robots, pace)?;
+        let mut fleet = Fleet::register(robots, self.gates, pace)?;
         self.bytes(
             "memory of a registered robot",
             empty,
@@ -99,12 +102,6 @@ impl Round {
 
         memory::reset_peak();
         let (requests, took) = launch(&mut fleet, id)?;
-        self.per_robot("launch, cap for all", took);
-        ensure!(
-            requests.len() == robots,
-            "only {} robots were told",
-            requests.len()
-        );
         let targets = self.robots * number(ECUS);
         self.bytes(
             "memory at most while it launches, per target",
@@ -112,6 +109,11 @@ impl Round {
             memory::peak(),
             targets,
         );
+        let (requests, told) = tell(&mut fleet, id, requests, robots)?;
+        self.per_robot("launch, cap for all", took + told);
+        if self.gates == Gates::All {
+            self.per_robot("of it, the launch by itself", took);
+        }
         drop(requests);
         self.bytes(
             "memory of a target, all told",
@@ -130,6 +132,11 @@ impl Round {
             memory::live(),
             targets,
         );
+        if let (Some(before), Some(after)) = (empty, memory::live()) {
+            let name = "the machine: one of 1,000,000 reads over as much memory";
+            let took = memory::walk(after.saturating_sub(before));
+            self.each(name, "CPU ns", f64::from(memory::STEPS), took);
+        }
         check_done(&fleet, id, robots)?;
         read_clock(&mut fleet.pace);
         Ok(fleet.pace)
@@ -210,14 +217,16 @@ impl Round {
 
     /// A cap far below the fleet: slots are handed on, and the deadline ends the rest.
     fn few_at_a_time(&mut self, robots: usize, pace: Pace) -> Result<Pace> {
-        let mut fleet = Fleet::register(robots, pace)?;
+        let mut fleet = Fleet::register(robots, self.gates, pace)?;
         fleet.come_online()?;
         let id = {
             let spec = fleet.rollout(CAP)?;
             rollout_of(&fleet.command(Command::CreateRollout(Box::new(spec)))?.0)?
         };
         let (requests, took) = launch(&mut fleet, id)?;
-        self.per_robot("launch, cap 100", took);
+        let first = robots.min(CAP as usize);
+        let (requests, told) = tell(&mut fleet, id, requests, first)?;
+        self.per_robot("launch, cap 100", took + told);
         why(&mut fleet, id, Kind::WhyWaiting)?;
         hand_on(&mut fleet, requests)?;
 
@@ -243,6 +252,31 @@ fn launch(fleet: &mut Fleet, rollout: RolloutId) -> Result<(VecDeque<Request>, D
         accept_drift: false,
     })?;
     Ok((requests(outcome).collect(), took))
+}
+
+/// A rate lets the others be told later: until `all` are.
+fn tell(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    mut told: VecDeque<Request>,
+    all: usize,
+) -> Result<(VecDeque<Request>, Duration)> {
+    let mut took = Duration::ZERO;
+    // Each time at least one of them.
+    for _ in told.len()..all {
+        if told.len() == all {
+            break;
+        }
+        let (outcome, span) = fleet.next_start(id)?;
+        told.extend(requests(outcome));
+        took += span;
+    }
+    ensure!(
+        told.len() == all,
+        "{} robots were told of {all}",
+        told.len()
+    );
+    Ok((told, took))
 }
 
 fn requests(outcome: Outcome) -> impl Iterator<Item = Request> {
@@ -272,6 +306,7 @@ fn hand_on(fleet: &mut Fleet, mut told: VecDeque<Request>) -> Result<()> {
             .context("an unknown ECU was told")?;
         let robot = request.robot;
         let report = fleet.reports(ecu, &NEW);
+        fleet.tick();
         let (outcome, took) = fleet.apply(Input::Report { robot, report })?;
         let next: Vec<_> = requests(outcome).collect();
         let [next] = next.try_into().ok().context("a slot was not handed on")?;
