@@ -1,6 +1,7 @@
 //! Channels: what releases are made to. A channel owns target groups, and a group belongs to one channel at most, so that a
 //! robot's group says from where it is updated.
 
+use crate::input::Actor;
 use crate::inventory::{Group, GroupKey, Membership, Robot, RobotKey};
 use crate::ledger::Source;
 use crate::names::{ChannelName, GroupName};
@@ -225,6 +226,7 @@ impl State {
 
     pub(crate) fn remove_channel(
         &mut self,
+        by: &Actor,
         name: ChannelName,
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
@@ -240,6 +242,7 @@ impl State {
                 release: release.id,
             });
         }
+        self.end_release_of(by, key, changes);
         self.channels.keys.remove(&name);
         self.channels.by_key.remove(&key);
         changes.touch(Row::Channel(key));

@@ -64,7 +64,7 @@ impl State {
             Command::RemoveGroup { name } => self.remove_group(&name, changes),
             Command::AddChannel { name, groups } => self.add_channel(name, &groups, changes),
             Command::EditChannel { name, edit } => self.edit_channel(name, &edit, changes),
-            Command::RemoveChannel { name } => self.remove_channel(name, changes),
+            Command::RemoveChannel { name } => self.remove_channel(by, name, changes),
             Command::SetChannelSource { channel, source } => {
                 self.set_channel_source(by, channel, source, changes)
             }

@@ -7,7 +7,9 @@ use crate::input::Actor;
 use crate::inventory::RobotKey;
 use crate::outcome::{Reply, Row};
 use crate::refusal::Refusal;
-use crate::rollout::{EndReason, PauseReason, Rollout, RolloutId, RolloutStatus, Run};
+use crate::rollout::{
+    EndReason, PauseReason, Rollout, RolloutId, RolloutStatus, Run, TargetSelection,
+};
 use crate::state::{Changes, State};
 use crate::target::{CancelGoal, Cancelling, TargetState};
 
@@ -104,6 +106,10 @@ impl State {
     /// A threshold ends the rollout.
     pub(crate) fn end_rollout(&mut self, id: RolloutId, why: EndReason, changes: &mut Changes) {
         self.end_by(&Actor("rollcall".to_owned()), id, why, changes);
+        // Its release is not live while those that install are waited for.
+        if let Some(TargetSelection::Release(release)) = self.rollouts.get(&id).map(|r| &r.target) {
+            self.tranche_ended(*release, id, changes);
+        }
     }
 
     pub(crate) fn end_by(

@@ -29,7 +29,15 @@ pub(crate) enum Newcomers {
 impl State {
     /// Whom `input` may bring in; to be asked before it is applied.
     pub(crate) fn newcomers(&self, input: &Input) -> Newcomers {
-        if self.dynamic.is_empty() {
+        // They may launch what takes joiners.
+        let launches = matches!(
+            input,
+            Input::Command {
+                command: Command::ResumeRelease { .. } | Command::RaiseRelease { .. },
+                ..
+            }
+        );
+        if self.dynamic.is_empty() && !launches {
             return Newcomers::Nobody;
         }
         match input {

@@ -317,7 +317,10 @@ impl State {
             }
         }
         let release = match rollout.target {
-            TargetSelection::Release(release) if outcome.ends_release() => Some(release),
+            // What a threshold ended has been told when it did.
+            TargetSelection::Release(release) if outcome.ends_release() && why.is_none() => {
+                Some(release)
+            }
             _ => None,
         };
         self.arm_rollout(id);

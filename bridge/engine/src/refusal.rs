@@ -379,6 +379,18 @@ pub enum Refusal {
         action: &'static str,
     },
     #[error(
+        "release {} cannot be {action}: its channel {channel} was removed; make a channel and publish there", .id.0
+    )]
+    ReleaseIsOver {
+        id: ReleaseId,
+        action: &'static str,
+        channel: ChannelName,
+    },
+    #[error(
+        "robots that come later are chosen by chance, and some were in the former set; leave bernoulli away to keep away from that"
+    )]
+    AwayIsExact,
+    #[error(
         "rollout {} belongs to release {} and cannot be {action} by itself; use `rollcall release stop` and \
          `rollcall release resume`", .id.0, .release.0
     )]
@@ -582,6 +594,8 @@ impl Refusal {
             Self::ReleaseIsInactive { .. } => "release_is_inactive",
             Self::ReleaseIsLive { .. } => "release_is_live",
             Self::ReleaseIsReplaced { .. } => "release_is_replaced",
+            Self::ReleaseIsOver { .. } => "release_is_over",
+            Self::AwayIsExact => "away_is_exact",
             Self::RolloutOfRelease { .. } => "rollout_of_release",
             Self::ReleaseIsReadOnly { .. } => "release_is_read_only",
             Self::SourceIsLedger { .. } => "source_is_ledger",

@@ -242,3 +242,22 @@ fn another_version_that_is_withdrawn_stops_nothing() {
     fleet.base_image(robots[0], "main", image).unwrap();
     assert_eq!(fleet.state.standstill_of(id).unwrap().updated, 1);
 }
+
+/// Whoever releases it: what is withdrawn is offered to nobody.
+#[test]
+fn a_withdrawn_version_ends_releases_on_other_channels_and_is_not_released_again() {
+    let (mut fleet, _) = following(2);
+    let elsewhere = || ReleaseSpec {
+        what: Released::Image(IMAGE.parse().unwrap()),
+        ..fleet::release::release(50)
+    };
+    let id = fleet.publish(elsewhere()).unwrap();
+    fleet.vanish(2).unwrap();
+    assert_eq!(why(&fleet, id), InactiveReason::Withdrawn);
+    for refused in [
+        fleet.resume_release(id).map(drop),
+        fleet.publish(fleet::release::same_set(IMAGE)).map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().code(), "image_withdrawn");
+    }
+}

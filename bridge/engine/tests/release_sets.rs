@@ -78,14 +78,17 @@ const FROZEN: [&str; 5] = ["r5", "r8", "r9", "r10", "r14"];
 /// beyond, so that only a choice that is not random fails, never chance: everything follows from the salts.
 #[test]
 fn g6_over_many_salts_every_robot_is_chosen_as_often_as_any_other() {
-    let (robots, draws, percent) = (100, 2_000_u64, 30);
+    let (robots, draws, percent) = (100, 400_u64, 30);
+    let mut fleet = registered(robots);
     let mut hits = BTreeMap::new();
     for draw in 0..draws {
-        let mut salt = Salt::default();
-        salt.0[..8].copy_from_slice(&draw.to_be_bytes());
-        for robot in expected(robots, percent, salt) {
+        let mut spec = fleet::release::new_set(percent, false);
+        spec.salt.0[..8].copy_from_slice(&draw.to_be_bytes());
+        let id = fleet.publish(spec).unwrap();
+        for robot in chosen(&fleet, id) {
             *hits.entry(robot).or_insert(0_u64) += 1;
         }
+        fleet.stop_release(id).unwrap();
     }
     let each = draws as f64 * percent as f64 / 100.0;
     // Drawn without putting back: the variance of a robot's hits is each * (1 - p).
@@ -174,6 +177,41 @@ fn x9_bernoulli_takes_each_robot_by_its_own_chance_and_later_ones_too() {
     fleet.stop_release(id).unwrap();
     fleet.image("os@3", &["hw"]);
     let new = fleet.publish(fleet::release::same_set("os@3")).unwrap();
+    assert_eq!(fleet.set(new), before);
+}
+
+/// X9: a share is kept for robots that come later, also when its rollout's deadline has passed.
+#[test]
+fn x9_a_resume_takes_those_who_came_when_no_rollout_did() {
+    let mut fleet = registered(50);
+    let mut spec = release(100);
+    spec.sampling = Sampling::Bernoulli;
+    let id = fleet.publish(spec).unwrap();
+    fleet.pass(31 * 86_400_000);
+    let late = fleet.robot("late", &[fleet::ecu("main", "hw", true)]);
+    assert!(!fleet.set(id).contains(&late));
+    // It has expired, so the release is no longer live.
+    fleet.resume_release(id).unwrap();
+    assert!(fleet.set(id).contains(&late));
+}
+
+#[test]
+fn g20_g21_who_comes_later_is_neither_in_the_same_set_nor_away_from_the_former() {
+    let mut fleet = registered(50);
+    fleet.image("os@3", &["hw"]);
+    let mut spec = release(50);
+    spec.sampling = Sampling::Bernoulli;
+    let id = fleet.publish(spec).unwrap();
+    fleet.stop_release(id).unwrap();
+    let mut away = fleet::release::new_set(50, true);
+    away.sampling = Sampling::Bernoulli;
+    assert_eq!(fleet.publish(away), Err(Refusal::AwayIsExact));
+    let before = fleet.set(id);
+    let new = fleet.publish(fleet::release::same_set("os@3")).unwrap();
+    for n in 0..20 {
+        let late = fleet.robot(&format!("late{n}"), &[fleet::ecu("main", "hw", true)]);
+        fleet.online(late);
+    }
     assert_eq!(fleet.set(new), before);
 }
 

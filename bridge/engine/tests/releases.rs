@@ -567,6 +567,9 @@ fn a_resume_brings_back_the_robots_of_a_rollout_that_ended_badly() {
     let mut expected = set.clone();
     expected.remove(&told[0].0);
     assert_eq!(again, expected);
+    let newest = *fleet.rollouts_of(id).last().unwrap();
+    let members = fleet.state.rollout(newest).unwrap().members.keys();
+    assert_eq!(members.collect::<BTreeSet<_>>(), expected);
     assert_eq!(fleet.set(id), set);
     assert!(fleet.released(id).is_live());
     // Each robot counts once, as its newest rollout has it.
@@ -679,4 +682,157 @@ fn what_was_done_is_remembered_with_when_and_by_whom() {
         set_of: Some(id),
     };
     assert_eq!(deeds(new), [("op", took_over)]);
+}
+
+fn say(fleet: &mut Fleet, told: &[(RobotKey, String, uuid::Uuid)], code: EventCode) {
+    for (robot, ecu, operation) in told {
+        fleet.fail(*robot, ecu, *operation, code).unwrap();
+    }
+}
+
+#[test]
+fn a_stop_holds_what_was_paused_too() {
+    let (mut fleet, _) = released_to(4);
+    let id = fleet.publish(release(50)).unwrap();
+    let rollout = fleet.rollouts_of(id)[0];
+    fleet.command(Command::PauseRollout { rollout }).unwrap();
+    fleet.stop_release(id).unwrap();
+    let run = fleet.state.rollout(rollout).unwrap().run();
+    assert!(matches!(run, Some(Run::Stopped { .. })));
+}
+
+/// G14: a resume at which the first rollout ends badly must not start the others.
+#[test]
+fn a_resume_that_ends_the_release_at_once_starts_nothing_else() {
+    let (mut fleet, robots) = released_to(0);
+    assert!(robots.is_empty());
+    let robots = fleet.robots(10);
+    for robot in &robots {
+        fleet.online_with(*robot, 1, "1.0.0");
+    }
+    fleet.image("os@2.0.0", &["hw"]);
+    let mut spec = release(20);
+    spec.what = Released::Image("os@2.0.0".parse().unwrap());
+    spec.mechanism.max_failure_percentage = Some(Percent::hundredths(0).unwrap());
+    let planned = fleet.state.preview_release(&spec).unwrap().plan.robots;
+    let away = planned[0].robot;
+    fleet.disconnect(away);
+    let id = fleet.publish(spec).unwrap();
+    fleet.raise(id, 60).unwrap();
+    let told = fleet.requests();
+    assert_eq!(told.len(), 5);
+    fleet.stop_release(id).unwrap();
+    say(&mut fleet, &told, EventCode::Cancelled);
+    // Somebody has updated it by hand meanwhile: it fails as a downgrade when it is to be told.
+    fleet.online_with(away, 2, "3.0.0");
+    fleet.effects.clear();
+    fleet.resume_release(id).unwrap();
+    assert!(is_inactive(&fleet, id));
+    let first = &fleet
+        .state
+        .rollout(fleet.rollouts_of(id)[0])
+        .unwrap()
+        .members;
+    let first: BTreeSet<_> = first.keys().collect();
+    let told = fleet.requests();
+    assert!(
+        told.iter().all(|(robot, ..)| first.contains(robot)),
+        "{told:?}"
+    );
+    let second = fleet.state.rollout(fleet.rollouts_of(id)[1]).unwrap();
+    assert!(matches!(second.run(), Some(Run::Stopped { .. })));
+}
+
+/// The threshold ends the release, not the last robot that still writes.
+#[test]
+fn a_threshold_makes_a_release_inactive_while_others_still_install() {
+    let (mut fleet, _) = released_to(10);
+    let mut spec = release(40);
+    spec.mechanism.max_failure_percentage = Some(Percent::hundredths(10_00).unwrap());
+    let id = fleet.publish(spec).unwrap();
+    let told = fleet.requests();
+    for status in [
+        EventStatus::Acknowledged,
+        EventStatus::Downloading,
+        EventStatus::Deploying,
+    ] {
+        fleet.event(told[0].0, "main", told[0].2, status).unwrap();
+    }
+    say(&mut fleet, &told[1..2], EventCode::IoError);
+    assert!(is_inactive(&fleet, id));
+    let refused = fleet.raise(id, 100).unwrap_err();
+    assert_eq!(refused.code(), "release_is_inactive");
+    // A resume now brings everybody back but the one that writes and may succeed.
+    say(&mut fleet, &told[2..], EventCode::Cancelled);
+    fleet.effects.clear();
+    fleet.resume_release(id).unwrap();
+    let again: BTreeSet<_> = fleet
+        .requests()
+        .into_iter()
+        .map(|(robot, ..)| robot)
+        .collect();
+    assert_eq!(again, told[1..].iter().map(|(robot, ..)| *robot).collect());
+    fleet.install(told[0].0, "main", told[0].2);
+    assert!(fleet.released(id).is_live());
+}
+
+/// G19: who was called back by a stop, and overtaken by the deadline, is of the set as before.
+#[test]
+fn a_resume_after_the_deadline_brings_back_whom_the_stop_called_back() {
+    let (mut fleet, _) = released_to(10);
+    let mut spec = release(100);
+    spec.mechanism.max_in_progress = 5;
+    let id = fleet.publish(spec).unwrap();
+    for (robot, ecu, operation) in fleet.requests() {
+        fleet.install(robot, &ecu, operation);
+    }
+    let told = fleet.requests();
+    assert_eq!(told.len(), 5);
+    fleet.stop_release(id).unwrap();
+    say(&mut fleet, &told, EventCode::Cancelled);
+    fleet.pass(31 * DAY);
+    assert_eq!(
+        fleet.outcome(fleet.rollouts_of(id)[0]),
+        Some(Completion::Partial)
+    );
+    fleet.resume_release(id).unwrap();
+    let again: BTreeSet<_> = fleet
+        .requests()
+        .into_iter()
+        .map(|(robot, ..)| robot)
+        .collect();
+    assert_eq!(again, told.iter().map(|(robot, ..)| *robot).collect());
+}
+
+#[test]
+fn a_release_ends_with_its_channel_and_its_history_stays() {
+    let (mut fleet, _) = released_to(4);
+    let add = |fleet: &mut Fleet| {
+        let (name, groups) = (channel("canary"), BTreeSet::new());
+        fleet.command(Command::AddChannel { name, groups }).unwrap();
+    };
+    let canary = || ReleaseSpec {
+        channel: channel("canary"),
+        ..release(50)
+    };
+    add(&mut fleet);
+    let id = fleet.publish(canary()).unwrap();
+    let remove = || Command::RemoveChannel {
+        name: channel("canary"),
+    };
+    let refused = fleet.command(remove()).unwrap_err();
+    assert_eq!(refused.code(), "channel_is_live");
+    let told = fleet.requests();
+    fleet.stop_release(id).unwrap();
+    say(&mut fleet, &told, EventCode::Cancelled);
+    fleet.command(remove()).unwrap();
+    for refused in [fleet.resume_release(id), fleet.raise(id, 60)] {
+        assert_eq!(refused.unwrap_err().code(), "release_is_over");
+    }
+    assert!(fleet.outcome(fleet.rollouts_of(id)[0]).is_some());
+    // Another channel of that name begins anew; what the old one had can go.
+    add(&mut fleet);
+    let new = fleet.publish(canary()).unwrap();
+    assert_eq!(fleet.released(new).acts.len(), 1);
+    assert_eq!(fleet.state.releases().count(), 2);
 }

@@ -117,6 +117,7 @@ impl From<Refusal> for ApiError {
             | Refusal::ReleaseIsReplaced { .. }
             | Refusal::RolloutOfRelease { .. }
             | Refusal::ReleaseIsReadOnly { .. }
+            | Refusal::ReleaseIsOver { .. }
             | Refusal::SourceIsLedger { .. }
             | Refusal::NothingOnLedger { .. }
             | Refusal::LedgerFileMissing { .. }

@@ -180,6 +180,7 @@ pub fn admin_router(context: Context) -> Router {
         )
         .route("/releases", get(releases::list).post(releases::publish))
         .route("/releases/preview", post(releases::preview))
+        .route("/channels/{name}/release", get(releases::of_channel))
         .route("/releases/{id}", get(releases::show))
         .route(
             "/releases/{id}/stop",

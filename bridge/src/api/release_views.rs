@@ -62,6 +62,8 @@ pub struct ReleaseView {
     /// Since when it is inactive, and why.
     pub inactive: Option<InactiveView>,
     pub replaced_by: Option<u32>,
+    /// It is its channel's newest, and the channel is there.
+    pub current: bool,
     /// In force; X10.
     pub percentage: u8,
     pub first_percentage: u8,
@@ -132,6 +134,8 @@ pub struct ActView {
 #[expect(missing_docs, reason = "docs/api.md explains every field")]
 pub struct ReleasePreviewView {
     pub image: String,
+    /// Its number on the ledger, if it comes from there.
+    pub ledger: Option<u32>,
     pub percentage: u8,
     pub pool: u32,
     pub chosen: usize,
@@ -220,6 +224,8 @@ impl ReleaseView {
             status: release.word().to_owned(),
             inactive,
             replaced_by: release.replaced_by.map(|by| by.0),
+            current: release.replaced_by.is_none()
+                && state.channel_by_key(release.channel).is_some(),
             percentage: release.percentage().percent(),
             first_percentage: release.first_percentage().percent(),
             sampling: release.sampling,
@@ -314,6 +320,7 @@ fn why_inactive(why: InactiveReason) -> String {
         InactiveReason::Stopped => "an operator stopped it".to_owned(),
         InactiveReason::Withdrawn => "the ledger has withdrawn its version".to_owned(),
         InactiveReason::SourceSwitched => "its channel got another source".to_owned(),
+        InactiveReason::ChannelRemoved => "its channel was removed".to_owned(),
         InactiveReason::RolloutEnded { rollout } => {
             format!("its rollout {} did not end well", rollout.0)
         }
@@ -333,6 +340,7 @@ impl ReleasePreviewView {
         let current = ecus().filter(|ecu| ecu.at_dispatch == Check::AlreadyCurrent);
         Self {
             image: reference(state, preview.image),
+            ledger: preview.ledger,
             percentage: preview.percentage.percent(),
             pool: preview.pool,
             chosen: preview.plan.affected().count(),
@@ -357,39 +365,35 @@ impl ReleaseStandstill {
 
 impl ReleasePlace {
     pub(super) fn new(state: &State, release: &Release, robot: &Robot) -> Self {
-        let index = release.pool.iter().position(|key| *key == robot.key);
-        let brings = release.rollouts().filter(|id| {
-            let rollout = state.rollout(*id);
-            rollout.is_some_and(|rollout| rollout.members.contains_key(&robot.key))
+        let place = release.pool.iter().position(|key| *key == robot.key);
+        let place = place.map(|index| index + 1);
+        let rollout = state.brings(release, robot);
+        let from = state.share_that_takes(release, robot);
+        let (id, number) = (&robot.id, release.id.0);
+        let order = place.map(|place| {
+            format!(
+                ": it is number {place} of {} robots in the order of choice",
+                release.pool_size
+            )
         });
-        let rollout = brings.last();
-        let chosen = rollout.is_some();
-        let from = index.and_then(|index| state.share_that_takes(release, index, robot));
-        let id = &robot.id;
-        let place = index.map(|index| index + 1);
-        let text = match (chosen, place, from) {
-            (true, Some(place), _) => format!(
-                "release {} goes to {id}: it is number {place} of {} robots in the order of choice",
-                release.id.0, release.pool_size
-            ),
-            (true, None, _) => format!("release {} went to {id}", release.id.0),
-            (false, Some(place), Some(from)) => format!(
-                "release {} does not go to {id}: it is number {place} of {} robots in the order of choice, and in from {from} on",
-                release.id.0, release.pool_size
-            ),
-            (false, _, _) if release.replaced_by.is_some() => format!(
-                "release {} did not go to {id} before it was replaced",
-                release.id.0
-            ),
-            (false, _, _) => format!(
-                "release {} does not go to {id}: when it was published, {id} was not in channel {}, or the image did not suit it",
-                release.id.0, release.channel_name
+        let order = order.unwrap_or_default();
+        let text = match (rollout, from) {
+            (Some(_), _) => format!("release {number} goes to {id}{order}"),
+            (None, _) if release.replaced_by.is_some() => {
+                format!("release {number} did not go to {id} before it was replaced")
+            }
+            (None, Some(from)) if release.percentage() < from => {
+                format!("release {number} does not go to {id}{order}; it is in from {from} on")
+            }
+            (None, _) => format!(
+                "release {number} does not go to {id}: when it was published, {id} was not in channel {}, or the image did not suit it",
+                release.channel_name
             ),
         };
         Self {
             robot: id.to_string(),
-            release: release.id.0,
-            chosen,
+            release: number,
+            chosen: rollout.is_some(),
             rollout: rollout.map(|id| id.0),
             place,
             from_percentage: from.map(Share::percent),

@@ -57,13 +57,32 @@ pub(super) async fn show(
     view_of(&context, number(&id)?).await
 }
 
+/// `GET /v1/channels/{name}/release`: the channel's newest release, the only one that can be live.
+pub(super) async fn of_channel(
+    State(context): State<Context>,
+    _: Viewer,
+    Path(name): Path<String>,
+) -> Answer {
+    let found = context.bridge.query(move |view| {
+        let channel = super::channels::find(view.state, &name)?;
+        let release = view.state.release_of(channel.key).ok_or_else(|| {
+            let message = format!("nothing was released on channel {name}");
+            ApiError::new(StatusCode::NOT_FOUND, "never_released", message).hint(format!(
+                "`rollcall release publish {name} --image NAME@VERSION --percentage N` does it"
+            ))
+        })?;
+        Ok::<_, ApiError>(ReleaseView::new(view.state, release))
+    });
+    Ok(axum::Json(found.await??))
+}
+
 /// `POST /v1/releases/preview`: what a publish would do. Nothing is stored.
 pub(super) async fn preview(
     State(context): State<Context>,
     _: Viewer,
     Json(new): Json<NewRelease>,
 ) -> Result<axum::Json<ReleasePreviewView>, ApiError> {
-    // Another salt chooses other robots, and as many.
+    // Another salt chooses other robots; as many, unless each is chosen by its own chance.
     let spec = new.spec(Salt::default())?;
     let preview = context.bridge.query(move |view| {
         let preview = view.state.preview_release(&spec)?;
@@ -118,6 +137,7 @@ pub(super) async fn resume(
     _: OptionalJson<Nothing>,
 ) -> Answer {
     let release = number(&id)?;
+    refuse_lost_file(&context, release).await?;
     change(&context, by, Command::ResumeRelease { release }).await
 }
 
@@ -129,6 +149,7 @@ pub(super) async fn raise(
     Json(Raise { percentage }): Json<Raise>,
 ) -> Answer {
     let release = number(&id)?;
+    refuse_lost_file(&context, release).await?;
     let command = Command::RaiseRelease {
         release,
         percentage,
@@ -187,6 +208,15 @@ async fn refuse_lost_image(context: &Context, spec: &ReleaseSpec) -> Result<(), 
     let image = context.bridge.query(move |view| {
         let preview = view.state.preview_release(&spec).ok()?;
         view.state.image(preview.image).cloned()
+    });
+    super::rollouts::refuse_lost(context, image.await?)
+}
+
+/// The same of a release that was published.
+async fn refuse_lost_file(context: &Context, id: ReleaseId) -> Result<(), ApiError> {
+    let image = context.bridge.query(move |view| {
+        let release = view.state.release(id)?;
+        view.state.image(release.image).cloned()
     });
     super::rollouts::refuse_lost(context, image.await?)
 }

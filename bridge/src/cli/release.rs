@@ -2,16 +2,15 @@
 
 use super::args::{PublishArgs, ReleaseCommand, ReleaseName};
 use super::client::{Client, segment};
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::group::robots;
 use super::output::{Output, confirm, note, or_dash, sheet, table};
 use super::rollout::mechanism;
 use super::standstill;
 use crate::api::{
-    ChannelDetail, LedgerChoice, NewRelease, ReleasePlace, ReleasePreviewView, ReleaseStandstill,
-    ReleaseView,
+    LedgerChoice, NewRelease, ReleasePlace, ReleasePreviewView, ReleaseStandstill, ReleaseView,
 };
-use rollcall_engine::{ReleaseSet, Share};
+use rollcall_engine::{ReleaseSet, Sampling, Share};
 use serde_json::json;
 
 pub(super) fn run(
@@ -59,7 +58,7 @@ fn publish(args: PublishArgs, client: &Client, output: &mut Output) -> Result<()
             away_from_former: args.away_from_former,
         })
     };
-    let new = NewRelease {
+    let mut new = NewRelease {
         channel: args.channel,
         image: args.image.map(|image| image.to_string()),
         ledger: args
@@ -71,7 +70,8 @@ fn publish(args: PublishArgs, client: &Client, output: &mut Output) -> Result<()
         mechanism: mechanism(args.pace)?,
     };
     if args.preview {
-        return preview(&client.post("/releases/preview", &new)?, output);
+        let found = client.post("/releases/preview", &new)?;
+        return preview(&found, new.sampling, output);
     }
     if new.ledger.is_some() {
         // G8: for every robot at once, and nobody can edit it.
@@ -84,6 +84,8 @@ fn publish(args: PublishArgs, client: &Client, output: &mut Output) -> Result<()
             new.channel
         ));
         confirm(args.confirm.yes, &format!("Release {}?", found.image))?;
+        // What was confirmed, though a newer one may have come meanwhile.
+        new.ledger = found.ledger.map(LedgerChoice::Version).or(new.ledger);
     }
     let release: ReleaseView = client.post("/releases", &new)?;
     let (chosen, pool) = (release.robots.chosen, robots(release.pool));
@@ -94,7 +96,11 @@ fn publish(args: PublishArgs, client: &Client, output: &mut Output) -> Result<()
     )
 }
 
-fn preview(found: &ReleasePreviewView, output: &mut Output) -> Result<(), Failure> {
+fn preview(
+    found: &ReleasePreviewView,
+    sampling: Sampling,
+    output: &mut Output,
+) -> Result<(), Failure> {
     if output.json {
         return Ok(output.json(found)?);
     }
@@ -103,7 +109,10 @@ fn preview(found: &ReleasePreviewView, output: &mut Output) -> Result<(), Failur
     sheet.add_row(["percentage", &format!("{} %", found.percentage)]);
     sheet.add_row([
         "robots",
-        &format!("{} of {}", found.chosen, robots(found.pool)),
+        &match sampling {
+            Sampling::Exact => format!("{} of {}", found.chosen, robots(found.pool)),
+            Sampling::Bernoulli => format!("about {} of {}", found.chosen, robots(found.pool)),
+        },
     ]);
     sheet.add_row(["already current", &found.already_current.to_string()]);
     for (reason, count) in &found.will_fail_by_reason {
@@ -129,9 +138,7 @@ fn preview(found: &ReleasePreviewView, output: &mut Output) -> Result<(), Failur
 
 fn list(all: bool, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let mut releases = client.all::<ReleaseView>("/releases")?;
-    releases
-        .items
-        .retain(|release| all || release.replaced_by.is_none());
+    releases.items.retain(|release| all || release.current);
     if output.json {
         return Ok(output.json(&releases)?);
     }
@@ -248,7 +255,7 @@ fn stop(
 ) -> Result<(), Failure> {
     let id = release.id;
     let found: ReleaseStandstill = client.get(&format!("/releases/{id}/stop"))?;
-    if found.status == "LIVE" {
+    if found.status == "LIVE" && release.ledger.is_none() {
         note(format_args!(
             "release {id} ({}) is LIVE on channel {}. From now on nobody more gets it; robots that have it keep it.\n\
              Of its robots\n{}",
@@ -270,7 +277,7 @@ fn resume(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let id = release.id;
-    if release.inactive.is_some() && release.replaced_by.is_none() {
+    if release.inactive.is_some() && release.current && release.ledger.is_none() {
         let raised = if release.percentage == release.first_percentage {
             String::new()
         } else {
@@ -308,15 +315,9 @@ fn raise(
 }
 
 fn history(name: &ReleaseName, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let channel = match name {
-        ReleaseName::Channel(channel) => channel.clone(),
-        ReleaseName::Number(_) => find(name, client)?.channel,
-    };
+    let channel = find(name, client)?.channel;
     let mut releases = client.all::<ReleaseView>("/releases")?;
     releases.items.retain(|release| release.channel == channel);
-    if releases.items.is_empty() {
-        return Err(never_released(&channel, client));
-    }
     if output.json {
         return Ok(output.json(&releases)?);
     }
@@ -349,29 +350,11 @@ fn act(id: u32, action: &str, client: &Client) -> Result<ReleaseView, Failure> {
 
 /// The release that is meant: by its number, or the newest of its channel.
 fn find(name: &ReleaseName, client: &Client) -> Result<ReleaseView, Failure> {
-    let channel = match name {
-        ReleaseName::Number(id) => return client.get(&format!("/releases/{id}")),
-        ReleaseName::Channel(channel) => channel,
-    };
-    let releases = client.all::<ReleaseView>("/releases")?.items;
-    let mut newest = releases.into_iter().rev();
-    let found = newest.find(|release| release.channel == *channel && release.replaced_by.is_none());
-    found.ok_or_else(|| never_released(channel, client))
-}
-
-/// Whether the channel is not there, or has had no release.
-fn never_released(channel: &str, client: &Client) -> Failure {
-    let asked = client.get::<ChannelDetail>(&format!("/channels/{}", segment(channel)));
-    match asked {
-        Err(failure) => failure,
-        Ok(_) => Failure::new(
-            Exit::NotFound,
-            "unknown_release",
-            format!(
-                "nothing was released on channel {channel}; `rollcall release publish {channel} --image NAME@VERSION \
-                 --percentage N` does it"
-            ),
-        ),
+    match name {
+        ReleaseName::Number(id) => client.get(&format!("/releases/{id}")),
+        ReleaseName::Channel(channel) => {
+            client.get(&format!("/channels/{}/release", segment(channel)))
+        }
     }
 }
 

@@ -342,7 +342,7 @@ impl State {
         changes: &mut Changes,
     ) {
         changes.touch(Row::LedgerVersion(channel, number));
-        self.withdraw_release(channel, number, changes);
+        self.stop_withdrawn(changes);
     }
 
     fn known_version(

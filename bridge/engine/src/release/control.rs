@@ -6,8 +6,11 @@ use crate::input::Actor;
 use crate::inventory::RobotKey;
 use crate::outcome::Reply;
 use crate::refusal::Refusal;
-use crate::rollout::{Completion, RobotProgress, RolloutId, RolloutStatus, Run, TargetSelection};
+use crate::rollout::{
+    Completion, RobotProgress, Rollout, RolloutId, RolloutStatus, Run, TargetSelection,
+};
 use crate::state::{Changes, State};
+use crate::target::{Target, TargetState};
 use std::collections::BTreeSet;
 
 impl State {
@@ -62,10 +65,11 @@ impl State {
                 action: "resumed",
             });
         }
+        self.check_offered(release.image)?;
         let (image, mechanism) = (release.image, release.mechanism.clone());
         let (percentage, reach) = (release.percentage(), release.reach());
         let again = self.left_behind(release);
-        let tranche = if again.is_empty() {
+        let tranche = if again.is_empty() && !self.lacks_joiners(release) {
             None
         } else {
             self.room_for_tranche(release)?;
@@ -76,9 +80,12 @@ impl State {
         }
         self.note_act(id, by, Deed::Resumed, changes);
         for rollout in self.rollouts_that(id, |run| matches!(run, Run::Stopped { .. })) {
-            self.run_again(rollout, changes);
+            // One that ends badly at once ends the release, and the others stay stopped.
+            if self.is_live(id) {
+                self.run_again(rollout, changes);
+            }
         }
-        if let Some(tranche) = tranche {
+        if let Some(tranche) = tranche.filter(|_| self.is_live(id)) {
             let again = Tranche {
                 percentage,
                 reach,
@@ -116,6 +123,7 @@ impl State {
         if percentage == current {
             return Ok(Reply::Release(id));
         }
+        self.check_offered(release.image)?;
         self.room_for_tranche(release)?;
         let (salt, sampling) = (release.salt, release.sampling);
         let before = release.front().len();
@@ -146,28 +154,35 @@ impl State {
     fn left_behind(&self, release: &Release) -> Vec<RobotKey> {
         let mut left = BTreeSet::new();
         for rollout in release.rollouts().filter_map(|id| self.rollouts.get(&id)) {
-            let RolloutStatus::Completed { outcome, .. } = rollout.status else {
-                continue;
-            };
+            let outcome = rollout.foreseen();
             for (key, member) in rollout.members.iter() {
+                let expired = |target: &Target| target.state == TargetState::Expired;
+                let cut_off = outcome.is_some_and(|outcome| {
+                    outcome.ends_release() || member.targets.iter().any(expired)
+                });
                 let done = matches!(
                     member.progress(),
                     RobotProgress::Successful | RobotProgress::Skipped | RobotProgress::Superseded
                 );
-                // A later tranche may have brought it there.
-                if !done && outcome.ends_release() {
+                // What a later tranche did, or is about to do, counts.
+                if cut_off && !done {
                     left.insert(key);
                 } else {
                     left.remove(&key);
                 }
             }
         }
-        for rollout in release.rollouts().filter_map(|id| self.rollouts.get(&id)) {
-            if rollout.is_launched() {
-                left.retain(|key| !rollout.members.contains_key(key));
-            }
-        }
         left.into_iter().collect()
+    }
+
+    /// Robots that come later could be in it, and no rollout takes them any more.
+    fn lacks_joiners(&self, release: &Release) -> bool {
+        let mut rollouts = release.rollouts().filter_map(|id| self.rollouts.get(&id));
+        release.mechanism.dynamic && !rollouts.any(|rollout| rollout.foreseen().is_none())
+    }
+
+    fn is_live(&self, id: ReleaseId) -> bool {
+        self.releases.get(&id).is_some_and(Release::is_live)
     }
 
     /// The release, if it is its channel's newest and not the ledger's (G11).
@@ -179,6 +194,11 @@ impl State {
         match release.replaced_by {
             Some(by) => Err(Refusal::ReleaseIsReplaced { id, by, action }),
             None if release.ledger.is_some() => Err(Refusal::ReleaseIsReadOnly {
+                id,
+                action,
+                channel: release.channel_name.clone(),
+            }),
+            None if self.channel_by_key(release.channel).is_none() => Err(Refusal::ReleaseIsOver {
                 id,
                 action,
                 channel: release.channel_name.clone(),
@@ -244,6 +264,20 @@ impl State {
             self.not_of_a_release(id, "resumed")?;
         }
         Ok(())
+    }
+}
+
+impl Rollout {
+    /// How it ended, or will end when those that install are done.
+    const fn foreseen(&self) -> Option<Completion> {
+        match self.status {
+            RolloutStatus::Completed { outcome, .. } => Some(outcome),
+            RolloutStatus::Launched {
+                run: Run::Ending { why, .. },
+                ..
+            } => Some(why.outcome()),
+            RolloutStatus::Launched { .. } | RolloutStatus::Prepared => None,
+        }
     }
 }
 

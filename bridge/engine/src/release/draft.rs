@@ -44,6 +44,8 @@ pub(super) struct TranchePlan {
 pub struct ReleasePreview {
     /// The image.
     pub image: ImageKey,
+    /// Its number on the ledger, if it comes from there.
+    pub ledger: Option<u32>,
     /// The percentage that would be in force.
     pub percentage: Share,
     /// Robots of the channel that the image suits.
@@ -66,6 +68,7 @@ impl State {
         let plan = draft.first.plan;
         Ok(ReleasePreview {
             image: draft.image,
+            ledger: draft.ledger,
             percentage: draft.share,
             pool: u32::try_from(draft.pool.len()).unwrap_or(u32::MAX),
             conflicts: self.conflicts(&plan),
@@ -103,6 +106,12 @@ impl State {
                 });
             }
             (Some(ReleaseSet::Same), Some(former)) => self.same_set(spec, former)?,
+            (
+                Some(ReleaseSet::New {
+                    away_from_former: true,
+                }),
+                Some(_),
+            ) if spec.sampling == Sampling::Bernoulli => return Err(Refusal::AwayIsExact),
             (Some(ReleaseSet::New { away_from_former }), Some(former)) => {
                 let without = away_from_former.then_some(former);
                 self.new_set(spec, channel, image, without)?
@@ -111,7 +120,9 @@ impl State {
                 self.new_set(spec, channel, image, None)?
             }
         };
-        mechanism.dynamic = choice.sampling == Sampling::Bernoulli;
+        let same_set = spec.set == Some(ReleaseSet::Same);
+        // The same robots are nobody who comes later.
+        mechanism.dynamic = choice.sampling == Sampling::Bernoulli && !same_set;
         let first = self.plan_tranche(image, &mechanism, &choice.pool[..choice.reach])?;
         // Robots that come later may be all that it is for.
         if first.plan.affected().next().is_none() && !mechanism.dynamic {
@@ -131,7 +142,7 @@ impl State {
             pool: choice.pool,
             first,
             former: former.map(|former| former.id),
-            same_set: spec.set == Some(ReleaseSet::Same),
+            same_set,
         })
     }
 
@@ -150,7 +161,9 @@ impl State {
                 let unknown = || Refusal::UnknownImage {
                     image: reference.clone(),
                 };
-                Ok((image.ok_or_else(unknown)?, None))
+                let image = image.ok_or_else(unknown)?;
+                self.check_offered(image)?;
+                Ok((image, None))
             }
             (Released::Ledger { version }, Some(_)) => {
                 check_read_only(spec)?;
@@ -174,6 +187,20 @@ impl State {
                 let image = image.ok_or(Refusal::LedgerFileMissing { channel, number })?;
                 Ok((image, Some(number)))
             }
+        }
+    }
+
+    /// A version that its ledger has withdrawn is offered to nobody, whoever releases it.
+    pub(super) fn check_offered(&self, image: ImageKey) -> Result<(), Refusal> {
+        match self
+            .images
+            .get(&image)
+            .filter(|image| self.is_withdrawn(image))
+        {
+            Some(image) => Err(Refusal::ImageWithdrawn {
+                image: image.reference.clone(),
+            }),
+            None => Ok(()),
         }
     }
 

@@ -159,6 +159,8 @@ pub enum InactiveReason {
     Withdrawn,
     /// The channel got another source (G17).
     SourceSwitched,
+    /// The channel was removed: it cannot go on.
+    ChannelRemoved,
     /// One of its rollouts ended badly: a threshold, the deadline, or nobody succeeded.
     RolloutEnded {
         /// Which.

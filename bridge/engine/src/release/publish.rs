@@ -171,19 +171,37 @@ impl State {
         }
     }
 
-    /// The ledger has withdrawn the version: nobody more gets it.
-    pub(crate) fn withdraw_release(
-        &mut self,
-        channel: ChannelKey,
-        number: u32,
-        changes: &mut Changes,
-    ) {
-        let live = self.release_of(channel).filter(|release| release.is_live());
-        let of_it = live.filter(|release| release.ledger == Some(number));
-        if let Some(id) = of_it.map(|release| release.id) {
-            let by = Actor("rollcall".to_owned());
+    /// A ledger has withdrawn something: nobody more gets it, on whatever channel.
+    pub(crate) fn stop_withdrawn(&mut self, changes: &mut Changes) {
+        let live = self.releases.values().filter(|release| release.is_live());
+        let withdrawn = live.filter(|release| self.check_offered(release.image).is_err());
+        let withdrawn: Vec<_> = withdrawn.map(|release| release.id).collect();
+        let by = Actor("rollcall".to_owned());
+        for id in withdrawn {
             self.halt(&by, id, InactiveReason::Withdrawn, changes);
         }
+    }
+
+    /// The channel goes: its newest release goes with it, and its history stays (G28).
+    pub(crate) fn end_release_of(
+        &mut self,
+        by: &Actor,
+        channel: ChannelKey,
+        changes: &mut Changes,
+    ) {
+        let newest = self.release_of(channel);
+        let Some(id) = newest.map(|release| release.id) else {
+            return;
+        };
+        if let Some(release) = self.releases.get_mut(&id) {
+            release.pool = Vec::new();
+        }
+        changes.touch(Row::Pool(id));
+        for rollout in self.rollouts_that(id, |run| !matches!(run, Run::Ending { .. })) {
+            self.end_by(by, rollout, EndReason::Operator, changes);
+            self.pump(rollout, changes);
+        }
+        self.halt(by, id, InactiveReason::ChannelRemoved, changes);
     }
 
     /// G17: what came from the ledger ends with it. A release of our own has to be stopped first.

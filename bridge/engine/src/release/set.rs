@@ -46,9 +46,9 @@ impl State {
         }
         let mut set: BTreeSet<_> = front.into_iter().collect();
         for rollout in release.rollouts().filter_map(|id| self.rollouts.get(&id)) {
-            let told = rollout.members.iter();
-            let told = told.filter(|(_, member)| member.skipped.is_none());
-            set.extend(told.map(|(key, _)| key));
+            let members = rollout.members.iter();
+            let members = members.filter(|(_, member)| member.skipped.is_none());
+            set.extend(members.map(|(key, _)| key));
         }
         let robots = set.iter().filter_map(|key| self.robots.get(key));
         release.salt.order(robots)
@@ -61,30 +61,29 @@ impl State {
         newest
             && chosen
             && self.in_channel(release.channel, robot)
-            && !self.has_been_told(release, robot)
+            && self.brings(release, robot).is_none()
     }
 
-    /// The smallest share that reaches the robot at this place of the pool; `None` when no share does.
+    /// The smallest share that reaches the robot; `None` when no share does.
     #[must_use]
-    pub fn share_that_takes(
-        &self,
-        release: &Release,
-        place: usize,
-        robot: &Robot,
-    ) -> Option<Share> {
+    pub fn share_that_takes(&self, release: &Release, robot: &Robot) -> Option<Share> {
+        let place = release.pool.iter().position(|key| *key == robot.key);
         let mut shares = (1..=100).filter_map(|percent| Share::new(percent).ok());
-        shares.find(|share| match release.sampling {
-            Sampling::Exact => place < share.count(release.pool.len()),
-            Sampling::Bernoulli => share.takes(release.salt.rank(robot)),
+        shares.find(|share| match (release.sampling, place) {
+            (Sampling::Exact, Some(place)) => place < share.count(release.pool.len()),
+            (Sampling::Exact, None) => false,
+            (Sampling::Bernoulli, _) => share.takes(release.salt.rank(robot)),
         })
     }
 
-    fn has_been_told(&self, release: &Release, robot: &Robot) -> bool {
-        let mut rollouts = release.rollouts().filter_map(|id| self.rollouts.get(&id));
-        rollouts.any(|rollout| {
-            let member = rollout.members.get(&robot.key);
-            member.is_some_and(|member| member.skipped.is_none())
-        })
+    /// The rollout that brings the release to the robot, if it goes to it.
+    #[must_use]
+    pub fn brings(&self, release: &Release, robot: &Robot) -> Option<RolloutId> {
+        let has = |id: &RolloutId| {
+            let member = self.rollouts.get(id)?.members.get(&robot.key)?;
+            Some(member.skipped.is_none())
+        };
+        release.rollouts().filter(|id| has(id) == Some(true)).last()
     }
 }
 

@@ -105,7 +105,7 @@ impl Visitor<'_> for Number {
     }
 
     fn visit_f64<E: Error>(self, found: f64) -> Result<Share, E> {
-        Err(E::custom(ShareError::of(found)))
+        Err(E::custom(ShareError::of(format_args!("{found:?}"))))
     }
 
     fn visit_str<E: Error>(self, found: &str) -> Result<Share, E> {
