@@ -434,11 +434,15 @@ fn describe_command(command: &Command) -> String {
         },
         Command::RemoveChannel { name } => format!("remove channel {name}"),
         Command::SetChannelSource { channel, source } => describe_source(channel, source),
-        Command::RecordLedgerVersion { channel, record } => format!(
+        Command::RecordLedgerVersion {
+            channel, record, ..
+        } => format!(
             "record version {} ({}) of channel {channel}'s ledger",
             record.software_version, record.software_version_string
         ),
-        Command::WithdrawLedgerVersion { channel, number } => {
+        Command::WithdrawLedgerVersion {
+            channel, number, ..
+        } => {
             format!("note that channel {channel}'s ledger no longer lists version {number}")
         }
         Command::NoteLedgerProblem {

@@ -165,7 +165,7 @@ fn a_bad_record_is_named_and_the_others_are_imported() {
         &format!("{LIST}/5"),
         json_answer(&json!({ "modelVersion": other })),
     );
-    node.answer(&format!("{LIST}/6"), Answer::Body(500, b"oops".to_vec()));
+    node.answer(&format!("{LIST}/6"), Answer::Body(400, b"oops".to_vec()));
     node.answer(&format!("{LIST}/7"), Answer::Body(200, b"<html>".to_vec()));
     node.record(&Node::bare(8));
     node.list(&[1, 2, 3, 4, 5, 6, 7, 8]);
@@ -186,7 +186,7 @@ fn a_bad_record_is_named_and_the_others_are_imported() {
     assert!(of(3).contains("boolean"), "{}", of(3));
     assert!(of(4).contains("404"), "{}", of(4));
     assert!(of(5).contains("speaks of 6"), "{}", of(5));
-    assert!(of(6).contains("500"), "{}", of(6));
+    assert!(of(6).contains("400"), "{}", of(6));
     assert!(of(7).contains("JSON"), "{}", of(7));
 }
 
@@ -197,6 +197,8 @@ fn a_ledger_that_fails_changes_nothing() {
     let before = served.get(LEDGER).ok()["versions"].clone();
     let list = json!({"modelVersions": {"vid": VID, "pid": PID, "softwareVersions": [9]}});
     let of_another = json!({"modelVersions": {"vid": 1, "pid": PID, "softwareVersions": []}});
+    let cut = json!({"modelVersions": {"vid": VID, "pid": PID}});
+    let empty = json!({"modelVersions": {"vid": VID, "pid": PID, "softwareVersions": []}});
     let many: Vec<u32> = (0..1_001).collect();
     let many = json!({"modelVersions": {"vid": VID, "pid": PID, "softwareVersions": many}});
     for (answer, words) in [
@@ -220,6 +222,9 @@ fn a_ledger_that_fails_changes_nothing() {
             "cannot be reached",
         ),
         (json_answer(&of_another), "vid 1"),
+        // Nothing said is not nothing there.
+        (json_answer(&cut), "not the JSON"),
+        (json_answer(&empty), "lists no version"),
         (json_answer(&many), "more than 1000 versions"),
         (
             Answer::Body(200, vec![b' '; (1 << 20) + 1]),
@@ -509,6 +514,14 @@ fn a_node_without_a_list_of_one_product_is_searched_page_by_page() {
         page(json!([]), json!("")),
     );
     assert_eq!(sync(&served)["withdrawn"], json!([3]));
+    node.answer(&format!("{ALL}?{limit}"), page(json!([]), Value::Null));
+    let failed = served.post(SYNC, Value::Null);
+    assert!(failed.text().contains("no product"), "{}", failed.text());
+    assert_eq!(
+        states(&served),
+        ["1 no_file", "2 no_file", "3 vanished"],
+        "nothing found is nothing withdrawn"
+    );
     // The same page for ever.
     node.answer(&format!("{ALL}?{limit}"), Answer::Pages { fresh: true });
     node.answer(ALL, Answer::Pages { fresh: true });
@@ -518,6 +531,126 @@ fn a_node_without_a_list_of_one_product_is_searched_page_by_page() {
         "{}",
         failed.text()
     );
+}
+
+/// A search keeps at most 16 MiB of what it finds.
+#[test]
+fn a_search_that_finds_too_much_is_given_up() {
+    let (served, node) = (served(), Node::new());
+    let unimplemented = json!({"code": 12, "message": "Not Implemented", "details": []});
+    node.answer(
+        LIST,
+        Answer::Body(501, unimplemented.to_string().into_bytes()),
+    );
+    let mut large = Node::bare(1);
+    large["firmwareInformation"] = json!("x".repeat(1_000_000));
+    let of = |key: u32| match key {
+        0 => format!("{ALL}?pagination.limit=100"),
+        key => format!("{ALL}?pagination.limit=100&pagination.key={key}"),
+    };
+    for key in 0..20 {
+        let pagination = json!({"next_key": (key + 1).to_string()});
+        let page = json!({"modelVersion": [large], "pagination": pagination});
+        node.answer(&of(key), json_answer(&page));
+    }
+    follow(&served, Some(&node.url));
+    let failed = served.post(SYNC, Value::Null);
+    let text = failed.text();
+    assert!(text.contains("more than 16777216 bytes"), "{text}");
+    assert_eq!(node.asked(&of(17)), 0, "the eighteenth page");
+    let long = json!({"modelVersion": [], "pagination": {"next_key": "x".repeat(5_000)}});
+    node.answer(&of(0), json_answer(&long));
+    let failed = served.post(SYNC, Value::Null);
+    assert!(failed.text().contains("4096 bytes"), "{}", failed.text());
+}
+
+/// What is not taken is named up to a bound.
+#[test]
+fn a_file_of_nonsense_makes_a_short_report() {
+    let served = served();
+    follow(&served, None);
+    let report = served.post(IMPORT, json!(vec!["x"; 150])).ok();
+    assert_eq!(report["refused"].as_array().unwrap().len(), 100);
+    assert_eq!(report["refused_more"], 50);
+    let refused = served.post(IMPORT, json!(vec!["x"; 1_001])).refusal();
+    assert_eq!(refused, (422, "invalid_value".to_owned()));
+}
+
+/// A node that is overloaded in the middle of a reading is asked again later, and what it had said is kept.
+#[test]
+fn a_node_that_fails_in_the_middle_of_a_reading_ends_it() {
+    for status in [429, 500, 503] {
+        let (served, node) = (served(), Node::new());
+        node.record(&Node::bare(1));
+        node.list(&[1]);
+        follow(&served, Some(&node.url));
+        until(&served, 1, "no_file");
+        node.record(&Node::bare(2));
+        node.answer(&format!("{LIST}/3"), Answer::Body(status, Vec::new()));
+        node.list(&[2, 3]);
+        let failed = served.post(SYNC, Value::Null);
+        assert_eq!(failed.refusal(), (502, "ledger_failed".to_owned()));
+        assert!(failed.text().contains("until then was taken"));
+        assert_eq!(states(&served), ["1 no_file", "2 no_file"], "{status}");
+        let sync = served.get(LEDGER).ok()["sync"].clone();
+        assert_eq!(sync["failures"], 1, "{sync}");
+        assert!(sync["next_in_s"].as_u64() <= Some(30), "{sync}");
+    }
+}
+
+/// A record that is refused for what it changes withdraws its version all the same.
+#[test]
+fn what_the_vendor_withdraws_is_withdrawn_though_its_record_is_refused() {
+    for (field, value, words) in [
+        ("cdVersionNumber", json!(7), "cdVersionNumber differs"),
+        ("otaFileSize", json!("many"), "64 bits"),
+    ] {
+        let (served, node) = followed();
+        let mut record = node.file(2, b"the second version");
+        record[field] = value;
+        node.record(&record);
+        let report = sync(&served);
+        assert_eq!(report["refused"].as_array().unwrap().len(), 1);
+        assert_eq!(version(&served, 2)["state"], "ready");
+        record["softwareVersionValid"] = json!(false);
+        node.record(&record);
+        let report = sync(&served);
+        let why = report["refused"][0]["why"].as_str().unwrap();
+        assert!(why.contains(words), "{why}");
+        assert_eq!(report["changed"], json!([2]));
+        let found = version(&served, 2);
+        assert_eq!(found["state"], "invalid");
+        assert_eq!(found["record"]["cdVersionNumber"], 1);
+        assert_eq!(sync(&served)["changed"], json!([]), "only once");
+    }
+}
+
+/// What an old source says after the channel got another one does not touch what that said.
+#[test]
+fn the_end_of_a_reading_of_a_former_source_withdraws_nothing() {
+    let (served, node) = followed();
+    served.robot("r1", "hw");
+    let release = json!({"channel": "production", "ledger": true});
+    let release = served.post("/v1/releases", release).ok();
+    let release = format!("/v1/releases/{}", release["id"]);
+    let former = Node::new();
+    former.list(&[1]);
+    let first = format!("{LIST}/1");
+    former.answer(&first, Answer::Held);
+    follow(&served, Some(&former.url));
+    let end = Instant::now() + Duration::from_secs(60);
+    while former.asked(&first) == 0 {
+        assert!(Instant::now() < end, "never read");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    follow(&served, Some(&node.url));
+    former.record(&Node::bare(1));
+    // Waits for the former reading.
+    assert_eq!(sync(&served)["unchanged"], 3);
+    assert_eq!(served.get(&release).ok()["status"], "LIVE");
+    let ledger = served.get(LEDGER).ok();
+    assert_eq!(ledger["sync"]["failures"], 0, "{ledger}");
+    assert_eq!(ledger["sync"]["last"]["listed"], 3, "{ledger}");
 }
 
 #[test]

@@ -68,12 +68,16 @@ impl State {
             Command::SetChannelSource { channel, source } => {
                 self.set_channel_source(by, channel, source, changes)
             }
-            Command::RecordLedgerVersion { channel, record } => {
-                self.record_ledger_version(channel, *record, changes)
-            }
-            Command::WithdrawLedgerVersion { channel, number } => {
-                self.withdraw_ledger_version(channel, number, changes)
-            }
+            Command::RecordLedgerVersion {
+                channel,
+                reading,
+                record,
+            } => self.record_ledger_version(channel, &reading, *record, changes),
+            Command::WithdrawLedgerVersion {
+                channel,
+                reading,
+                number,
+            } => self.withdraw_ledger_version(channel, &reading, number, changes),
             Command::NoteLedgerProblem {
                 channel,
                 number,

@@ -4,7 +4,7 @@ use crate::channels::ChannelEdit;
 use crate::credentials::{PairingTokenSpec, Serial, TokenKey};
 use crate::device::Interfaces;
 use crate::inventory::{EcuSpec, ImageRef, ReportedImage, RobotKey};
-use crate::ledger::{LedgerRecord, Source, StoredFile};
+use crate::ledger::{LedgerReading, LedgerRecord, Source, StoredFile};
 use crate::mechanism::{ForceDowngrade, Mechanism, OfflinePolicy, Rate};
 use crate::names::{
     ChannelName, EcuName, GroupName, HardwareId, Model, RobotId, RolloutName, Tag, TokenName,
@@ -188,6 +188,8 @@ pub enum Command {
     RecordLedgerVersion {
         /// Which.
         channel: ChannelName,
+        /// Where the ledger says it.
+        reading: LedgerReading,
         /// What the ledger says.
         record: Box<LedgerRecord>,
     },
@@ -195,6 +197,8 @@ pub enum Command {
     WithdrawLedgerVersion {
         /// Of which channel's product.
         channel: ChannelName,
+        /// Where it is no longer listed.
+        reading: LedgerReading,
         /// Which.
         number: u32,
     },

@@ -110,8 +110,9 @@ pub use inventory::{
     Membership, Protocol, ReportedImage, Robot, RobotKey, RobotStatus,
 };
 pub use ledger::{
-    ChecksumType, LedgerFault, LedgerFile, LedgerImage, LedgerOrigin, LedgerRecord, LedgerSource,
-    LedgerVersion, Product, Source, StoredFile, Withdrawn,
+    ChecksumType, LedgerFault, LedgerFile, LedgerImage, LedgerOrigin, LedgerReading, LedgerRecord,
+    LedgerSource, LedgerVersion, MAX_VERSIONS as MAX_LEDGER_VERSIONS, Product, Source, StoredFile,
+    Withdrawn,
 };
 pub use manual::MANUAL_OFFLINE_GRACE;
 pub use mechanism::{

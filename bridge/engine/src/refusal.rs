@@ -114,6 +114,11 @@ pub enum Refusal {
         "channel {name} does not follow a ledger; `rollcall channel source {name} ledger` lets it follow one"
     )]
     NotFromLedger { name: ChannelName },
+    #[error(
+        "channel {name} has another source since the reading began, so nothing more of that reading is taken; \
+         `rollcall channel sync {name}` reads the new one"
+    )]
+    LedgerSourceChanged { name: ChannelName },
     #[error("version {number} on the ledger is not taken: {fault}")]
     BadLedgerRecord { number: u32, fault: LedgerFault },
     #[error(
@@ -533,6 +538,7 @@ impl Refusal {
             Self::ProductFollowed { .. } => "product_followed",
             Self::BadLedgerUrl { .. } => "bad_ledger_url",
             Self::NotFromLedger { .. } => "not_from_ledger",
+            Self::LedgerSourceChanged { .. } => "ledger_source_changed",
             Self::BadLedgerRecord { .. } => "bad_ledger_record",
             Self::UnknownLedgerVersion { .. } => "unknown_ledger_version",
             Self::LedgerVersionWithdrawn { .. } => "ledger_version_withdrawn",

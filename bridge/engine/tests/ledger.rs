@@ -639,6 +639,60 @@ fn what_was_imported_of_a_product_stays_with_it_and_goes_with_another() {
         .unwrap();
 }
 
+/// A reading that began before the channel got another source says nothing about that.
+#[test]
+fn a_reading_of_a_former_source_is_not_taken() {
+    let mut fleet = imported();
+    let former = fleet.reading();
+    let say = |fleet: &mut Fleet, reading: &LedgerReading| {
+        let withdrawn = fleet.command(Command::WithdrawLedgerVersion {
+            channel: channel(),
+            reading: reading.clone(),
+            number: 2,
+        });
+        let recorded = fleet.command(Command::RecordLedgerVersion {
+            channel: channel(),
+            reading: reading.clone(),
+            record: Box::new(record(2)),
+        });
+        [withdrawn, recorded].map(|said| said.unwrap_err().code())
+    };
+    let elsewhere = LedgerSource {
+        origin: LedgerOrigin::Rest {
+            url: "https://on.dcl.csa-iot.org".into(),
+        },
+        ..source()
+    };
+    fleet.source(Source::Ledger(elsewhere)).unwrap();
+    assert_eq!(say(&mut fleet, &former), ["ledger_source_changed"; 2]);
+    assert_eq!(fleet.version(2).withdrawn(), None);
+    let other = LedgerSource {
+        product: Product {
+            vid: 0xfff1,
+            pid: 0x8001,
+        },
+        ..source()
+    };
+    fleet.source(Source::Ledger(other)).unwrap();
+    assert_eq!(say(&mut fleet, &former), ["ledger_source_changed"; 2]);
+    // A channel that only has the same name.
+    fleet
+        .command(Command::RemoveChannel { name: channel() })
+        .unwrap();
+    let (name, groups) = (channel(), Default::default());
+    fleet.command(Command::AddChannel { name, groups }).unwrap();
+    fleet.source(Source::Ledger(source())).unwrap();
+    assert_eq!(say(&mut fleet, &former), ["ledger_source_changed"; 2]);
+    // Other boards are no other source.
+    let reading = fleet.reading();
+    let boards = LedgerSource {
+        hardware_ids: [hw("hw2")].into(),
+        ..source()
+    };
+    fleet.source(Source::Ledger(boards)).unwrap();
+    assert_eq!(fleet.reading(), reading);
+}
+
 #[test]
 fn a_channel_takes_what_was_imported_with_it() {
     let mut fleet = imported();
@@ -687,6 +741,18 @@ fn a_record_is_read_as_a_node_writes_it() {
             "softwareVersion",
         ),
         ("true", "1", "boolean"),
+        // A record that is cut down must withdraw nothing.
+        ("softwareVersionValid", "x", "softwareVersionValid"),
+        (
+            "minApplicableSoftwareVersion",
+            "x",
+            "minApplicableSoftwareVersion",
+        ),
+        (
+            "maxApplicableSoftwareVersion",
+            "x",
+            "maxApplicableSoftwareVersion",
+        ),
     ] {
         let bad = json.replacen(from, to, 1);
         let error = serde_json::from_str::<LedgerRecord>(&bad).unwrap_err();

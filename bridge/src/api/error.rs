@@ -126,6 +126,7 @@ impl From<Refusal> for ApiError {
             | Refusal::ImageInUse { .. }
             | Refusal::ProductFollowed { .. }
             | Refusal::NotFromLedger { .. }
+            | Refusal::LedgerSourceChanged { .. }
             | Refusal::LedgerVersionWithdrawn { .. }
             | Refusal::ImageOfLedger { .. }
             | Refusal::ImageWithdrawn { .. }

@@ -256,7 +256,7 @@ pub(super) async fn sync(
         None => Ok(axum::Json(report)),
         Some(error) => Err(
             ApiError::new(StatusCode::BAD_GATEWAY, "ledger_failed", error.clone()).hint(
-                "what was imported before stays as it was; the ledger is asked again by itself",
+                "what the ledger had said until then was taken, and the rest stays as it was; it is asked again by itself",
             ),
         ),
     }

@@ -163,7 +163,7 @@ fn reading(sync: &SyncStatus) -> String {
             "at {}: {} versions, {} not taken{next}",
             last.at,
             last.listed,
-            last.refused.len()
+            last.not_taken()
         ),
     }
 }
@@ -218,7 +218,7 @@ fn print(report: &SyncReport, output: &mut Output) -> Result<(), Failure> {
         report.changed.len(),
         report.unchanged,
         report.withdrawn.len(),
-        report.refused.len()
+        report.not_taken()
     ))?;
     print_refused(report, output)
 }
@@ -231,6 +231,9 @@ fn print_refused(report: &SyncReport, output: &mut Output) -> Result<(), Failure
             (None, None) => "a record".to_owned(),
         };
         output.line(format_args!("not taken, {which}: {}", refused.why))?;
+    }
+    if report.refused_more > 0 {
+        output.line(format_args!("not taken, {} more", report.refused_more))?;
     }
     Ok(())
 }

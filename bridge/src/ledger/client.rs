@@ -4,13 +4,11 @@
 use super::wire::{self, Denial, Entry, NOT_FOUND, Pagination, UNIMPLEMENTED};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Response, StatusCode, Url};
-use rollcall_engine::Product;
+use rollcall_engine::{MAX_LEDGER_VERSIONS as MAX_VERSIONS, Product};
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::time::Duration;
 
-/// Versions of one product; the engine takes no more.
-const MAX_VERSIONS: usize = 1_000;
 /// Pages of one list. The whole ledger has some thousands of versions.
 const MAX_PAGES: usize = 500;
 /// Records that are asked for in one page.
@@ -18,6 +16,10 @@ const PAGE: &str = "100";
 /// Bytes of one answer: a page of records at their longest, twice over.
 const MAX_ANSWER: usize = 1 << 20;
 const MAX_REDIRECTS: usize = 5;
+/// Bytes of what is kept of a search.
+const MAX_KEPT: usize = 16 << 20;
+/// Bytes of a page's key, which is some dozens at a node.
+const MAX_KEY: usize = 4 << 10;
 
 /// How long a ledger and a file's server may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +75,30 @@ pub(super) enum LedgerError {
     NoProduct { url: String, product: Product },
     #[error("the ledger at {url} gives one page after the other without an end ({pages} so far)")]
     Endless { url: String, pages: usize },
+    #[error(
+        "the ledger at {url} lists no version of product {product}, and {known} are known here; none was withdrawn; \
+         check --vid and --pid, or ask another node"
+    )]
+    Nothing {
+        url: String,
+        product: Product,
+        known: usize,
+    },
+    #[error("the ledger at {url} says more than {MAX_KEPT} bytes of one product")]
+    TooMuch { url: String },
     #[error("the ledger at {url} lists more than {MAX_VERSIONS} versions of one product")]
     TooMany { url: String },
+}
+
+impl LedgerError {
+    /// Whether it is the node that fails, so that asking it for the next version is of no use.
+    pub(super) const fn is_the_nodes(&self) -> bool {
+        match self {
+            Self::Silent { .. } | Self::Unreachable { .. } => true,
+            Self::Status { status, .. } => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
 }
 
 /// What a ledger has of a product.
@@ -175,6 +199,7 @@ impl Client {
             complete: true,
             ..Listed::default()
         };
+        let mut kept = 0;
         let mut pages = Pages::new(&url);
         while let Some(page) = pages.next_url()? {
             let body = self.get(&page).await?;
@@ -186,6 +211,12 @@ impl Client {
             for value in read.model_version {
                 if !wire::is_of(&value, product) {
                     continue;
+                }
+                kept += value.to_string().len();
+                if kept > MAX_KEPT {
+                    return Err(LedgerError::TooMuch {
+                        url: url.to_string(),
+                    });
                 }
                 let entry = wire::entry(value);
                 let number = entry.as_ref().map(|record| Some(record.software_version));
@@ -201,6 +232,12 @@ impl Client {
                 }
             }
             pages.go_to(Pagination::next(read.pagination));
+        }
+        if listed.entries.is_empty() {
+            return Err(LedgerError::NoProduct {
+                url: url.to_string(),
+                product,
+            });
         }
         Ok(listed)
     }
@@ -326,6 +363,12 @@ impl<'a> Pages<'a> {
         let Some(key) = self.key.take() else {
             return Ok(Some(self.url.clone()));
         };
+        if key.len() > MAX_KEY {
+            return Err(LedgerError::Nonsense {
+                url: self.url.to_string(),
+                why: format!("the key of its next page has more than {MAX_KEY} bytes"),
+            });
+        }
         let mut url = self.url.clone();
         url.query_pairs_mut().append_pair("pagination.key", &key);
         // A key that comes again is a loop, and a node that always has a new one is no better.

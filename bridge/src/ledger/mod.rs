@@ -97,6 +97,34 @@ struct Standing {
     wants_files: bool,
 }
 
+impl Standing {
+    /// Begins anew if the source is another one, and says whether it is.
+    fn begin(&mut self, source: &LedgerSource) -> bool {
+        let is_new = self.source.as_ref() != Some(source);
+        if is_new {
+            *self = Self {
+                source: Some(source.clone()),
+                ..Self::default()
+            };
+        }
+        is_new
+    }
+
+    /// Notes what came of a reading of `source`, unless the channel has another one meanwhile.
+    fn note(&mut self, source: &LedgerSource, report: &SyncReport) {
+        if self.source.as_ref() != Some(source) {
+            return;
+        }
+        let failures = match report.error {
+            Some(_) => self.status.failures.saturating_add(1),
+            None => 0,
+        };
+        self.status.failures = failures;
+        self.status.last = Some(report.clone());
+        self.next = Some(Instant::now() + pause(source.every, failures));
+    }
+}
+
 /// A channel that follows a ledger.
 #[derive(Debug, Clone)]
 struct Followed {
@@ -181,10 +209,18 @@ impl Ledgers {
         let entries = wire::file(file).map_err(|why| SyncError::NoVersions { why })?;
         let follower = self.follower(followed.key);
         let _turn = follower.reading.lock().await;
-        let import = Import::new(&self.bridge, by, &followed.name);
+        let now = self.followed(followed.name.clone()).await?;
+        if now.key != followed.key {
+            let name = now.name;
+            return Err(CommandError::Refused(Refusal::LedgerSourceChanged { name }).into());
+        }
+        let followed = now;
+        let import = Import::new(&self.bridge, by, &followed);
         let report = import.file(entries).await?;
         if matches!(followed.source.origin, LedgerOrigin::File) {
-            follower.standing.lock().status.last = Some(report.clone());
+            let mut standing = follower.standing.lock();
+            standing.begin(&followed.source);
+            standing.status.last = Some(report.clone());
         }
         self.fetch_behind(&followed);
         Ok(report)
@@ -212,20 +248,18 @@ impl Ledgers {
     async fn begin_what_is_due(self: &Arc<Self>) -> Result<Instant, CommandError> {
         let followed = self.all_followed().await?;
         let keys: BTreeSet<_> = followed.iter().map(|followed| followed.key).collect();
-        self.followers.lock().retain(|key, _| keys.contains(key));
+        // Whoever reads or fetches keeps its locks: a new follower's would let a second one in beside it.
+        let in_use = |follower: &Arc<Follower>| Arc::strong_count(follower) > 1;
+        self.followers
+            .lock()
+            .retain(|key, follower| keys.contains(key) || in_use(follower));
         let now = Instant::now();
         let mut wake = now + IDLE;
         for followed in followed {
             let follower = self.follower(followed.key);
             let (is_new, is_due) = {
                 let mut standing = follower.standing.lock();
-                let is_new = standing.source.as_ref() != Some(&followed.source);
-                if is_new {
-                    *standing = Standing {
-                        source: Some(followed.source.clone()),
-                        ..Standing::default()
-                    };
-                }
+                let is_new = standing.begin(&followed.source);
                 let reads = matches!(followed.source.origin, LedgerOrigin::Rest { .. });
                 let is_due = reads && standing.next.is_none_or(|next| next <= now);
                 if is_due {
@@ -269,29 +303,34 @@ impl Ledgers {
         by: Actor,
         followed: &Followed,
     ) -> Result<SyncReport, CommandError> {
-        let LedgerOrigin::Rest { url } = &followed.source.origin else {
-            return Ok(SyncReport::default());
-        };
         let follower = self.follower(followed.key);
         let _turn = follower.reading.lock().await;
         // The semaphore is never closed.
         let _slot = self.readings.acquire().await;
+        // Whoever waited for its turn may find another source.
+        let now = self.followed(followed.name.clone()).await?;
+        let (true, LedgerOrigin::Rest { url }) = (now.key == followed.key, &now.source.origin)
+        else {
+            let name = now.name;
+            return Err(CommandError::Refused(Refusal::LedgerSourceChanged { name }));
+        };
+        follower.standing.lock().begin(&now.source);
         let _running = Running::begin(&follower);
-        let import = Import::new(&self.bridge, by, &followed.name);
-        let report = import.ledger(&self.client, url, &followed.source).await?;
-        log(followed, &report);
-        {
-            let mut standing = follower.standing.lock();
-            let failures = match report.error {
-                Some(_) => standing.status.failures.saturating_add(1),
-                None => 0,
-            };
-            standing.status.failures = failures;
-            standing.status.last = Some(report.clone());
-            standing.next = Some(Instant::now() + pause(followed.source.every, failures));
+        let import = Import::new(&self.bridge, by, &now);
+        let read = import.ledger(&self.client, url).await;
+        let noted = match &read {
+            Ok(report) => Some(report.clone()),
+            // The channel has another source, or is gone.
+            Err(CommandError::Refused(_)) => None,
+            Err(error) => Some(SyncReport::failed(error)),
+        };
+        if let Some(report) = noted {
+            log(&now, &report);
+            follower.standing.lock().note(&now.source, &report);
         }
         self.look_again();
-        self.fetch_behind(followed);
+        let report = read?;
+        self.fetch_behind(&now);
         Ok(report)
     }
 
@@ -369,11 +408,61 @@ fn log(followed: &Followed, report: &SyncReport) {
             listed,
             changed = changed.len(),
             withdrawn = withdrawn.len(),
-            refused = refused.len(),
+            refused = report.not_taken(),
             "a ledger was read"
         ),
     }
     for record in refused {
         tracing::warn!(%channel, version = record.version, why = record.why, "a record of a ledger is not taken");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_engine::{HardwareId, Product};
+
+    fn source(url: &str) -> LedgerSource {
+        LedgerSource {
+            origin: LedgerOrigin::Rest {
+                url: url.to_owned(),
+            },
+            product: Product { vid: 1, pid: 2 },
+            hardware_ids: [HardwareId::new("hw").unwrap()].into(),
+            every: 3_600_000,
+        }
+    }
+
+    #[test]
+    fn a_reading_that_the_writer_did_not_take_is_shown_and_tried_again_soon() {
+        let source = source("http://a");
+        let mut standing = Standing::default();
+        standing.begin(&source);
+        let full = CommandError::IntakeStopped {
+            why: "the disk is full".to_owned(),
+        };
+        standing.note(&source, &SyncReport::failed(&full));
+        assert_eq!(standing.status.failures, 1);
+        let said = standing.status.last.unwrap().error.unwrap();
+        assert_eq!(said, full.to_string());
+        let next = standing.next.unwrap();
+        assert!(next <= Instant::now() + Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_end_of_an_old_reading_says_nothing_of_the_new_source() {
+        let (old, new) = (source("http://a"), source("http://b"));
+        let mut standing = Standing::default();
+        standing.begin(&old);
+        assert!(standing.begin(&new), "another one");
+        standing.note(&old, &SyncReport::default());
+        assert_eq!(
+            (standing.status.last.is_some(), standing.next),
+            (false, None)
+        );
+        standing.note(&new, &SyncReport::default());
+        assert!(standing.status.last.is_some() && standing.next.is_some());
+        assert!(!standing.begin(&new), "the same");
+        assert!(standing.next.is_some());
     }
 }

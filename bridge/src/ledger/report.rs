@@ -1,5 +1,7 @@
 //! What came of reading a ledger or a file.
 
+use crate::api::rfc3339;
+use crate::writer::{CommandError, wall_clock};
 use serde::{Deserialize, Serialize};
 
 /// What came of it.
@@ -17,10 +19,49 @@ pub struct SyncReport {
     pub unchanged: usize,
     /// Versions that the ledger no longer lists.
     pub withdrawn: Vec<u32>,
-    /// Records that were not taken.
+    /// Records that were not taken, the first 100.
     pub refused: Vec<RefusedRecord>,
-    /// Why not everything could be read; what was imported before stays as it was.
+    /// Further records that were not taken.
+    #[serde(default)]
+    pub refused_more: usize,
+    /// Why not everything could be read. What was read until then was taken, and the rest stays as it was.
     pub error: Option<String>,
+}
+
+/// Records that are named one by one.
+const NAMED: usize = 100;
+
+impl SyncReport {
+    pub(super) fn begun() -> Self {
+        let at = wall_clock();
+        Self {
+            at: rfc3339(at),
+            at_ms: at.0,
+            ..Self::default()
+        }
+    }
+
+    /// Of a reading that came to nothing here, not at the ledger.
+    pub(super) fn failed(error: &CommandError) -> Self {
+        Self {
+            error: Some(error.to_string()),
+            ..Self::begun()
+        }
+    }
+
+    /// How many records were not taken.
+    #[must_use]
+    pub fn not_taken(&self) -> usize {
+        self.refused.len() + self.refused_more
+    }
+
+    pub(super) fn refuse(&mut self, record: RefusedRecord) {
+        if self.refused.len() < NAMED {
+            self.refused.push(record);
+        } else {
+            self.refused_more += 1;
+        }
+    }
 }
 
 /// A record that was not taken.

@@ -1,12 +1,15 @@
 //! One reading of a ledger, or of a file: each record is a command of its own, so that a bad one spoils nothing else.
 
+use super::Followed;
 use super::client::{Client, LedgerError};
 use super::report::{RefusedRecord, SyncReport};
 use super::wire::{self, Entry};
-use crate::api::rfc3339;
-use crate::writer::{Bridge, CommandError, wall_clock};
+use crate::writer::{Bridge, CommandError};
 use futures_util::{StreamExt, stream};
-use rollcall_engine::{Actor, ChannelName, Command, LedgerRecord, LedgerSource, Reply};
+use rollcall_engine::{
+    Actor, ChannelKey, ChannelName, Command, LedgerReading, LedgerRecord, LedgerVersion, Refusal,
+    Reply,
+};
 use std::collections::BTreeSet;
 
 /// Records that are asked for at the same time.
@@ -18,21 +21,18 @@ pub(super) struct Import<'a> {
     bridge: &'a Bridge,
     by: Actor,
     channel: &'a ChannelName,
+    reading: LedgerReading,
     report: SyncReport,
 }
 
 impl<'a> Import<'a> {
-    pub(super) fn new(bridge: &'a Bridge, by: Actor, channel: &'a ChannelName) -> Self {
-        let at = wall_clock();
-        let report = SyncReport {
-            at: rfc3339(at),
-            at_ms: at.0,
-            ..SyncReport::default()
-        };
+    pub(super) fn new(bridge: &'a Bridge, by: Actor, followed: &'a Followed) -> Self {
+        let report = SyncReport::begun();
         Self {
             bridge,
             by,
-            channel,
+            channel: &followed.name,
+            reading: followed.source.reading(followed.key),
             report,
         }
     }
@@ -46,15 +46,14 @@ impl<'a> Import<'a> {
         Ok(self.report)
     }
 
-    /// Reads the ledger. When it fails, what it said before stands, and what it did not say is not touched.
+    /// Reads the ledger. When it fails, what it said until then was taken, and what it did not say is not touched.
     pub(super) async fn ledger(
         mut self,
         client: &Client,
         url: &str,
-        source: &LedgerSource,
     ) -> Result<SyncReport, CommandError> {
         let limit = client.settings().listing;
-        let read = tokio::time::timeout(limit, self.read(client, url, source)).await;
+        let read = tokio::time::timeout(limit, self.read(client, url)).await;
         let said = match read {
             Ok(Ok(())) => None,
             Ok(Err(Failed::Ledger(error))) => Some(error.to_string()),
@@ -67,13 +66,8 @@ impl<'a> Import<'a> {
         Ok(self.report)
     }
 
-    async fn read(
-        &mut self,
-        client: &Client,
-        url: &str,
-        source: &LedgerSource,
-    ) -> Result<(), Failed> {
-        let product = source.product;
+    async fn read(&mut self, client: &Client, url: &str) -> Result<(), Failed> {
+        let product = self.reading.product;
         let listed = client.list(url, product).await?;
         self.report.listed = listed.numbers.len();
         if listed.entries.is_empty() {
@@ -83,10 +77,8 @@ impl<'a> Import<'a> {
             while let Some((number, answer)) = answers.next().await {
                 match answer {
                     Ok(entry) => self.take_of(number, entry).await?,
-                    // A node that is gone is not asked a thousand times more.
-                    Err(error @ (LedgerError::Silent { .. } | LedgerError::Unreachable { .. })) => {
-                        return Err(error.into());
-                    }
+                    // A node that is gone or overloaded is not asked a thousand times more.
+                    Err(error) if error.is_the_nodes() => return Err(error.into()),
                     Err(error) => self.refuse(None, Some(number), error.to_string()),
                 }
             }
@@ -95,7 +87,16 @@ impl<'a> Import<'a> {
             self.take(None, entry).await?;
         }
         if listed.complete {
-            self.withdraw_others(&listed.numbers).await?;
+            let gone = self.not_listed(&listed.numbers).await?;
+            if listed.numbers.is_empty() && !gone.is_empty() {
+                // More often a node that has not caught up than a vendor that has withdrawn everything.
+                return Err(Failed::Ledger(LedgerError::Nothing {
+                    url: url.to_owned(),
+                    product,
+                    known: gone.len(),
+                }));
+            }
+            self.withdraw(gone).await?;
         }
         Ok(())
     }
@@ -112,6 +113,11 @@ impl<'a> Import<'a> {
         match entry {
             Ok(record) => self.record(place, record).await,
             Err(unreadable) => {
+                if let (Some(product), Some(number)) = (unreadable.withdraws, unreadable.number)
+                    && product == self.reading.product
+                {
+                    self.invalidate(number).await?;
+                }
                 self.refuse(place, unreadable.number, unreadable.why);
                 Ok(())
             }
@@ -124,52 +130,80 @@ impl<'a> Import<'a> {
         record: LedgerRecord,
     ) -> Result<(), CommandError> {
         let number = record.software_version;
-        let command = Command::RecordLedgerVersion {
-            channel: self.channel.clone(),
-            record: Box::new(record),
-        };
-        match self.bridge.command(self.by.clone(), command).await {
+        let withdraws = !record.software_version_valid && record.product() == self.reading.product;
+        match self.tell(record).await {
             Ok(Reply::Stale) => self.report.unchanged += 1,
             Ok(_) => self.report.changed.push(number),
-            Err(CommandError::Refused(refusal)) => {
+            Err(CommandError::Refused(
+                refusal @ (Refusal::BadLedgerRecord { .. } | Refusal::TooMany { .. }),
+            )) => {
+                if withdraws {
+                    self.invalidate(number).await?;
+                }
                 self.refuse(place, Some(number), refusal.to_string());
             }
+            // The channel is gone, or has another source: nothing more of this is its business.
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// What a complete list no longer has is not on the ledger any more.
-    async fn withdraw_others(&mut self, listed: &BTreeSet<u32>) -> Result<(), CommandError> {
-        let (name, listed) = (self.channel.clone(), listed.clone());
-        let gone = self.bridge.query(move |view| {
-            let channel = view.state.channel(name.as_str());
-            let versions = channel.map(|channel| view.state.ledger_versions(channel.key));
-            let there = versions.into_iter().flatten();
-            let there = there.filter(|version| version.vanished.is_none());
-            let numbers = there.map(|version| version.record.software_version);
-            numbers
-                .filter(|number| !listed.contains(number))
-                .collect::<Vec<_>>()
+    async fn tell(&self, record: LedgerRecord) -> Result<Reply, CommandError> {
+        let command = Command::RecordLedgerVersion {
+            channel: self.channel.clone(),
+            reading: self.reading.clone(),
+            record: Box::new(record),
+        };
+        self.bridge.command(self.by.clone(), command).await
+    }
+
+    /// A record that is refused withdraws its version all the same: to doubt that would be to go on with what the vendor
+    /// has called back.
+    async fn invalidate(&mut self, number: u32) -> Result<(), CommandError> {
+        let key = self.reading.channel;
+        let known = self.bridge.query(move |view| {
+            let version = view.state.ledger_version(key, number)?;
+            Some(version.record.clone())
         });
-        for number in gone.await? {
+        let Some(known) = known.await?.filter(|known| known.software_version_valid) else {
+            return Ok(());
+        };
+        self.tell(LedgerRecord {
+            software_version_valid: false,
+            ..known
+        })
+        .await?;
+        self.report.changed.push(number);
+        Ok(())
+    }
+
+    /// What a complete list no longer has is not on the ledger any more.
+    async fn not_listed(&self, listed: &BTreeSet<u32>) -> Result<Vec<u32>, CommandError> {
+        let (key, listed): (ChannelKey, _) = (self.reading.channel, listed.clone());
+        let gone = self.bridge.query(move |view| {
+            let there = |version: &&LedgerVersion| version.vanished.is_none();
+            let there = view.state.ledger_versions(key).filter(there);
+            let numbers = there.map(|version| version.record.software_version);
+            numbers.filter(|number| !listed.contains(number)).collect()
+        });
+        gone.await
+    }
+
+    async fn withdraw(&mut self, gone: Vec<u32>) -> Result<(), CommandError> {
+        for number in gone {
             let command = Command::WithdrawLedgerVersion {
                 channel: self.channel.clone(),
+                reading: self.reading.clone(),
                 number,
             };
-            match self.bridge.command(self.by.clone(), command).await {
-                Ok(_) => self.report.withdrawn.push(number),
-                Err(CommandError::Refused(refusal)) => {
-                    self.refuse(None, Some(number), refusal.to_string());
-                }
-                Err(error) => return Err(error),
-            }
+            self.bridge.command(self.by.clone(), command).await?;
+            self.report.withdrawn.push(number);
         }
         Ok(())
     }
 
     fn refuse(&mut self, place: Option<usize>, version: Option<u32>, why: String) {
-        self.report.refused.push(RefusedRecord {
+        self.report.refuse(RefusedRecord {
             place,
             version,
             why,

@@ -1,6 +1,6 @@
 //! The JSON of a DCL node (Cosmos SDK's gRPC gateway): numbers of 64 bits are texts, lists come in pages.
 
-use rollcall_engine::{LedgerRecord, Product};
+use rollcall_engine::{LedgerRecord, MAX_LEDGER_VERSIONS, Product};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,7 +20,8 @@ pub(super) struct Versions {
 pub(super) struct Numbers {
     vid: Value,
     pid: Value,
-    #[serde(rename = "softwareVersions", default)]
+    /// Without it nothing is listed, which is not the same as a list of nothing.
+    #[serde(rename = "softwareVersions")]
     software_versions: Vec<Value>,
 }
 
@@ -66,6 +67,8 @@ pub(super) struct Unreadable {
     pub(super) number: Option<u32>,
     /// Why.
     pub(super) why: String,
+    /// The product of which it withdraws the version, if so much can be read.
+    pub(super) withdraws: Option<Product>,
 }
 
 pub(super) type Entry = Result<LedgerRecord, Unreadable>;
@@ -93,9 +96,20 @@ impl Numbers {
 pub(super) fn entry(value: Value) -> Entry {
     let number = value.get("softwareVersion").and_then(number);
     let number = number.and_then(|number| u32::try_from(number).ok());
+    let withdraws = withdraws(&value);
     serde_json::from_value(value).map_err(|error| Unreadable {
         number,
         why: shown(&error.to_string()),
+        withdraws,
+    })
+}
+
+fn withdraws(value: &Value) -> Option<Product> {
+    let says_so = value.get("softwareVersionValid") == Some(&Value::Bool(false));
+    let number = |key| value.get(key).and_then(short).filter(|_| says_so);
+    Some(Product {
+        vid: number("vid")?,
+        pid: number("pid")?,
     })
 }
 
@@ -128,6 +142,12 @@ pub(super) fn file(body: &[u8]) -> Result<Vec<Entry>, String> {
         one @ Value::Object(_) => vec![one],
         _ => Vec::new(),
     };
+    if values.len() > MAX_LEDGER_VERSIONS {
+        return Err(format!(
+            "it has {} records, and at most {MAX_LEDGER_VERSIONS} are taken; leave out those of other products, or split it",
+            values.len()
+        ));
+    }
     let unwrapped = values.into_iter().map(|mut value| {
         let inner = value.get_mut("modelVersion").map(Value::take);
         entry(inner.unwrap_or(value))
@@ -174,7 +194,10 @@ mod tests {
     };
 
     fn record(number: Value) -> Value {
-        json!({"vid": 0xfff1, "pid": 0x8000, "softwareVersion": number, "softwareVersionString": "1"})
+        json!({
+            "vid": 0xfff1, "pid": 0x8000, "softwareVersion": number, "softwareVersionString": "1",
+            "softwareVersionValid": true, "minApplicableSoftwareVersion": 0, "maxApplicableSoftwareVersion": 9,
+        })
     }
 
     fn numbers(entries: &[Entry]) -> Vec<u32> {
@@ -215,6 +238,32 @@ mod tests {
         }
         let entries = file(b"{\"modelVersions\":{}}").unwrap();
         assert!(entries[0].is_err());
+    }
+
+    #[test]
+    fn a_file_has_at_most_as_many_records_as_a_product_versions() {
+        let many = |count| json!(vec![Value::Null; count]).to_string();
+        assert_eq!(file(many(1_000).as_bytes()).unwrap().len(), 1_000);
+        let refused = file(many(1_001).as_bytes()).unwrap_err();
+        assert!(refused.contains("1001 records"), "{refused}");
+    }
+
+    #[test]
+    fn a_list_without_its_versions_is_no_list_of_nothing() {
+        let cut = json!({"modelVersions": {"vid": 1, "pid": 2}});
+        assert!(serde_json::from_value::<Versions>(cut).is_err());
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_may_still_withdraw_its_version() {
+        let mut bad = record(json!(2));
+        bad["otaFileSize"] = json!("many");
+        let withdraws = |value: &Value| entry(value.clone()).unwrap_err().withdraws;
+        assert_eq!(withdraws(&bad), None);
+        bad["softwareVersionValid"] = json!(false);
+        assert_eq!(withdraws(&bad), Some(PRODUCT));
+        bad["pid"] = json!("x");
+        assert_eq!(withdraws(&bad), None);
     }
 
     #[test]

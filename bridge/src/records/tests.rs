@@ -5,6 +5,20 @@ use crate::store::Options;
 use crate::store::{Batch, RedbStore, Store};
 use rollcall_engine::*;
 
+/// What channel `production`, the first one, follows.
+fn reading() -> LedgerReading {
+    LedgerReading {
+        channel: ChannelKey(1),
+        product: Product {
+            vid: 0xfff1,
+            pid: 0x8000,
+        },
+        origin: LedgerOrigin::Rest {
+            url: "https://on.dcl.csa-iot.org".into(),
+        },
+    }
+}
+
 fn commands() -> Vec<Command> {
     let robot = |id: &str| {
         Command::AddRobot(RobotSpec {
@@ -51,6 +65,7 @@ fn commands() -> Vec<Command> {
         let with_file = |text: &str| text.repeat(usize::from(size > 0));
         Command::RecordLedgerVersion {
             channel: ChannelName::new("production").unwrap(),
+            reading: reading(),
             record: Box::new(LedgerRecord {
                 vid: 0xfff1,
                 pid: 0x8000,
@@ -181,6 +196,7 @@ fn commands() -> Vec<Command> {
         },
         Command::WithdrawLedgerVersion {
             channel: ChannelName::new("production").unwrap(),
+            reading: reading(),
             number: 2,
         },
         Command::AddImage(image),

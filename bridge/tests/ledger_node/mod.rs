@@ -32,6 +32,8 @@ pub enum Answer {
     Half(Vec<u8>),
     /// A body without a length, which ends with the connection.
     Unannounced(Vec<u8>),
+    /// Nothing, until there is another answer.
+    Held,
     /// Nothing, while the node lives.
     Silence,
     /// A body that begins, and then nothing.
@@ -157,11 +159,16 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>) -> std::io::Result<()> {
     {}
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
     let bare = path.split('?').next().unwrap_or_default();
-    let answer = {
-        let mut script = script.lock().unwrap();
-        script.seen.push(path.clone());
+    script.lock().unwrap().seen.push(path.clone());
+    let answer = loop {
+        let script = script.lock().unwrap();
         let exact = script.answers.get(&path);
-        exact.or_else(|| script.answers.get(bare)).cloned()
+        let answer = exact.or_else(|| script.answers.get(bare)).cloned();
+        if !matches!(answer, Some(Answer::Held)) || script.stopped {
+            break answer;
+        }
+        drop(script);
+        thread::sleep(Duration::from_millis(5));
     };
     let head = |status: u16, more: &str| {
         format!(
@@ -184,7 +191,7 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>) -> std::io::Result<()> {
             stream.write_all(head(200, "").as_bytes())?;
             stream.write_all(&body)
         }
-        Answer::Silence => {
+        Answer::Held | Answer::Silence => {
             while alive() {
                 thread::sleep(Duration::from_millis(20));
             }

@@ -9,7 +9,7 @@ mod source;
 mod versions;
 
 pub use record::{ChecksumType, LedgerFault, LedgerFile, LedgerRecord};
-pub use source::{LedgerOrigin, LedgerSource, Product, Source};
-pub use versions::{LedgerImage, LedgerVersion, StoredFile, Withdrawn};
+pub use source::{LedgerOrigin, LedgerReading, LedgerSource, Product, Source};
+pub use versions::{LedgerImage, LedgerVersion, MAX_VERSIONS, StoredFile, Withdrawn};
 
 pub(crate) use versions::Catalogue;

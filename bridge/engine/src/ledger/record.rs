@@ -16,7 +16,7 @@ const MAX_URL_BYTES: usize = 256;
 const MAX_CHECKSUM_BYTES: usize = 88;
 
 /// A version of a product, in the ledger's words. Its JSON is the ledger's own, whose 64-bit numbers are texts; what else
-/// it has is passed over.
+/// it has is passed over. What decides about an offer has to be in it: a record that is cut down withdraws nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerRecord {
@@ -38,7 +38,6 @@ pub struct LedgerRecord {
     #[serde(default)]
     pub firmware_information: String,
     /// Whether it may be installed: the vendor withdraws it by unsetting this.
-    #[serde(default)]
     pub software_version_valid: bool,
     /// Where the file is; empty without one.
     #[serde(default)]
@@ -53,10 +52,10 @@ pub struct LedgerRecord {
     #[serde(default, deserialize_with = "number")]
     pub ota_checksum_type: u16,
     /// The first version that it may be installed over.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(deserialize_with = "number")]
     pub min_applicable_software_version: u32,
     /// The last version that it may be installed over.
-    #[serde(default, deserialize_with = "number")]
+    #[serde(deserialize_with = "number")]
     pub max_applicable_software_version: u32,
     /// For people; may be empty.
     #[serde(default)]

@@ -77,6 +77,17 @@ impl fmt::Display for Product {
     }
 }
 
+/// What a ledger's word is of and where it was read. A channel that has another source meanwhile does not take it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerReading {
+    /// The channel.
+    pub channel: ChannelKey,
+    /// The product that it followed when the reading began.
+    pub product: Product,
+    /// Where it was read then.
+    pub origin: LedgerOrigin,
+}
+
 impl Source {
     /// The ledger, if that is the source.
     #[must_use]
@@ -89,6 +100,16 @@ impl Source {
 }
 
 impl LedgerSource {
+    /// A reading of it for the channel.
+    #[must_use]
+    pub fn reading(&self, channel: ChannelKey) -> LedgerReading {
+        LedgerReading {
+            channel,
+            product: self.product,
+            origin: self.origin.clone(),
+        }
+    }
+
     fn check(&self) -> Result<(), Refusal> {
         if self.product.vid == 0 || self.product.pid == 0 {
             return Err(Refusal::NoSuchProduct);
@@ -196,6 +217,20 @@ impl State {
         let source = channel.source.ledger();
         let source = source.ok_or(Refusal::NotFromLedger { name })?;
         Ok((channel.key, source))
+    }
+
+    /// The same, if it is what `reading` began with: the end of an old reading must not touch what a new one found.
+    pub(super) fn still_read(
+        &self,
+        name: ChannelName,
+        reading: &LedgerReading,
+    ) -> Result<(ChannelKey, &LedgerSource), Refusal> {
+        let (channel, source) = self.followed(name.clone())?;
+        if source.reading(channel) == *reading {
+            Ok((channel, source))
+        } else {
+            Err(Refusal::LedgerSourceChanged { name })
+        }
     }
 
     /// The boards are the operator's word, so the product's images follow it.

@@ -1,7 +1,7 @@
 //! What a ledger records of a channel's product, and the images that come of it.
 
 use super::record::{ChecksumType, LedgerFault, LedgerFile, LedgerRecord};
-use super::source::Product;
+use super::source::{LedgerReading, Product};
 use crate::channels::ChannelKey;
 use crate::input::ImageSpec;
 use crate::inventory::{Image, ImageKey, ImageRef};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Versions of one product that are kept; the ledger's busiest products have some dozens.
-const MAX_VERSIONS: usize = 1_000;
+pub const MAX_VERSIONS: usize = 1_000;
 /// How much is kept of why a file could not be fetched, in bytes.
 const MAX_PROBLEM_BYTES: usize = 512;
 
@@ -144,10 +144,11 @@ impl State {
     pub(crate) fn record_ledger_version(
         &mut self,
         name: ChannelName,
+        reading: &LedgerReading,
         record: LedgerRecord,
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
-        let (channel, source) = self.followed(name)?;
+        let (channel, source) = self.still_read(name, reading)?;
         let number = record.software_version;
         let refuse = |fault| Refusal::BadLedgerRecord { number, fault };
         record.check(source.product).map_err(refuse)?;
@@ -206,10 +207,12 @@ impl State {
     pub(crate) fn withdraw_ledger_version(
         &mut self,
         name: ChannelName,
+        reading: &LedgerReading,
         number: u32,
         changes: &mut Changes,
     ) -> Result<Reply, Refusal> {
         let now = self.now;
+        self.still_read(name.clone(), reading)?;
         let (channel, version) = self.known_version(name, number)?;
         if version.vanished.is_some() {
             return Ok(Reply::Stale);

@@ -55,6 +55,8 @@ pub trait Ledger {
     fn record(&mut self, record: LedgerRecord) -> Result<Reply, Refusal>;
     fn vanish(&mut self, number: u32) -> Result<Reply, Refusal>;
     fn attach(&mut self, number: u32, file: StoredFile) -> Result<Reply, Refusal>;
+    /// Of what the channel follows now, or of [`source`] if it follows nothing.
+    fn reading(&self) -> LedgerReading;
     fn version(&self, number: u32) -> &LedgerVersion;
     fn maps(&mut self, image: &str) -> Result<RolloutId, Refusal>;
 }
@@ -68,15 +70,19 @@ impl Ledger for Fleet {
     }
 
     fn record(&mut self, record: LedgerRecord) -> Result<Reply, Refusal> {
+        let reading = self.reading();
         self.command(Command::RecordLedgerVersion {
             channel: channel(),
+            reading,
             record: Box::new(record),
         })
     }
 
     fn vanish(&mut self, number: u32) -> Result<Reply, Refusal> {
+        let reading = self.reading();
         self.command(Command::WithdrawLedgerVersion {
             channel: channel(),
+            reading,
             number,
         })
     }
@@ -87,6 +93,12 @@ impl Ledger for Fleet {
             number,
             file,
         })
+    }
+
+    fn reading(&self) -> LedgerReading {
+        let channel = self.state.channel("matter").unwrap();
+        let followed = channel.source.ledger().cloned();
+        followed.unwrap_or_else(source).reading(channel.key)
     }
 
     fn version(&self, number: u32) -> &LedgerVersion {
