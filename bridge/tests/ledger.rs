@@ -625,6 +625,45 @@ fn what_the_vendor_withdraws_is_withdrawn_though_its_record_is_refused() {
     }
 }
 
+/// An image that only has the name is not the ledger's, and the file is not fetched again and again.
+#[test]
+fn a_file_whose_image_has_its_name_taken_is_not_fetched() {
+    let (served, node) = (served(), Node::new());
+    let own = json!({
+        "image": "dcl-fff1-8000@2.0.0", "hardware_ids": ["hw"], "url": "https://example.org/x",
+        "size": 18, "sha256": "00".repeat(32),
+    });
+    served.post("/v1/images", own).ok();
+    node.record(&node.file(2, b"the second version"));
+    node.list(&[2]);
+    follow(&served, Some(&node.url));
+    let found = until(&served, 2, "failed");
+    let problem = found["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("rollcall image rm dcl-fff1-8000@2.0.0"),
+        "{problem}"
+    );
+    assert_eq!(node.asked("/files/2.ota"), 0);
+    served
+        .call("DELETE", "/v1/images/dcl-fff1-8000@2.0.0", Value::Null)
+        .ok();
+    sync(&served);
+    until(&served, 2, "ready");
+}
+
+/// A product that is followed again finds its file here.
+#[test]
+fn a_product_that_comes_back_is_not_fetched_again() {
+    let (served, node) = followed();
+    let mut other = source(None);
+    other["pid"] = json!(1);
+    served.call("PUT", SOURCE, other).ok();
+    follow(&served, Some(&node.url));
+    until(&served, 2, "ready");
+    assert_eq!(node.asked("/files/2.ota"), 1);
+    assert_eq!(files(&served), 1);
+}
+
 /// What an old source says after the channel got another one does not touch what that said.
 #[test]
 fn the_end_of_a_reading_of_a_former_source_withdraws_nothing() {

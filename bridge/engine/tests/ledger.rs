@@ -639,6 +639,103 @@ fn what_was_imported_of_a_product_stays_with_it_and_goes_with_another() {
         .unwrap();
 }
 
+fn follow_other(fleet: &mut Fleet) {
+    let product = Product {
+        vid: 0xfff1,
+        pid: 0x8001,
+    };
+    let other = LedgerSource {
+        product,
+        ..source()
+    };
+    fleet.source(Source::Ledger(other)).unwrap();
+}
+
+/// A product that comes back finds its files here, on the boards that it has now.
+#[test]
+fn a_product_that_comes_back_has_its_images_again() {
+    let mut fleet = imported();
+    let key = fleet.version(2).image.unwrap();
+    follow_other(&mut fleet);
+    let boards = LedgerSource {
+        hardware_ids: [hw("hw"), hw("hw2")].into(),
+        ..source()
+    };
+    fleet.source(Source::Ledger(boards)).unwrap();
+    assert!(fleet.state.is_withdrawn(fleet.state.image(key).unwrap()));
+    fleet.record(record(2)).unwrap();
+    assert_eq!(fleet.version(2).image, Some(key));
+    let image = fleet.state.image(key).unwrap();
+    assert!(!fleet.state.is_withdrawn(image));
+    assert_eq!(image.hardware_ids, [hw("hw"), hw("hw2")].into());
+}
+
+/// The other channel has the image then, and gives it back.
+#[test]
+fn a_product_that_another_channel_follows_brings_its_images_there() {
+    let mut fleet = imported();
+    let key = fleet.version(2).image.unwrap();
+    fleet.source(Source::Console).unwrap();
+    let beta = ChannelName::new("beta").unwrap();
+    let (name, groups) = (beta.clone(), Default::default());
+    fleet.command(Command::AddChannel { name, groups }).unwrap();
+    let set = |fleet: &mut Fleet, source: Source| {
+        let channel = beta.clone();
+        fleet.command(Command::SetChannelSource { channel, source })
+    };
+    set(&mut fleet, Source::Ledger(source())).unwrap();
+    let there = fleet.state.channel("beta").unwrap().key;
+    let said = fleet.command(Command::RecordLedgerVersion {
+        channel: beta.clone(),
+        reading: source().reading(there),
+        record: Box::new(record(2)),
+    });
+    assert_eq!(said, Ok(Reply::Done));
+    let of = |fleet: &Fleet| fleet.state.image(key).unwrap().ledger.unwrap().channel;
+    assert_eq!(of(&fleet), there);
+    assert_eq!(fleet.version(2).image, None, "one channel has it");
+    set(&mut fleet, Source::Console).unwrap();
+    fleet.source(Source::Ledger(source())).unwrap();
+    assert_eq!(
+        fleet.record(record(2)),
+        Ok(Reply::Done),
+        "its image is back"
+    );
+    assert_eq!(fleet.record(record(2)), Ok(Reply::Stale));
+    assert_eq!(fleet.version(2).image, Some(key));
+    assert_ne!(of(&fleet), there);
+}
+
+/// Other digests than SHA-256 are not known here, so the file is fetched and found to be the same.
+#[test]
+fn a_file_that_is_here_already_is_not_kept_twice() {
+    let sha512 = || LedgerRecord {
+        ota_checksum_type: 8,
+        ota_checksum: format!("{}==", "CQkJ".repeat(21) + "CQ"),
+        ..record(2)
+    };
+    let mut fleet = following();
+    fleet.record(sha512()).unwrap();
+    fleet.attach(2, file()).unwrap();
+    let key = fleet.version(2).image.unwrap();
+    follow_other(&mut fleet);
+    fleet.source(Source::Ledger(source())).unwrap();
+    fleet.record(sha512()).unwrap();
+    assert_eq!(fleet.version(2).image, None);
+    let other = StoredFile {
+        sha256: [8; 32],
+        ..file()
+    };
+    assert_eq!(fleet.attach(2, other).unwrap_err().code(), "image_exists");
+    let again = StoredFile {
+        token: "t1".into(),
+        ..file()
+    };
+    assert_eq!(fleet.attach(2, again), Ok(Reply::Stale));
+    assert_eq!(fleet.version(2).image, Some(key));
+    assert_eq!(fleet.state.image(key).unwrap().url, "t0");
+}
+
 /// A reading that began before the channel got another source says nothing about that.
 #[test]
 fn a_reading_of_a_former_source_is_not_taken() {

@@ -4,9 +4,24 @@ use super::mirror::{self, Missing};
 use super::{Followed, Follower, Ledgers};
 use crate::artifacts::Stored;
 use crate::writer::CommandError;
-use rollcall_engine::{Actor, ChannelKey, Command, LedgerFile, Reply, StoredFile};
+use rollcall_engine::{Actor, ChannelKey, Command, ImageRef, LedgerFile, Reply, StoredFile};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What becomes of a version without a file.
+#[derive(Debug)]
+enum Next {
+    Fetch(u32, LedgerFile),
+    /// Its image's name is another's, so its file is not fetched.
+    Taken(u32, ImageRef),
+}
+
+fn in_the_way(image: &ImageRef) -> String {
+    format!(
+        "there is another image {image} already; `rollcall image rm {image}` removes it, and the next reading fetches the \
+         ledger's"
+    )
+}
 
 impl Ledgers {
     /// Fetches what can be fetched, unless that goes on already, which then sees what is new.
@@ -36,7 +51,15 @@ impl Ledgers {
         follower: &Follower,
     ) -> Result<(), CommandError> {
         let mut tried = BTreeSet::new();
-        while let Some((number, file)) = self.next_without_file(followed.key, &tried).await? {
+        while let Some(next) = self.next_without_file(followed.key, &tried).await? {
+            let (number, file) = match next {
+                Next::Fetch(number, file) => (number, file),
+                Next::Taken(number, image) => {
+                    tried.insert(number);
+                    self.note(followed, number, in_the_way(&image)).await?;
+                    continue;
+                }
+            };
             tried.insert(number);
             // The semaphore is never closed.
             let _slot = self.files.acquire().await;
@@ -66,6 +89,16 @@ impl Ledgers {
             Err(Missing::Problem(why)) => mirror::problem(&file.url, &why),
             Err(Missing::Later(why)) => why,
         };
+        self.note(followed, number, problem).await
+    }
+
+    async fn note(
+        &self,
+        followed: &Followed,
+        number: u32,
+        problem: String,
+    ) -> Result<(), CommandError> {
+        let channel = &followed.name;
         tracing::warn!(%channel, version = number, problem, "the file of a version on a ledger is not here");
         let command = Command::NoteLedgerProblem {
             channel: channel.clone(),
@@ -96,6 +129,8 @@ impl Ledgers {
         };
         let attached = self.command(command).await;
         match &attached {
+            // The same file was here already.
+            Ok(Reply::Stale) => self.artifacts.discard(&stored.token).await,
             Ok(_) => self.artifacts.settle(&stored.token),
             Err(_) => self.artifacts.discard(&stored.token).await,
         }
@@ -113,7 +148,7 @@ impl Ledgers {
         &self,
         channel: ChannelKey,
         tried: &BTreeSet<u32>,
-    ) -> Result<Option<(u32, LedgerFile)>, CommandError> {
+    ) -> Result<Option<Next>, CommandError> {
         let tried = tried.clone();
         let next = self.bridge.query(move |view| {
             let follows = view
@@ -130,7 +165,10 @@ impl Ledgers {
                     .record
                     .file()
                     .filter(|_| open && !tried.contains(&number));
-                file.map(|file| (number, file))
+                file.map(|file| match view.state.in_the_way_of(version) {
+                    Some(image) => Next::Taken(number, image.reference.clone()),
+                    None => Next::Fetch(number, file),
+                })
             })
         });
         next.await

@@ -157,7 +157,10 @@ impl State {
         let old = catalogue.and_then(|catalogue| catalogue.version(number));
         let was_withdrawn = old.and_then(LedgerVersion::withdrawn).is_some();
         let version = match old {
-            Some(old) if old.record == record && old.vanished.is_none() => return Ok(Reply::Stale),
+            Some(old) if old.record == record && old.vanished.is_none() => {
+                let adopted = self.adopt_image(channel, number, changes);
+                return Ok(if adopted { Reply::Done } else { Reply::Stale });
+            }
             Some(old) => {
                 record.check_change_from(&old.record).map_err(refuse)?;
                 LedgerVersion {
@@ -183,10 +186,68 @@ impl State {
         let is_withdrawn = version.withdrawn().is_some();
         self.ledger.entry(channel).or_default().put(version);
         changes.touch(Row::LedgerVersion(channel, number));
+        self.adopt_image(channel, number, changes);
         if is_withdrawn && !was_withdrawn {
             self.ledger_version_withdrawn(channel, number, changes);
         }
         Ok(Reply::Done)
+    }
+
+    /// Another image is called like this version's, so its file would be fetched in vain.
+    #[must_use]
+    pub fn in_the_way_of(&self, version: &LedgerVersion) -> Option<&Image> {
+        let wanted = version.record.file()?;
+        let image = self.image_called_like(version)?;
+        let is_other = wanted.kind == ChecksumType::Sha256 && wanted.checksum != image.sha256;
+        let own = image.ledger.is_none() || !image.hosted;
+        (own || image.size != wanted.size || is_other).then_some(image)
+    }
+
+    fn image_called_like(&self, version: &LedgerVersion) -> Option<&Image> {
+        let name = image_name(version.record.product())?;
+        let version = ImageVersion::new(&version.record.software_version_string).ok()?;
+        let key = self.image_keys.get(&ImageRef { name, version })?;
+        self.images.get(key)
+    }
+
+    /// The file of a product that was followed before is still here: its image is this version's again.
+    fn adopt_image(&mut self, channel: ChannelKey, number: u32, changes: &mut Changes) -> bool {
+        let adopted = self.ledger_version(channel, number).and_then(|version| {
+            let wanted = version.record.file()?;
+            // Only a file of which the ledger's own digest is known here needs no fetching.
+            let known = wanted.kind == ChecksumType::Sha256 && version.image.is_none();
+            let image = self.image_called_like(version).filter(|_| known)?;
+            self.in_the_way_of(version).is_none().then_some(image.key)
+        });
+        if let Some(image) = adopted {
+            self.give_image(channel, number, image, changes);
+        }
+        adopted.is_some()
+    }
+
+    /// The image is this version's, and nobody else's, on the channel's boards.
+    fn give_image(
+        &mut self,
+        channel: ChannelKey,
+        number: u32,
+        key: ImageKey,
+        changes: &mut Changes,
+    ) {
+        self.detach_ledger_file(key, changes);
+        let source = self.channel_by_key(channel).and_then(|c| c.source.ledger());
+        let boards = source.map(|source| source.hardware_ids.clone());
+        if let Some(image) = self.images.get_mut(&key) {
+            image.ledger = Some(LedgerImage { channel, number });
+            if let Some(boards) = boards {
+                image.hardware_ids = boards;
+            }
+            changes.touch(Row::Image(key));
+        }
+        if let Some(version) = self.version_mut(channel, number) {
+            version.image = Some(key);
+            version.problem = None;
+        }
+        changes.touch(Row::LedgerVersion(channel, number));
     }
 
     /// What a robot says that it runs must mean one version.
@@ -244,7 +305,8 @@ impl State {
         Ok(Reply::Done)
     }
 
-    /// The version's file is here, and has the ledger's size and checksum: it becomes an image.
+    /// The version's file is here, and has the ledger's size and checksum: it becomes an image. If the same one is here
+    /// already, that is the image, and the answer is [`Reply::Stale`]: this file is not needed.
     pub(crate) fn attach_ledger_file(
         &mut self,
         name: ChannelName,
@@ -264,12 +326,24 @@ impl State {
         if record.file().is_none_or(|wanted| !file.may_be(&wanted)) {
             return Err(Refusal::NotTheLedgersFile { number });
         }
-        let version = ImageVersion::new(&record.software_version_string).ok();
-        let Some((name, version)) = image_name(record.product()).zip(version) else {
+        let text = ImageVersion::new(&record.software_version_string).ok();
+        let Some((name, text)) = image_name(record.product()).zip(text) else {
             return Err(Refusal::NotTheLedgersFile { number });
         };
+        let there = self.image_called_like(version);
+        let there = there.filter(|image| {
+            let same = image.size == file.size && image.sha256 == file.sha256 && image.hosted;
+            same && image.ledger.is_some() && version.image.is_none()
+        });
+        if let Some(key) = there.map(|image| image.key) {
+            self.give_image(channel, number, key, changes);
+            return Ok(Reply::Stale);
+        }
         let spec = ImageSpec {
-            reference: ImageRef { name, version },
+            reference: ImageRef {
+                name,
+                version: text,
+            },
             hardware_ids: boards,
             model: None,
             build_id: None,
