@@ -25,13 +25,6 @@ const FOLLOW: [&str; 9] = [
     "--hardware-id",
 ];
 
-fn rollcall() -> Rollcall {
-    let rollcall = Rollcall::new();
-    // The channel may be there from the start.
-    rollcall.run(&["channel", "add", "production"]);
-    rollcall
-}
-
 fn until_ready(rollcall: &Rollcall, number: u32) -> Value {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
@@ -48,7 +41,7 @@ fn until_ready(rollcall: &Rollcall, number: u32) -> Value {
 
 #[test]
 fn an_operator_follows_a_ledger_and_looks_at_it() {
-    let (rollcall, node) = (rollcall(), Node::new());
+    let (rollcall, node) = (Rollcall::new(), Node::new());
     let mut bad = Node::bare(3);
     bad["otaFileSize"] = json!("9");
     node.record(&Node::bare(1));
@@ -104,13 +97,35 @@ fn an_operator_follows_a_ledger_and_looks_at_it() {
     let kept = rollcall.run(&["image", "rm", "dcl-fff1-8000@2.0.0", "--yes"]);
     assert_eq!(kept.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&kept.stderr).contains("channel source production console"));
-    let back = rollcall.ok(&["channel", "source", "production", "console"]);
+    // G8: for everybody at once, so it is asked for.
+    rollcall.ok(&["robot", "add", "r1", "--ecu", "main=hub"]);
+    let publish = ["release", "publish", "production", "--ledger"];
+    let asked = rollcall.run(&publish);
+    assert_eq!(asked.status.code(), Some(2));
+    assert_eq!(rollcall.json(&["release", "ls"])["items"], json!([]));
+    let live = rollcall.json(&[&publish[..], &["--yes"]].concat());
+    assert_eq!(
+        (&live["status"], &live["ledger"]),
+        (&json!("LIVE"), &json!(2))
+    );
+    // G11: the reason comes before any question.
+    let refused = rollcall.run(&["release", "stop", "production"]);
+    assert_eq!(refused.status.code(), Some(3));
+    // G17: that ends it for good, so it is asked for.
+    let console = ["channel", "source", "production", "console"];
+    let asked = rollcall.run(&console);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("ends with this source"));
+    assert_eq!(rollcall.json(&["release", "show", "1"])["status"], "LIVE");
+    let back = rollcall.ok(&[&console[..], &["--yes"]].concat());
     assert_eq!(back, "channel production releases images added here\n");
+    let ended = rollcall.json(&["release", "show", "1"]);
+    assert_eq!(ended["inactive"]["why"], "source_switched");
 }
 
 #[test]
 fn an_operator_brings_a_file() {
-    let rollcall = rollcall();
+    let rollcall = Rollcall::new();
     rollcall.ok(&[&FOLLOW[..], &["hub"]].concat());
     let versions = json!({"modelVersion": [Node::bare(1), {"vid": 1}], "pagination": {"next_key": null, "total": "2"}});
     let file = rollcall.file("versions.json", versions.to_string().as_bytes());

@@ -3,8 +3,12 @@
 use super::args::{LedgerArgs, SourceCommand};
 use super::client::{Client, paged, segment};
 use super::exit::Failure;
-use super::output::{Output, note, sheet, table};
-use crate::api::{IMPORT_LIMIT, LedgerState, LedgerVersionView, LedgerView, SourceView};
+use super::output::{Output, confirm, note, sheet, table};
+use super::standstill;
+use crate::api::{
+    IMPORT_LIMIT, LedgerState, LedgerVersionView, LedgerView, ReleaseStandstill, ReleaseView,
+    SourceView,
+};
 use crate::ledger::{SyncReport, SyncStatus};
 use rollcall_engine::Product;
 use serde_json::{Value, json};
@@ -19,11 +23,18 @@ pub(super) fn set_source(
     client: &Client,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let wanted = match source {
-        SourceCommand::Console => SourceView::Console {},
-        SourceCommand::Ledger(ledger) => of_ledger(ledger),
+    let (wanted, yes) = match source {
+        SourceCommand::Console { confirm } => (SourceView::Console {}, confirm.yes),
+        SourceCommand::Ledger(ledger) => {
+            let yes = ledger.confirm.yes;
+            (of_ledger(ledger), yes)
+        }
     };
     let path = format!("/channels/{}/source", segment(name));
+    let before: SourceView = client.get(&path)?;
+    if product(&before).is_some() && product(&before) != product(&wanted) {
+        ask_before_the_end(name, yes, client)?;
+    }
     let set: SourceView = client.put(&path, &wanted)?;
     if output.json {
         return Ok(output.json(&set)?);
@@ -39,6 +50,32 @@ pub(super) fn set_source(
         });
     }
     Ok(())
+}
+
+/// G17: what the channel gives from the ledger ends with that source, and nobody can resume it.
+fn ask_before_the_end(name: &str, yes: bool, client: &Client) -> Result<(), Failure> {
+    let newest = client.get::<ReleaseView>(&format!("/channels/{}/release", segment(name)));
+    let release = match newest {
+        Ok(release) if release.status == "LIVE" => release,
+        Ok(_) => return Ok(()),
+        Err(failure) if failure.error.code == "never_released" => return Ok(()),
+        Err(failure) => return Err(failure),
+    };
+    let id = release.id;
+    let found: ReleaseStandstill = client.get(&format!("/releases/{id}/stop"))?;
+    note(format_args!(
+        "release {id} ({}) is LIVE on channel {name} and ends with this source, for good. Of its robots\n{}",
+        release.image,
+        standstill::table(&found.robots, "and are not told")
+    ));
+    confirm(yes, &format!("Give channel {name} another source?"))
+}
+
+const fn product(source: &SourceView) -> Option<(u16, u16)> {
+    match source {
+        SourceView::Console {} => None,
+        SourceView::Ledger { vid, pid, .. } => Some((*vid, *pid)),
+    }
 }
 
 fn of_ledger(ledger: LedgerArgs) -> SourceView {

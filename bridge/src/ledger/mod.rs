@@ -2,7 +2,7 @@
 //! record into our own store, from which robots get them like any other image.
 //!
 //! A reading has an end (every wait has one), and there is one at a time for a channel. A ledger that fails changes
-//! nothing that was imported before; it is asked again soon, and then ever later ([`schedule`]).
+//! nothing that was imported before; it is asked again soon, and then ever later (`schedule`).
 
 mod client;
 mod digest;

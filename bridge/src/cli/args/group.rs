@@ -82,7 +82,10 @@ pub(in crate::cli) enum ChannelCommand {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum SourceCommand {
     /// Images that were added here.
-    Console,
+    Console {
+        #[command(flatten)]
+        confirm: Confirm,
+    },
     /// The versions of a product on the Distributed Compliance Ledger.
     Ledger(LedgerArgs),
 }
@@ -108,6 +111,9 @@ pub(in crate::cli) struct LedgerArgs {
     /// Between two looks at the ledger, from 1m to 7days [default: 1h].
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(in crate::cli) every: Option<Duration>,
+
+    #[command(flatten)]
+    pub(in crate::cli) confirm: Confirm,
 }
 
 /// Reads a number as the ledger's people write it, or as its JSON does.
