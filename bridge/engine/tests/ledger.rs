@@ -315,7 +315,12 @@ fn a_file_that_is_the_ledgers_makes_its_version_an_image() {
         change(&mut file);
         file
     };
-    for wrong in [other(|f| f.size = 8), other(|f| f.sha256 = [8; 32])] {
+    for wrong in [
+        other(|f| f.size = 8),
+        other(|f| f.sha256 = [8; 32]),
+        // It was checked against what another source had said.
+        other(|f| f.checksum[0] = 8),
+    ] {
         assert_eq!(
             fleet.attach(3, wrong).unwrap_err().code(),
             "not_the_ledgers_file"
@@ -713,6 +718,10 @@ fn a_file_that_is_here_already_is_not_kept_twice() {
         ota_checksum_type: 8,
         ota_checksum: format!("{}==", "CQkJ".repeat(21) + "CQ"),
         ..record(2)
+    };
+    let file = || StoredFile {
+        checksum: vec![9; 64],
+        ..file()
     };
     let mut fleet = following();
     fleet.record(sha512()).unwrap();

@@ -81,7 +81,7 @@ impl Ledgers {
         let name = format!("version {number} of channel {channel}");
         let fetched = mirror::fetch(&self.client, &self.artifacts, &name, file).await;
         let problem = match fetched {
-            Ok(stored) => match self.attach(followed, number, stored).await {
+            Ok(stored) => match self.attach(followed, number, file, stored).await {
                 Ok(_) => return Ok(()),
                 Err(CommandError::Refused(refusal)) => refusal.to_string(),
                 Err(error) => return Err(error),
@@ -116,6 +116,7 @@ impl Ledgers {
         &self,
         followed: &Followed,
         number: u32,
+        checked: &LedgerFile,
         stored: Stored,
     ) -> Result<Reply, CommandError> {
         let command = Command::AttachLedgerFile {
@@ -125,6 +126,7 @@ impl Ledgers {
                 token: stored.token.clone(),
                 size: stored.size,
                 sha256: stored.sha256,
+                checksum: checked.checksum.clone(),
             },
         };
         let attached = self.command(command).await;

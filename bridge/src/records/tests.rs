@@ -192,6 +192,7 @@ fn commands() -> Vec<Command> {
                 token: "t0".into(),
                 size: 7,
                 sha256: [3; 32],
+                checksum: vec![3; 32],
             },
         },
         Command::WithdrawLedgerVersion {

@@ -60,6 +60,8 @@ pub struct StoredFile {
     pub size: u64,
     /// SHA-256.
     pub sha256: [u8; 32],
+    /// Its digest of the ledger's kind, as it was checked.
+    pub checksum: Vec<u8>,
 }
 
 /// What the ledger records of one product.
@@ -85,10 +87,10 @@ impl LedgerVersion {
 }
 
 impl StoredFile {
-    /// Of the ledger's digests only SHA-256 is one that is known here; whoever fetched the file has checked the others.
-    fn may_be(&self, wanted: &LedgerFile) -> bool {
+    /// The ledger may say something else by now than when the file was fetched and checked.
+    fn is(&self, wanted: &LedgerFile) -> bool {
         let same = wanted.kind != ChecksumType::Sha256 || wanted.checksum == self.sha256;
-        same && self.size == wanted.size
+        same && self.size == wanted.size && self.checksum == wanted.checksum
     }
 }
 
@@ -323,7 +325,7 @@ impl State {
             return Err(Refusal::LedgerVersionWithdrawn { number });
         }
         let record = &version.record;
-        if record.file().is_none_or(|wanted| !file.may_be(&wanted)) {
+        if record.file().is_none_or(|wanted| !file.is(&wanted)) {
             return Err(Refusal::NotTheLedgersFile { number });
         }
         let text = ImageVersion::new(&record.software_version_string).ok();

@@ -47,6 +47,7 @@ pub fn file() -> StoredFile {
         token: "t0".into(),
         size: 7,
         sha256: [9; 32],
+        checksum: vec![9; 32],
     }
 }
 
