@@ -2,9 +2,10 @@
 
 use crate::control::INSTALLING;
 use crate::rollout::{Member, RobotProgress, Rollout};
+use serde::{Deserialize, Serialize};
 
 /// A rollout's robots by what a stop or a cancel would mean for them; those that were skipped are not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Standstill {
     /// They run what they shall.
     pub updated: u32,

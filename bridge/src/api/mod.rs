@@ -63,14 +63,14 @@ pub use preview_views::{
 };
 pub use release_views::{
     ActView, InactiveView, LedgerChoice, NewRelease, ReleasePlace, ReleasePreviewView,
-    ReleaseRobots, ReleaseStandstill, ReleaseView, TrancheView,
+    ReleaseStandstill, ReleaseView, TrancheView,
 };
 pub use request::{BODY_LIMIT, MAX_PAGE, REGISTRATION_LIMIT};
 pub use robots::{
     MAX_REGISTRATIONS, NewEcu, NewRobot, RegisteredRobot, Registration, Registrations,
     RobotHistory, RobotRollout,
 };
-pub use rollout_control::{StandstillCounts, StandstillView};
+pub use rollout_control::StandstillView;
 pub use rollout_views::{EdgehogCampaign, Projections, RolloutView};
 pub use selectors::{CheckedSelector, SelectorToCheck};
 pub use spec::{ChangedRollout, MappedImage, NewRollout};

@@ -2,7 +2,6 @@
 
 use super::error::ApiError;
 use super::preview_views::{ConflictView, tally};
-use super::rollout_control::StandstillCounts;
 use super::views::{reference, rfc3339, word};
 use rollcall_engine::{
     Act, ChannelName, Check, Deed, InactiveReason, Mechanism, Release, ReleaseCounts,
@@ -73,7 +72,7 @@ pub struct ReleaseView {
     pub published_by: String,
     /// Robots that the percentage is of.
     pub pool: u32,
-    pub robots: ReleaseRobots,
+    pub robots: ReleaseCounts,
     pub mechanism: Mechanism,
     pub tranches: Vec<TrancheView>,
     pub acts: Vec<ActView>,
@@ -90,18 +89,6 @@ pub struct InactiveView {
     pub text: String,
 }
 
-/// Robots of a release, or of one of its tranches, by how far they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "docs/api.md explains every field")]
-pub struct ReleaseRobots {
-    pub chosen: u32,
-    pub told: u32,
-    pub open: u32,
-    pub in_progress: u32,
-    pub succeeded: u32,
-    pub failed: u32,
-}
-
 /// Robots that were added at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "docs/api.md explains every field")]
@@ -114,7 +101,7 @@ pub struct TrancheView {
     pub again: bool,
     pub status: Option<String>,
     pub outcome: Option<String>,
-    pub robots: ReleaseRobots,
+    pub robots: ReleaseCounts,
 }
 
 /// Something that was done to a release.
@@ -153,7 +140,7 @@ pub struct ReleaseStandstill {
     pub release: u32,
     pub status: String,
     #[serde(flatten)]
-    pub robots: StandstillCounts,
+    pub robots: Standstill,
 }
 
 /// Whether a release goes to a robot.
@@ -233,7 +220,7 @@ impl ReleaseView {
             published_ms: release.published.0,
             published_by: by.unwrap_or_default(),
             pool: release.pool_size,
-            robots: state.release_counts(release).into(),
+            robots: state.release_counts(release),
             mechanism: release.mechanism.clone(),
             tranches,
             acts: release.acts.iter().map(ActView::new).collect(),
@@ -254,28 +241,7 @@ impl TrancheView {
             again: tranche.again,
             status: rollout.map(|rollout| rollout.word().to_owned()),
             outcome,
-            robots: rollout.map(ReleaseCounts::of).unwrap_or_default().into(),
-        }
-    }
-}
-
-impl From<ReleaseCounts> for ReleaseRobots {
-    fn from(counts: ReleaseCounts) -> Self {
-        let ReleaseCounts {
-            chosen,
-            told,
-            open,
-            in_progress,
-            succeeded,
-            failed,
-        } = counts;
-        Self {
-            chosen,
-            told,
-            open,
-            in_progress,
-            succeeded,
-            failed,
+            robots: rollout.map(ReleaseCounts::of).unwrap_or_default(),
         }
     }
 }
@@ -358,7 +324,7 @@ impl ReleaseStandstill {
         Self {
             release: release.id.0,
             status: release.word().to_owned(),
-            robots: found.into(),
+            robots: found,
         }
     }
 }

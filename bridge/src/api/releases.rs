@@ -205,10 +205,9 @@ fn number(text: &str) -> Result<ReleaseId, ApiError> {
 /// As at the launch of a rollout: an update that cannot succeed is not sent.
 async fn refuse_lost_image(context: &Context, spec: &ReleaseSpec) -> Result<(), ApiError> {
     let spec = spec.clone();
-    let image = context.bridge.query(move |view| {
-        let preview = view.state.preview_release(&spec).ok()?;
-        view.state.image(preview.image).cloned()
-    });
+    let image = context
+        .bridge
+        .query(move |view| view.state.image_to_release(&spec).cloned());
     super::rollouts::refuse_lost(context, image.await?)
 }
 

@@ -30,18 +30,7 @@ pub struct StandstillView {
     pub rollout: u32,
     pub status: String,
     #[serde(flatten)]
-    pub robots: StandstillCounts,
-}
-
-/// Robots by what a stop or a cancel would mean for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "docs/api.md explains every field")]
-pub struct StandstillCounts {
-    pub updated: u32,
-    pub installing: u32,
-    pub told: u32,
-    pub waiting: u32,
-    pub not_updated: u32,
+    pub robots: Standstill,
 }
 
 type Answer = Result<axum::Json<RolloutView>, ApiError>;
@@ -134,27 +123,8 @@ pub(super) async fn standstill(
         Ok::<_, ApiError>(StandstillView {
             rollout: id.0,
             status: rollout.word().to_owned(),
-            robots: rollout.standstill().into(),
+            robots: rollout.standstill(),
         })
     });
     Ok(axum::Json(found.await??))
-}
-
-impl From<Standstill> for StandstillCounts {
-    fn from(found: Standstill) -> Self {
-        let Standstill {
-            updated,
-            installing,
-            told,
-            waiting,
-            not_updated,
-        } = found;
-        Self {
-            updated,
-            installing,
-            told,
-            waiting,
-            not_updated,
-        }
-    }
 }

@@ -1,11 +1,11 @@
 //! What a stop or a cancel finds and does, in words (requirements X18).
 
 use super::group::robots;
-use crate::api::StandstillCounts;
+use rollcall_engine::Standstill;
 
 /// What will become of the robots; `waiting` says it of those that were not told.
-pub(super) fn table(found: &StandstillCounts, waiting: &str) -> String {
-    let StandstillCounts {
+pub(super) fn table(found: &Standstill, waiting: &str) -> String {
+    let Standstill {
         updated,
         installing,
         told,
@@ -22,7 +22,7 @@ pub(super) fn table(found: &StandstillCounts, waiting: &str) -> String {
 }
 
 /// What it has begun.
-pub(super) fn after(found: &StandstillCounts) -> String {
+pub(super) fn after(found: &Standstill) -> String {
     let mut parts = Vec::new();
     if found.told > 0 {
         parts.push(format!("{} told to give up", robots(found.told)));

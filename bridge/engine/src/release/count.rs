@@ -4,10 +4,11 @@ use super::{Release, ReleaseId};
 use crate::rollout::{Member, RobotProgress, Rollout};
 use crate::standstill::Standstill;
 use crate::state::State;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Robots of a release, or of one of its tranches, by how far they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReleaseCounts {
     /// That it goes to.
     pub chosen: u32,

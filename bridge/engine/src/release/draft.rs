@@ -3,7 +3,7 @@
 use super::{Release, ReleaseId, ReleaseSet, ReleaseSpec, Released, Salt, Sampling, Share};
 use crate::channels::{Channel, ChannelKey};
 use crate::check::Rules;
-use crate::inventory::{ImageKey, RobotKey};
+use crate::inventory::{Image, ImageKey, RobotKey};
 use crate::mechanism::{AbortRule, Mechanism, ThresholdAction};
 use crate::names::HardwareId;
 use crate::plan::{Conflict, Plan};
@@ -75,6 +75,14 @@ impl State {
             plan,
             replaces: draft.former,
         })
+    }
+
+    /// The image that publishing `spec` would give to robots; `None` if it would be refused for that.
+    #[must_use]
+    pub fn image_to_release(&self, spec: &ReleaseSpec) -> Option<&Image> {
+        let channel = self.channel(spec.channel.as_str())?;
+        let (image, _) = self.released(spec, channel).ok()?;
+        self.images.get(&image)
     }
 
     pub(super) fn draft(&self, spec: &ReleaseSpec) -> Result<Draft<'_>, Refusal> {
