@@ -38,5 +38,5 @@ pub use codec::{ProtocolVersion, QoS, ReasonCode};
 pub use config::{Config, Limits, PACKET_SIZE_CEILING};
 pub use event::{ConnectionId, DisconnectReason, Event, Ticket, Verdict};
 pub use metrics::{Count, MetricsSnapshot};
-pub use server::{Broker, BrokerHandle, SendError};
+pub use server::{Broker, BrokerHandle, Pipe, SendError};
 pub use tls::{ClientCertificates, Tls, TlsConfigError, server_config};

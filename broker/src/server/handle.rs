@@ -3,6 +3,7 @@
 use super::hub::Hub;
 use super::listener;
 use super::mailbox::Rejected;
+use super::pipe::Pipe;
 use crate::access::Access;
 use crate::codec::{Properties, QoS, ReasonCode, topic};
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::metrics::MetricsSnapshot;
 use crate::tls::Tls;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -33,7 +35,10 @@ impl Broker {
         let hub = Arc::new(Hub::new(config, access, events));
         tokio::spawn(listener::keep_time(Arc::clone(&hub)));
         Self {
-            handle: BrokerHandle { hub },
+            handle: BrokerHandle {
+                hub,
+                piping: Arc::default(),
+            },
         }
     }
 
@@ -60,6 +65,8 @@ impl Broker {
 #[derive(Debug, Clone)]
 pub struct BrokerHandle {
     hub: Arc<Hub>,
+    /// Clients of this process that are not accepted yet.
+    piping: Arc<AtomicUsize>,
 }
 
 /// Why a message could not be sent.
@@ -136,6 +143,18 @@ impl BrokerHandle {
         let message = message(topic, &payload)?;
         self.hub.publish(None, &message, qos, retain);
         Ok(())
+    }
+
+    /// Connects a client of this process, which then speaks MQTT like any other: the same limits and the same access rules
+    /// hold, and [`ConnectRequest::peer`](crate::ConnectRequest::peer) is 127.0.0.1 with port 0. It takes no file. Must be called
+    /// within a tokio runtime.
+    ///
+    /// Where a socket would be closed at once, because too many clients have not sent their CONNECT yet, the pipe is.
+    #[must_use]
+    pub fn pipe(&self) -> Pipe {
+        let (ours, theirs) = Pipe::pair();
+        listener::admit_pipe(&self.hub, &self.piping, ours);
+        theirs
     }
 
     /// Counters and gauges.

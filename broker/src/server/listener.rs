@@ -1,13 +1,15 @@
 //! Accepting sockets, and the one timer of the router.
 
 use super::hub::Hub;
+use super::pipe::Pipe;
 use super::places::Handshaking;
 use super::socket::Socket;
-use super::task;
+use super::task::{self, Line};
+use super::wire::Stream;
 use crate::metrics::Count;
 use crate::tls::{Link, Tls};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -15,6 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Pause after an accept that failed for want of files or memory: retrying at once would fail again and spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The address of clients that have none, since they are in this process.
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// Accepts until the broker stops.
 pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener, tls: Option<Tls>) {
@@ -76,10 +81,23 @@ fn admit(
             return;
         }
     };
-    let mailbox = hub.enter();
-    let socket = Socket::new(stream, link);
-    let hub = Arc::clone(hub);
-    tokio::spawn(task::run(hub, socket, peer, mailbox, handshaking));
+    let socket = Socket::new(Stream::Tcp(stream), link);
+    begin(hub, socket, peer, handshaking);
+}
+
+/// Serves a client of this process; `handshaking` counts those that are not accepted yet.
+pub(super) fn admit_pipe(hub: &Arc<Hub>, handshaking: &Arc<AtomicUsize>, pipe: Pipe) {
+    hub.metrics.one(Count::SocketsAccepted);
+    let Some(handshaking) = Handshaking::begin(hub, handshaking) else {
+        hub.metrics.one(Count::HandshakeLimit);
+        return;
+    };
+    let socket = Socket::new(Stream::Pipe(pipe), None);
+    begin(hub, socket, NOWHERE, handshaking);
+}
+
+fn begin(hub: &Arc<Hub>, socket: Socket, peer: SocketAddr, handshaking: Handshaking) {
+    tokio::spawn(task::run(Line::new(hub, socket, peer), handshaking));
 }
 
 /// Publishes delayed wills and ends sessions at their time.

@@ -6,6 +6,7 @@ mod hub;
 mod listener;
 mod mailbox;
 mod opening;
+mod pipe;
 mod places;
 mod refusals;
 mod securing;
@@ -17,3 +18,4 @@ mod wire;
 
 pub use handle::{Broker, BrokerHandle, SendError};
 pub(crate) use mailbox::Mailbox;
+pub use pipe::Pipe;

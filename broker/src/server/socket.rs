@@ -7,7 +7,7 @@
 //! With TLS, records are read into another shared buffer and their content goes into that block, so an idle connection
 //! owns its keys and nothing else.
 
-use super::wire::Wire;
+use super::wire::{Stream, Wire};
 use crate::codec::{DecodeError, header};
 use crate::tls::Link;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -15,7 +15,6 @@ use std::cell::RefCell;
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Size of the blocks that a worker's connections share, bytes.
 const BLOCK: usize = 64 * 1024;
@@ -52,7 +51,7 @@ struct Inbox {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, tls: Option<Box<Link>>) -> Self {
+    pub(super) fn new(stream: Stream, tls: Option<Box<Link>>) -> Self {
         Self {
             wire: Wire::new(stream),
             tls,

@@ -5,7 +5,7 @@ use super::hub::Hub;
 use super::mailbox::{Mail, Mailbox};
 use super::opening;
 use super::places::{Handshaking, Known};
-use super::serving;
+use super::serving::{self, Served};
 use super::socket::Socket;
 use crate::event::Event;
 use crate::metrics::Count;
@@ -33,6 +33,7 @@ pub(super) struct Line {
     pub(super) socket: Socket,
     pub(super) peer: SocketAddr,
     timer: Option<Pin<Box<Sleep>>>,
+    _known: Known,
 }
 
 /// What a task waits for besides orders, verdicts and its timer.
@@ -52,6 +53,21 @@ pub(super) enum Wake {
 }
 
 impl Line {
+    pub(super) fn new(hub: &Arc<Hub>, socket: Socket, peer: SocketAddr) -> Self {
+        let mailbox = hub.enter();
+        Self {
+            hub: Arc::clone(hub),
+            _known: Known {
+                hub: Arc::clone(hub),
+                id: mailbox.id(),
+            },
+            mailbox,
+            socket,
+            peer,
+            timer: None,
+        }
+    }
+
     /// Counts bytes that were read.
     pub(super) fn count_in(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -121,44 +137,58 @@ pub(super) fn with_output<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 }
 
 /// Runs one connection to its end.
-pub(super) async fn run(
-    hub: Arc<Hub>,
-    socket: Socket,
-    peer: SocketAddr,
-    mailbox: Arc<Mailbox>,
-    handshaking: Handshaking,
-) {
-    let _known = Known {
-        hub: Arc::clone(&hub),
-        id: mailbox.id(),
-    };
-    let mut line = Line {
-        hub,
-        mailbox,
-        socket,
-        peer,
-        timer: None,
-    };
-    let connect = opening::receive_connect(&mut line).await;
+///
+/// What happens once at its beginning or end is in boxes of its own, which are gone while it is idle. The block takes its
+/// variables where they lie; an `async fn` would keep its arguments and its variables both.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the task would be larger by its arguments"
+)]
+pub(super) fn run(mut line: Line, handshaking: Handshaking) -> impl Future<Output = ()> + Send {
+    async move {
+        let opened = Box::pin(open(&mut line)).await;
+        // A refused client counts as handshaking until its socket is closed, so lingering is bounded by the same limit.
+        let Some(mut served) = opened else {
+            if line.socket.has_written() {
+                Box::pin(line.socket.linger()).await;
+            }
+            return;
+        };
+        drop(handshaking);
+        let close = serving::serve(&mut line, &mut served).await;
+        if Box::pin(ending::finish(&mut line, *served, close)).await {
+            Box::pin(line.socket.linger()).await;
+        } else {
+            line.socket.end();
+        }
+    }
+}
+
+async fn open(line: &mut Line) -> Option<Box<Served>> {
+    let connect = opening::receive_connect(line).await;
     line.set_timer(None);
     // Opening may wait for an older connection to end, and should not hold a shared block meanwhile.
     line.socket.settle_down();
-    let opened = match connect {
-        Some(connect) => opening::open(&mut line, connect).await,
-        None => None,
-    };
-    // A refused client counts as handshaking until its socket is closed, so lingering is bounded by the same limit.
-    let Some(mut served) = opened else {
-        if line.socket.has_written() {
-            line.socket.linger().await;
-        }
-        return;
-    };
-    drop(handshaking);
-    let close = serving::serve(&mut line, &mut served).await;
-    if ending::finish(&mut line, *served, close).await {
-        line.socket.linger().await;
-    } else {
-        line.socket.end();
+    opening::open(line, connect?).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F: Future>(_: impl Fn(Line, Handshaking) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The task of an idle connection is its largest part, and the mark is 4 KB for the whole.
+    #[test]
+    fn a_connection_s_task_is_small() {
+        let task = size(run);
+        assert!(
+            task <= 600,
+            "{task} bytes; socket {}, line {}",
+            size_of::<Socket>(),
+            size_of::<Line>()
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! A stream and what it did not take yet: writes try at once, and only the rest is kept.
 
+use super::pipe::Pipe;
 use bytes::BufMut;
 use std::io;
 use std::pin::Pin;
@@ -11,9 +12,50 @@ use tokio_util::io::poll_read_buf;
 /// Sent bytes that may lie before the unsent ones until these are moved, bytes.
 const SENT_KEPT: usize = 64 * 1024;
 
+/// What carries a connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Pipe(Pipe),
+}
+
+impl Stream {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut impl BufMut,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => poll_read_buf(Pin::new(stream), cx, into),
+            Self::Pipe(pipe) => poll_read_buf(Pin::new(pipe), cx, into),
+        }
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Pipe(pipe) => pipe.poll_write_ready(cx),
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Pipe(pipe) => pipe.try_write(bytes),
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown().await,
+            Self::Pipe(pipe) => pipe.shutdown().await,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     unsent: Vec<u8>,
     sent: usize,
     /// Bytes written since the last look.
@@ -21,7 +63,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
             unsent: Vec::new(),
@@ -41,11 +83,11 @@ impl Wire {
         cx: &mut Context<'_>,
         into: &mut impl BufMut,
     ) -> Poll<io::Result<usize>> {
-        poll_read_buf(Pin::new(&mut self.stream), cx, into)
+        self.stream.poll_read(cx, into)
     }
 
     pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_write_ready(cx)
+        self.stream.poll_writable(cx)
     }
 
     /// Writes what waits and then `out`; keeps what the stream does not take now.
