@@ -78,4 +78,20 @@ pub(crate) struct Delivery {
     pub(crate) subscription_ids: Option<Box<[u32]>>,
     /// Must not outlive the connection.
     pub(crate) transient: bool,
+    /// Set if a shared subscription brought it here; boxed, since few do.
+    pub(crate) share: Option<Box<Shared>>,
 }
+
+/// What another member of the share would need to get the message instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shared {
+    pub(crate) share: ShareId,
+    /// As published, before any subscription's cap.
+    pub(crate) qos: QoS,
+    /// As published.
+    pub(crate) retain: bool,
+}
+
+/// Names one share (group and filter) as long as it has members; not used again soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ShareId(pub(crate) usize);

@@ -96,8 +96,8 @@ counts! {
     SubscribeDenied => "subscribe_denied",
     /// Topic filters refused because the client has too many.
     SubscriptionLimit => "subscription_limit",
-    /// Shared subscriptions refused, not supported.
-    SharedSubscriptionRefused => "shared_subscription_refused",
+    /// Shared subscriptions refused for their group or filter.
+    SharedSubscriptionMalformed => "shared_subscription_malformed",
     /// Topics or filters with too many levels.
     TopicTooDeep => "topic_too_deep",
     /// Messages not retained because the store is full.

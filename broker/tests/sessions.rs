@@ -36,11 +36,16 @@ async fn an_accepted_v5_client_hears_what_is_and_is_not_supported() {
     let server = Server::start().await;
     let (_client, connack) = Client::try_open(server.addr, connect(V5, "a")).await;
     let properties = &connack.properties;
-    assert_eq!(number(properties, PropertyId::TopicAliasMaximum), Some(0));
-    assert_eq!(
-        number(properties, PropertyId::SharedSubscriptionAvailable),
-        Some(0)
-    );
+    assert_eq!(number(properties, PropertyId::TopicAliasMaximum), Some(16));
+    for available in [
+        PropertyId::MaximumQoS,
+        PropertyId::RetainAvailable,
+        PropertyId::WildcardSubscriptionAvailable,
+        PropertyId::SubscriptionIdentifierAvailable,
+        PropertyId::SharedSubscriptionAvailable,
+    ] {
+        assert_eq!(number(properties, available), None, "all are available");
+    }
     assert_eq!(number(properties, PropertyId::ReceiveMaximum), Some(1_024));
     assert_eq!(
         number(properties, PropertyId::MaximumPacketSize),

@@ -160,6 +160,9 @@ struct LimitsFile {
     #[serde(with = "humantime_serde")]
     max_session_expiry: Duration,
     max_topic_levels: usize,
+    topic_alias_maximum: u16,
+    #[serde(deserialize_with = "size::deserialize")]
+    topic_alias_bytes: u64,
     max_client_id: usize,
     #[serde(deserialize_with = "size::deserialize")]
     send_buffer: u64,
@@ -185,6 +188,8 @@ impl Default for LimitsFile {
             max_sessions: limits.max_sessions,
             max_session_expiry: limits.max_session_expiry,
             max_topic_levels: limits.max_topic_levels,
+            topic_alias_maximum: limits.topic_alias_maximum,
+            topic_alias_bytes: bytes(limits.topic_alias_bytes),
             max_client_id: limits.max_client_id,
             send_buffer: bytes(limits.send_buffer),
         }
@@ -425,6 +430,13 @@ impl LimitsFile {
                 u64::try_from(self.max_topic_levels).unwrap_or(u64::MAX),
                 1,
                 128,
+            )?,
+            topic_alias_maximum: self.topic_alias_maximum,
+            topic_alias_bytes: check.bytes(
+                "mqtt.limits.topic_alias_bytes",
+                self.topic_alias_bytes,
+                0,
+                1 << 20,
             )?,
             max_client_id: one("mqtt.limits.max_client_id", self.max_client_id)?,
             send_buffer: check.bytes(send, self.send_buffer, 1, 1 << 30)?,

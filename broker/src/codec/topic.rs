@@ -1,7 +1,48 @@
 //! Topic names and filters: grammar and matching.
 
-/// The prefix of shared subscriptions, which are not supported yet.
+/// The prefix of shared subscriptions.
 pub const SHARED_PREFIX: &str = "$share/";
+
+/// A topic filter as SUBSCRIBE and UNSUBSCRIBE name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared<'a> {
+    /// An ordinary filter.
+    No,
+    /// `$share/<group>/<filter>`.
+    Yes {
+        /// The share name.
+        group: &'a str,
+        /// What the group subscribes to.
+        filter: &'a str,
+    },
+    /// Begins like a shared subscription, but has no group, a wildcard in the group, or no filter.
+    Malformed,
+}
+
+/// Takes a valid topic filter apart that may name a shared subscription.
+#[must_use]
+pub fn shared(filter: &str) -> Shared<'_> {
+    let Some(rest) = filter.strip_prefix(SHARED_PREFIX) else {
+        return Shared::No;
+    };
+    match rest.split_once('/') {
+        Some((group, filter))
+            if !group.is_empty() && !group.contains(['+', '#']) && is_filter(filter) =>
+        {
+            Shared::Yes { group, filter }
+        }
+        _ => Shared::Malformed,
+    }
+}
+
+/// What a subscription listens to: the filter itself, or that of its share.
+#[must_use]
+pub fn unshared(filter: &str) -> &str {
+    match shared(filter) {
+        Shared::Yes { filter, .. } => filter,
+        Shared::No | Shared::Malformed => filter,
+    }
+}
 
 /// Whether this is a topic name: not empty, at most 65,535 bytes, without wildcards and U+0000.
 #[must_use]

@@ -1,5 +1,6 @@
 //! CONNECT and CONNACK: what both sides agree on.
 
+use super::aliases::ASSIGNED_MAX;
 use super::close::{Close, reason_string};
 use crate::access::{ConnectRefusal, Why};
 use crate::codec::{
@@ -27,6 +28,12 @@ pub(crate) struct Terms {
     pub(crate) receive_maximum: u16,
     pub(crate) intake_window: usize,
     pub(crate) max_topic_levels: usize,
+    /// Topic aliases that the client may set.
+    pub(crate) known_aliases: u16,
+    /// Topic aliases that the client may be given.
+    pub(crate) assigned_aliases: u16,
+    /// Bytes of the topics behind them, for each direction.
+    pub(crate) alias_bytes: usize,
 }
 
 impl Terms {
@@ -76,6 +83,13 @@ impl Terms {
             receive_maximum: limits.receive_maximum,
             intake_window: limits.intake_window,
             max_topic_levels: limits.max_topic_levels,
+            known_aliases: limits.topic_alias_maximum,
+            assigned_aliases: number(PropertyId::TopicAliasMaximum)
+                .and_then(|maximum| u16::try_from(maximum).ok())
+                .unwrap_or(0)
+                .min(limits.topic_alias_maximum)
+                .min(ASSIGNED_MAX),
+            alias_bytes: limits.topic_alias_bytes,
         })
     }
 }
@@ -159,8 +173,10 @@ fn announced(
             PropertyId::MaximumPacketSize,
             wide(limits.max_packet_size.saturating_add(5)),
         )
-        .number(PropertyId::TopicAliasMaximum, 0)
-        .number(PropertyId::SharedSubscriptionAvailable, 0);
+        .number(
+            PropertyId::TopicAliasMaximum,
+            u32::from(terms.known_aliases),
+        );
     let asked = offer
         .connect
         .properties

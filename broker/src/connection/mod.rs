@@ -5,8 +5,9 @@
 //! that answers it before it passes the next packet. Verdicts and messages for the client come in through
 //! [`Connection::settle`] and [`Connection::deliver`]. Everything that is to be written is appended to `out`.
 //!
-//! Invariant: memory is bounded by `Limits::intake_window`, `receive_maximum` and `send_window`.
+//! Invariant: memory is bounded by `Limits::intake_window`, `receive_maximum`, `send_window` and `topic_alias_bytes`.
 
+mod aliases;
 mod close;
 mod handshake;
 mod inbound;
@@ -25,6 +26,7 @@ use crate::codec::{
     QoS, ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, topic,
 };
 use crate::event::{DisconnectReason, Verdict};
+use aliases::{Assigned, Known};
 use inbound::{AckQueue, Answer, Arrival, Release, fingerprint};
 use outbound::{Received, WrongAnswer};
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub(crate) struct Connection {
     session: Session,
     acks: AckQueue,
     last_packet: Instant,
+    known_aliases: Option<Box<Known>>,
+    assigned_aliases: Option<Box<Assigned>>,
     /// What happened since the shell last collected it.
     pub(crate) tally: Tally,
 }
@@ -86,6 +90,8 @@ impl Connection {
             session,
             acks: AckQueue::default(),
             last_packet: now,
+            known_aliases: None,
+            assigned_aliases: None,
             tally: Tally::default(),
         }
     }
@@ -145,8 +151,8 @@ impl Connection {
         Ok(Request::None)
     }
 
-    fn publish(&mut self, publish: Publish, out: &mut Vec<u8>) -> Result<Request, Close> {
-        self.check_publish(&publish)?;
+    fn publish(&mut self, mut publish: Publish, out: &mut Vec<u8>) -> Result<Request, Close> {
+        self.check_publish(&mut publish)?;
         let exactly_once = publish.qos == QoS::ExactlyOnce;
         let mut arrived = Arrived {
             publish,
@@ -178,19 +184,18 @@ impl Connection {
         Ok(Request::Publish(arrived))
     }
 
-    fn check_publish(&self, publish: &Publish) -> Result<(), Close> {
+    fn check_publish(&mut self, publish: &mut Publish) -> Result<(), Close> {
         if self.terms.version.is_v5() && !publish.properties.is_empty() {
-            let has = |id| publish.properties.get(id).is_some();
-            if has(PropertyId::TopicAlias) {
-                // Topic Alias Maximum is 0, so every alias is above it.
-                return Err(Close::violation(
-                    ReasonCode::TopicAliasInvalid,
-                    "topic aliases are not supported",
-                ));
-            }
-            if has(PropertyId::SubscriptionIdentifier) {
+            let properties = &publish.properties;
+            if properties.get(PropertyId::SubscriptionIdentifier).is_some() {
                 return Err(unexpected("a subscription identifier from a client"));
             }
+            aliases::resolve(
+                &mut self.known_aliases,
+                publish,
+                self.terms.known_aliases,
+                self.terms.alias_bytes,
+            )?;
         }
         if topic::levels(&publish.topic) > self.terms.max_topic_levels {
             return Err(Close::violation(

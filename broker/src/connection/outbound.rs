@@ -191,6 +191,16 @@ impl Outbound {
         }
     }
 
+    /// QoS 1 messages without PUBACK, of a session that has ended.
+    pub(crate) fn unacknowledged(self) -> impl Iterator<Item = Delivery> {
+        self.flights
+            .into_iter()
+            .filter_map(|flight| match flight.stage {
+                Stage::Unacknowledged(delivery) => Some(delivery),
+                Stage::Unreceived(_) | Stage::Released => None,
+            })
+    }
+
     fn position(&self, packet_id: u16) -> Option<usize> {
         self.flights
             .iter()

@@ -1,11 +1,15 @@
 //! Messages to the client: within its window, within its packet size, before they expire.
 
 use super::Connection;
+use super::aliases::Naming;
 use super::close::Close;
 use super::outbound::Resend;
 use crate::codec::{Ack, PacketType, Properties, PropertyId, PublishHead, QoS, ReasonCode};
 use crate::message::Delivery;
 use std::time::Instant;
+
+/// Bytes by which a new alias may lengthen a PUBLISH: the property, and its effect on two lengths.
+const ALIAS_ROOM: usize = 5;
 
 impl Connection {
     /// Whether the client's window takes another message.
@@ -20,7 +24,10 @@ impl Connection {
                 Resend::Publish {
                     packet_id,
                     delivery,
-                } => self.write_publish(&delivery, packet_id, true, now, out)?,
+                } => {
+                    let extra = extra(&delivery, now);
+                    self.write_publish(&delivery, packet_id, true, Naming::Name, extra, out)?;
+                }
                 Resend::Release { packet_id } => {
                     self.ack(PacketType::PubRel, &Ack::success(packet_id), out)?;
                 }
@@ -40,20 +47,38 @@ impl Connection {
             self.tally.expired += 1;
             return Ok(());
         }
-        if self
-            .head(&delivery, 1, false, &extra(&delivery, now))
-            .encoded_len(self.terms.version, delivery.message.payload.len())
-            > self.terms.max_packet
-        {
+        let extra = extra(&delivery, now);
+        let length = self
+            .head(&delivery, 1, false, Naming::Name, &extra)
+            .encoded_len(self.terms.version, delivery.message.payload.len());
+        if length > self.terms.max_packet {
             self.tally.too_large += 1;
             return Ok(());
         }
+        let naming = if self.terms.assigned_aliases == 0 {
+            Naming::Name
+        } else {
+            self.naming(&delivery.message.topic, length)
+        };
         let packet_id = if delivery.qos == QoS::AtMostOnce {
             0
         } else {
             self.session.outbound.start(delivery.clone())
         };
-        self.write_publish(&delivery, packet_id, false, now, out)
+        self.write_publish(&delivery, packet_id, false, naming, extra, out)
+    }
+
+    /// How the topic of a message is written that takes `length` bytes with its name alone.
+    fn naming(&mut self, topic: &str, length: usize) -> Naming {
+        let assigned = self.assigned_aliases.get_or_insert_default();
+        if let Some(alias) = assigned.known(topic) {
+            return Naming::Alias(alias);
+        }
+        if length + ALIAS_ROOM > self.terms.max_packet {
+            return Naming::Name;
+        }
+        let (maximum, bytes) = (self.terms.assigned_aliases, self.terms.alias_bytes);
+        assigned.consider(topic, maximum, bytes)
     }
 
     fn head<'a>(
@@ -61,13 +86,17 @@ impl Connection {
         delivery: &'a Delivery,
         packet_id: u16,
         dup: bool,
+        naming: Naming,
         extra: &'a [u8],
     ) -> PublishHead<'a> {
         PublishHead {
             dup,
             qos: delivery.qos,
             retain: delivery.retain,
-            topic: &delivery.message.topic,
+            topic: match naming {
+                Naming::Name | Naming::NameAndAlias(_) => &delivery.message.topic,
+                Naming::Alias(_) => "",
+            },
             packet_id,
             extra,
             properties: &delivery.message.properties,
@@ -79,12 +108,16 @@ impl Connection {
         delivery: &Delivery,
         packet_id: u16,
         dup: bool,
-        now: Instant,
+        naming: Naming,
+        mut extra: Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
         self.tally.publishes_out += 1;
-        let extra = extra(delivery, now);
-        self.head(delivery, packet_id, dup, &extra)
+        if let Some(alias) = naming.alias() {
+            extra.push(PropertyId::TopicAlias as u8);
+            extra.extend_from_slice(&alias.to_be_bytes());
+        }
+        self.head(delivery, packet_id, dup, naming, &extra)
             .encode(self.terms.version, &delivery.message.payload, out)
             .map_err(|error| Close::by_server(ReasonCode::UnspecifiedError, error.to_string()))
     }

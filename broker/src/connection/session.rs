@@ -2,6 +2,7 @@
 
 use super::inbound::Inbound;
 use super::outbound::Outbound;
+use crate::codec::QoS;
 use crate::message::Delivery;
 use std::collections::VecDeque;
 
@@ -12,4 +13,17 @@ pub(crate) struct Session {
     pub(crate) outbound: Outbound,
     /// Waits for the client's return; empty while it is connected.
     pub(crate) queue: VecDeque<Delivery>,
+}
+
+impl Session {
+    /// What shared subscriptions brought and nobody has, now that the session has ended. A QoS 2 message that was sent is
+    /// not among it: its client may have it (MQTT-4.8.2-5).
+    pub(crate) fn orphans(self) -> Vec<Delivery> {
+        let unsent = self.queue.into_iter();
+        let unsent = unsent.filter(|delivery| delivery.qos != QoS::AtMostOnce);
+        let unfinished = self.outbound.unacknowledged().chain(unsent);
+        unfinished
+            .filter(|delivery| delivery.share.is_some())
+            .collect()
+    }
 }

@@ -48,6 +48,7 @@ fn delivery(qos: QoS, payload: u8, transient: bool) -> Delivery {
         retain: false,
         subscription_ids: None,
         transient,
+        share: None,
     }
 }
 

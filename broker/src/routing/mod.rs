@@ -8,20 +8,22 @@
 //!              └──close, drop──► gone ◄─┴─ expiry, clean start
 //! ```
 //!
-//! Invariant: every subscription in the tree belongs to a session in `sessions`, and its filter is in that session's
-//! list.
+//! Invariant: every subscription in the tree or in a share belongs to a session in `sessions`, and its filter is in
+//! that session's list.
 
 mod retained;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
+use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions, topic};
 use crate::config::Limits;
 use crate::connection::Session;
 use crate::event::{ConnectionId, Verdict};
 use crate::message::{Delivery, Message};
 use retained::Retained;
+use shared::Shares;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub(crate) struct Router {
     names: HashMap<Arc<str>, SessionKey>,
     sessions: Slab<Entry>,
     tree: Tree<Wish>,
+    shares: Shares,
     retained: Retained,
     /// Wills and ends of absent sessions, by time.
     deadlines: BTreeSet<(Instant, SessionKey)>,
@@ -121,6 +124,17 @@ pub(crate) struct Ready {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManySessions;
 
+/// What became of a message for one member of a share.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// It is for this connected member.
+    Online(Routed),
+    /// It waits for an absent one.
+    Queued,
+    /// Nobody can take it.
+    ToNobody,
+}
+
 /// A message for a connected client.
 #[derive(Debug)]
 pub(crate) struct Routed {
@@ -135,6 +149,7 @@ impl Router {
             names: HashMap::new(),
             sessions: Slab::new(),
             tree: Tree::default(),
+            shares: Shares::default(),
             retained: Retained::default(),
             deadlines: BTreeSet::new(),
             last_session: 0,
@@ -147,7 +162,7 @@ impl Router {
     }
 
     pub(crate) fn subscriptions(&self) -> usize {
-        self.tree.len()
+        self.tree.len() + self.shares.len()
     }
 
     pub(crate) fn retained(&self) -> (usize, usize) {
@@ -210,15 +225,21 @@ impl Router {
         if let Some((at, _)) = absent.will {
             self.deadlines.remove(&(at, key));
         }
+        let number = entry.number;
         let mut subscriptions = Vec::with_capacity(entry.subscriptions.len());
         for filter in &entry.subscriptions {
-            if let Some(wish) = self.tree.get(filter, key) {
+            let wish = match topic::shared(filter) {
+                topic::Shared::Yes { .. } => self.shares.get(filter, key),
+                topic::Shared::No | topic::Shared::Malformed => self.tree.get(filter, key),
+            };
+            if let Some(wish) = wish {
                 subscriptions.push((filter.clone(), wish.qos));
             }
         }
+        self.set_shares_online(key, true);
         Some(Ready {
             key,
-            number: entry.number,
+            number,
             present: true,
             session: absent.session,
             subscriptions,
@@ -238,6 +259,7 @@ impl Router {
     ) {
         let Some(until) = now.checked_add(keep).filter(|_| !keep.is_zero()) else {
             self.remove(key);
+            self.pass_on(session.orphans(), routed);
             if let Some(will) = will {
                 self.execute(&will, now, routed);
             }
@@ -265,6 +287,7 @@ impl Router {
             until,
             will: delayed,
         }));
+        self.set_shares_online(key, false);
     }
 
     /// A verdict that came after its connection had ended. Returns the connection that owns the session now, if any:
@@ -313,7 +336,10 @@ impl Router {
             retain_as_published: options.retain_as_published,
             identifier,
         };
-        self.tree.insert(filter, key, wish);
+        let is_shared = self.place(filter, key, wish);
+        if is_shared {
+            return Ok(Vec::new());
+        }
         let wants_retained = match options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
@@ -330,8 +356,28 @@ impl Router {
                 retain: true,
                 subscription_ids: identifier.map(|id| Box::from([id])),
                 transient: false,
+                share: None,
             })
             .collect())
+    }
+
+    /// Puts a subscription into force; whether it is a shared one.
+    fn place(&mut self, filter: &str, key: SessionKey, wish: Wish) -> bool {
+        let topic::Shared::Yes { filter: inner, .. } = topic::shared(filter) else {
+            self.tree.insert(filter, key, wish);
+            return false;
+        };
+        let online = matches!(self.sessions[key].presence, Presence::Online(_));
+        self.shares.insert(filter, inner, key, online, wish);
+        true
+    }
+
+    /// The opposite of `place`; whether there was anything.
+    fn displace(&mut self, filter: &str, key: SessionKey) -> bool {
+        match topic::shared(filter) {
+            topic::Shared::Yes { filter: inner, .. } => self.shares.remove(filter, inner, key),
+            topic::Shared::No | topic::Shared::Malformed => self.tree.remove(filter, key),
+        }
     }
 
     /// Removes a subscription; whether it existed.
@@ -339,7 +385,7 @@ impl Router {
         self.sessions[key]
             .subscriptions
             .retain(|known| **known != *filter);
-        self.tree.remove(filter, key)
+        self.displace(filter, key)
     }
 
     /// Routes a message: into `routed` for connected clients, into the queues of absent ones. Returns whether anybody
@@ -375,6 +421,7 @@ impl Router {
                 retain: false,
                 subscription_ids: None,
                 transient: false,
+                share: None,
             });
             delivery.qos = delivery.qos.max(wish.qos.min(qos));
             delivery.retain |= retain && wish.retain_as_published;
@@ -384,7 +431,7 @@ impl Router {
                 delivery.subscription_ids = Some(ids);
             }
         });
-        let anybody = !found.is_empty();
+        let anybody = !found.is_empty() | self.publish_to_shares(message, qos, retain, routed);
         for (key, delivery) in found {
             match &mut self.sessions[key].presence {
                 Presence::Online(_) => routed.push(Routed { key, delivery }),
@@ -437,6 +484,7 @@ impl Router {
             return;
         };
         self.deadlines.remove(&(absent.until, key));
+        self.pass_on(absent.session.orphans(), routed);
         if let Some((at, will)) = absent.will {
             self.deadlines.remove(&(at, key));
             self.execute(&will, now, routed);
@@ -447,7 +495,7 @@ impl Router {
         let entry = self.sessions.try_remove(key)?;
         self.names.remove(&entry.name);
         for filter in &entry.subscriptions {
-            self.tree.remove(filter, key);
+            self.displace(filter, key);
         }
         Some(entry)
     }

@@ -112,6 +112,7 @@ impl BrokerHandle {
             retain: false,
             subscription_ids: None,
             transient: true,
+            share: None,
         };
         mailbox
             .push_if_subscribed(delivery, &self.hub.limits)

@@ -11,7 +11,9 @@ use crate::connection::{Close, Connection};
 use crate::event::{ConnectionId, DisconnectReason, Event, Ticket, Verdict};
 use crate::message::{Delivery, Message};
 use crate::metrics::{Count, Metrics, MetricsSnapshot};
-use crate::routing::{Opened, Ready, Routed, Router, SessionKey, Testament, TooManySessions};
+use crate::routing::{
+    Handed, Opened, Ready, Routed, Router, SessionKey, Testament, TooManySessions,
+};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::fmt;
@@ -47,6 +49,9 @@ pub(crate) struct Hub {
     routing: Mutex<Routing>,
     random: RandomState,
 }
+
+/// Members of a share that are tried before a message is dropped.
+const MEMBER_TRIES: usize = 8;
 
 struct Routing {
     router: Router,
@@ -169,7 +174,7 @@ impl Hub {
             routing
                 .router
                 .open(name, clean_start, mailbox.id(), Instant::now(), &mut routed);
-        self.dispatch(&routing.links, routed);
+        self.dispatch(routing, routed);
         self.collect(&mut routing.router);
         match opened? {
             Opened::Busy(owner) => {
@@ -219,7 +224,7 @@ impl Hub {
         routing
             .router
             .close(key, session, keep, will, now, &mut routed);
-        self.dispatch(&routing.links, routed);
+        self.dispatch(routing, routed);
         self.collect(&mut routing.router);
         drop(guard);
         if !keep.is_zero() {
@@ -283,7 +288,7 @@ impl Hub {
         routing
             .router
             .publish(publisher, message, qos, retain, Instant::now(), &mut routed);
-        self.dispatch(&routing.links, routed);
+        self.dispatch(routing, routed);
         self.collect(&mut routing.router);
     }
 
@@ -293,19 +298,42 @@ impl Hub {
         let mut guard = self.routing.lock();
         let routing = &mut *guard;
         routing.router.tick(Instant::now(), &mut routed);
-        self.dispatch(&routing.links, routed);
+        self.dispatch(routing, routed);
         self.collect(&mut routing.router);
         routing.router.next_deadline()
     }
 
-    fn dispatch(&self, links: &HashMap<SessionKey, Arc<Mailbox>>, routed: Vec<Routed>) {
+    fn dispatch(&self, routing: &mut Routing, routed: Vec<Routed>) {
         for Routed { key, delivery } in routed {
-            if let Some(mailbox) = links.get(&key)
+            if delivery.share.is_some() {
+                self.dispatch_shared(routing, key, delivery);
+            } else if let Some(mailbox) = routing.links.get(&key)
                 && mailbox.push(delivery, &self.limits).is_err()
             {
                 self.metrics.one(Count::MessageDropped);
             }
         }
+    }
+
+    /// A member whose queue is full is passed over, and stays.
+    fn dispatch_shared(&self, routing: &mut Routing, mut key: SessionKey, mut delivery: Delivery) {
+        for _ in 0..MEMBER_TRIES {
+            let Some(mailbox) = routing.links.get(&key) else {
+                break;
+            };
+            let Err(back) = mailbox.offer(delivery, &self.limits) else {
+                return;
+            };
+            let Some(shared) = &back.share else {
+                break;
+            };
+            match routing.router.hand_to_member(&back.message, **shared) {
+                Handed::Online(next) => (key, delivery) = (next.key, next.delivery),
+                Handed::Queued => return,
+                Handed::ToNobody => break,
+            }
+        }
+        self.metrics.one(Count::MessageDropped);
     }
 
     fn collect(&self, router: &mut Router) {

@@ -62,18 +62,22 @@ pub(crate) enum Rejected {
 }
 
 impl Content {
+    fn has_room(&self, delivery: &Delivery, limits: &Limits) -> bool {
+        let bytes = self.queued_bytes + delivery.message.size();
+        self.queue.len() < limits.queue_messages && bytes <= limits.queue_bytes
+    }
+
     fn push(&mut self, delivery: Delivery, limits: &Limits) -> Result<(), Rejected> {
         if self.closed {
             return Err(Rejected::Closed);
         }
-        let bytes = self.queued_bytes + delivery.message.size();
-        if self.queue.len() >= limits.queue_messages || bytes > limits.queue_bytes {
+        if !self.has_room(&delivery, limits) {
             self.order
                 .get_or_insert(Close::because(DisconnectReason::QueueFull));
             wake(self.waker.take());
             return Err(Rejected::Full);
         }
-        self.queued_bytes = bytes;
+        self.queued_bytes += delivery.message.size();
         self.queue.push_back(delivery);
         if self.wants_messages {
             wake(self.waker.take());
@@ -133,6 +137,17 @@ impl Mailbox {
         self.content.lock().push(delivery, limits)
     }
 
+    /// Queues a message that somebody else can take as well; gives it back if there is no room.
+    pub(crate) fn offer(&self, delivery: Delivery, limits: &Limits) -> Result<(), Delivery> {
+        let mut content = self.content.lock();
+        if content.closed || !content.has_room(&delivery, limits) {
+            return Err(delivery);
+        }
+        // There is room, as was just seen.
+        let _ = content.push(delivery, limits);
+        Ok(())
+    }
+
     /// Queues a message for this connection only, if it has subscribed to the topic.
     pub(crate) fn push_if_subscribed(
         &self,
@@ -143,7 +158,7 @@ impl Mailbox {
         let granted = content
             .filters
             .iter()
-            .filter(|(filter, _)| topic::matches(filter, &delivery.message.topic))
+            .filter(|(filter, _)| topic::matches(topic::unshared(filter), &delivery.message.topic))
             .map(|(_, granted)| *granted)
             .max();
         let Some(granted) = granted else {

@@ -310,7 +310,11 @@ async fn announce(line: &Line, connect: &Connect, principal: &Principal) {
 /// Puts a resumed session's subscriptions in force again, as far as they are still allowed.
 async fn restore_subscriptions(line: &Line, principal: &Principal, ready: &mut Ready) {
     for (filter, granted) in std::mem::take(&mut ready.subscriptions) {
-        if let SubscribeAccess::Deny { .. } = line.hub.access.subscribe(principal, &filter) {
+        if let SubscribeAccess::Deny { .. } = line
+            .hub
+            .access
+            .subscribe(principal, topic::unshared(&filter))
+        {
             line.hub.metrics.one(Count::SubscribeDenied);
             line.hub.unsubscribe(ready.key, &filter);
             continue;

@@ -63,21 +63,25 @@ impl Served {
         identifier: Option<u32>,
     ) -> Result<QoS, Refused> {
         let filter = &*subscription.filter;
-        if filter.starts_with(topic::SHARED_PREFIX) {
-            return Err(Refused {
-                count: Count::SharedSubscriptionRefused,
-                code: ReasonCode::SharedSubscriptionsNotSupported,
-                why: "shared subscriptions are not supported".into(),
-            });
-        }
-        if topic::levels(filter) > line.hub.limits.max_topic_levels {
+        let wanted = match topic::shared(filter) {
+            topic::Shared::No => filter,
+            topic::Shared::Yes { filter, .. } => filter,
+            topic::Shared::Malformed => {
+                return Err(Refused {
+                    count: Count::SharedSubscriptionMalformed,
+                    code: ReasonCode::TopicFilterInvalid,
+                    why: "a shared subscription is $share/<group>/<filter>, its group without wildcards".into(),
+                });
+            }
+        };
+        if topic::levels(wanted) > line.hub.limits.max_topic_levels {
             return Err(Refused {
                 count: Count::TopicTooDeep,
                 code: ReasonCode::TopicFilterInvalid,
                 why: "filter has too many levels".into(),
             });
         }
-        let max_qos = match line.hub.access.subscribe(&self.principal, filter) {
+        let max_qos = match line.hub.access.subscribe(&self.principal, wanted) {
             SubscribeAccess::Grant { max_qos } => max_qos,
             SubscribeAccess::Deny { why } => {
                 return Err(Refused {
