@@ -1,7 +1,7 @@
 //! MQTT 3.1.1 and 5.0 broker that acknowledges a robot's publish only after its owner has made it durable.
 //!
 //! Layers, outermost last: [`codec`] (bytes and packets), `connection` (one client's protocol state), `routing`
-//! (sessions, subscriptions, retained messages), `tls` (one connection's records) and `server` (tokio). Only `server` knows
+//! (sessions, subscriptions, retained messages), `storage` (what of them survives a restart), `tls` (one connection's records) and `server` (tokio). Only `server` knows
 //! sockets, tasks and the clock.
 //!
 //! The owner implements [`Access`], starts a [`Broker`], receives [`Event`]s of its robots and answers their publishes
@@ -33,6 +33,7 @@ mod message;
 mod metrics;
 mod routing;
 mod server;
+mod storage;
 mod tls;
 
 pub use access::{
@@ -44,4 +45,7 @@ pub use config::{Config, Limits, PACKET_SIZE_CEILING};
 pub use event::{ConnectionId, DisconnectReason, Event, Ticket, Verdict};
 pub use metrics::{Count, MetricsSnapshot};
 pub use server::{Broker, BrokerHandle, Pipe, SendError};
+pub use storage::{
+    KEY_LEN, RestoreError, Storage, StoredChange, StoredKey, StoredRow, StoredTable, Unstored,
+};
 pub use tls::{ClientCertificates, Tls, TlsConfigError, server_config};

@@ -3,7 +3,9 @@
 use crate::codec::{Properties, PropertyId, QoS};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What was published, shared by all its deliveries. Owns its bytes: a receive buffer would keep many others alive.
@@ -14,6 +16,8 @@ pub(crate) struct Message {
     /// Forwarded unchanged; the expiry is kept apart, since it shrinks while the message waits.
     pub(crate) properties: Properties,
     pub(crate) expires: Option<Instant>,
+    /// Under which number the message is stored; 0 if it never was.
+    number: AtomicU64,
 }
 
 impl Message {
@@ -45,6 +49,7 @@ impl Message {
             payload,
             properties: forwarded.with_bytes(rest),
             expires,
+            number: AtomicU64::new(0),
         })
     }
 
@@ -55,6 +60,21 @@ impl Message {
             payload: self.payload.clone(),
             properties: self.properties.clone(),
             expires,
+            number: AtomicU64::new(0),
+        })
+    }
+
+    /// The number under which the message is stored, if it ever was.
+    pub(crate) fn stored_as(&self) -> Option<u64> {
+        Some(self.number.load(Ordering::Relaxed)).filter(|number| *number != 0)
+    }
+
+    /// The same, with a new number if it has none. Only to be called under the journal's lock.
+    pub(crate) fn store_as(&self, number: impl FnOnce() -> u64) -> u64 {
+        self.stored_as().unwrap_or_else(|| {
+            let number = number();
+            self.number.store(number, Ordering::Relaxed);
+            number
         })
     }
 
@@ -80,6 +100,8 @@ pub(crate) struct Delivery {
     pub(crate) transient: bool,
     /// Set if a shared subscription brought it here; boxed, since few do.
     pub(crate) share: Option<Box<Shared>>,
+    /// The delivery's number in a session that is stored.
+    pub(crate) sequence: Option<NonZeroU64>,
 }
 
 /// What another member of the share would need to get the message instead.

@@ -84,6 +84,8 @@ counts! {
     ConnectionLimit => "connection_limit",
     /// CONNECTs refused because too many sessions exist.
     SessionLimit => "session_limit",
+    /// CONNECTs refused because their session could not be stored in time.
+    StorageUnavailable => "storage_unavailable",
     /// CONNECTs refused by the owner.
     ConnectRefused => "connect_refused",
     /// CONNECTs refused for their will.

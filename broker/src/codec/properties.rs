@@ -238,7 +238,15 @@ impl Properties {
 
     pub(super) fn decode(reader: &mut Reader, place: PropertyPlace) -> Result<Self, DecodeError> {
         let length = reader.variable()?;
-        let bytes = reader.take(length)?;
+        Self::check(reader.take(length)?, place)
+    }
+
+    /// Properties of a PUBLISH that were kept somewhere.
+    pub(crate) fn of_publish(bytes: Bytes) -> Result<Self, DecodeError> {
+        Self::check(bytes, PropertyPlace::Packet(PacketType::Publish))
+    }
+
+    fn check(bytes: Bytes, place: PropertyPlace) -> Result<Self, DecodeError> {
         let mut fields = Reader::new(bytes.clone());
         let mut seen = 0_u64;
         while !fields.is_empty() {
@@ -251,7 +259,7 @@ impl Properties {
                 return Err(DecodeError::RepeatedProperty(spec.id as u8));
             }
             seen |= bit;
-            check(spec, &value)?;
+            check_value(spec, &value)?;
         }
         let method = 1_u64 << PropertyId::AuthenticationMethod as u8;
         let data = 1_u64 << PropertyId::AuthenticationData as u8;
@@ -310,7 +318,7 @@ fn kind(id: PropertyId) -> Kind {
         .map_or(Kind::Binary, |spec| spec.kind)
 }
 
-fn check(spec: &Spec, value: &Value) -> Result<(), DecodeError> {
+fn check_value(spec: &Spec, value: &Value) -> Result<(), DecodeError> {
     let fine = match (spec.rule, value) {
         (Rule::ZeroOrOne, Value::Number(number)) => *number <= 1,
         (Rule::NotZero, Value::Number(number)) => *number != 0,

@@ -2,7 +2,7 @@
 
 use super::ack::reason;
 use super::error::{DecodeError, EncodeError};
-use super::frame::{put_field, put_packet};
+use super::frame::{put_field, put_packet, variable_len};
 use super::properties::{Properties, PropertyPlace};
 use super::reader::Reader;
 use super::reason::ReasonCode;
@@ -170,6 +170,12 @@ impl SubAck {
             properties,
             codes,
         })
+    }
+
+    /// Length of the encoded MQTT 5 packet, bytes.
+    pub(crate) fn encoded_len_v5(&self) -> usize {
+        let body = 2 + self.properties.encoded_len() + self.codes.len();
+        1 + variable_len(body) + body
     }
 
     pub(super) fn encode(

@@ -7,8 +7,8 @@
 
 use crate::codec::ReasonCode;
 use crate::event::Verdict;
+use crate::storage::{Mark, SessionJournal};
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 /// Slots that an idle connection keeps allocated; more is given back.
@@ -25,6 +25,8 @@ pub(crate) struct Inbound {
 struct Unreleased {
     fingerprint: u64,
     stage: Stage,
+    /// Whether the identifier has a row of its own.
+    stored: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +40,24 @@ enum Stage {
 /// What a QoS 2 PUBLISH is, by its identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    New,
-    /// Known and pending under this ticket.
-    Pending {
-        ticket: u64,
+    New {
+        /// The identifier has a row that stands for something else.
+        stale: bool,
     },
+    /// Known and pending under this ticket.
+    Pending { ticket: u64 },
     /// Known and answered.
     Received,
 }
 
 /// Tells two publishes under one packet identifier apart: a client that lost its memory starts counting anew, and its
-/// new message must not be taken for the old one.
+/// new message must not be taken for the old one. FNV-1a, which will be the same after an update of the server, since
+/// fingerprints are stored; a client that makes two of its own messages collide loses one of them, nobody else does.
 pub(crate) fn fingerprint(topic: &str, payload: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(topic.as_bytes());
-    hasher.write_u8(0);
-    hasher.write(payload);
-    hasher.finish()
+    let bytes = topic.bytes().chain([0]).chain(payload.iter().copied());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 impl Inbound {
@@ -73,22 +76,45 @@ impl Inbound {
                 Stage::Pending { ticket } => Arrival::Pending { ticket },
                 Stage::Received => Arrival::Received,
             },
-            Some(_) => {
+            Some(known) => {
+                let stale = known.stored;
                 self.unreleased.remove(&packet_id);
-                Arrival::New
+                Arrival::New { stale }
             }
-            None => Arrival::New,
+            None => Arrival::New { stale: false },
         }
     }
 
-    pub(crate) fn pend(&mut self, packet_id: u16, fingerprint: u64, ticket: u64) {
+    pub(crate) fn pend(&mut self, packet_id: u16, fingerprint: u64, ticket: u64, stored: bool) {
         self.unreleased.insert(
             packet_id,
             Unreleased {
                 fingerprint,
                 stage: Stage::Pending { ticket },
+                stored,
             },
         );
+    }
+
+    /// Takes over an identifier that was stored.
+    pub(crate) fn restore(&mut self, packet_id: u16, fingerprint: u64) {
+        self.unreleased.insert(
+            packet_id,
+            Unreleased {
+                fingerprint,
+                stage: Stage::Received,
+                stored: true,
+            },
+        );
+    }
+
+    /// The session ends: its rows do too.
+    pub(crate) fn end(&self, journal: &SessionJournal) {
+        for (packet_id, known) in &self.unreleased {
+            if known.stored {
+                journal.forgotten(*packet_id);
+            }
+        }
     }
 
     /// The PUBREC for this ticket goes out.
@@ -132,12 +158,13 @@ impl Inbound {
     }
 
     pub(crate) fn release(&mut self, packet_id: u16) -> Release {
-        match self.unreleased.get(&packet_id).map(|known| known.stage) {
-            Some(Stage::Received) => {
+        match self.unreleased.get(&packet_id) {
+            Some(known) if known.stage == Stage::Received => {
+                let stored = known.stored;
                 self.unreleased.remove(&packet_id);
-                Release::Done
+                Release::Done { stored }
             }
-            Some(Stage::Pending { .. }) => Release::TooEarly,
+            Some(_) => Release::TooEarly,
             None => Release::Unknown,
         }
     }
@@ -146,7 +173,10 @@ impl Inbound {
 /// What a PUBREL meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Release {
-    Done,
+    Done {
+        /// Whether the identifier has a row.
+        stored: bool,
+    },
     Unknown,
     /// PUBREL before PUBREC.
     TooEarly,
@@ -164,6 +194,8 @@ struct Slot {
     packet_id: u16,
     exactly_once: bool,
     answer: Option<Answer>,
+    /// The answer promises what is durable from here on.
+    awaits: Mark,
 }
 
 /// What PUBACK or PUBREC will say.
@@ -207,13 +239,21 @@ impl AckQueue {
         packet_id: u16,
         exactly_once: bool,
         answer: Option<Answer>,
+        awaits: Mark,
     ) {
         self.slots.push_back(Slot {
             ticket,
             packet_id,
             exactly_once,
             answer,
+            awaits,
         });
+    }
+
+    /// What the front waits for, if it is answered and waits for storage only.
+    pub(crate) fn awaits(&self, stored: Mark) -> Option<Mark> {
+        let front = self.slots.front().filter(|slot| slot.answer.is_some())?;
+        (front.awaits > stored).then_some(front.awaits)
     }
 
     /// False if the ticket is not (or no longer) waiting here.
@@ -225,9 +265,10 @@ impl AckQueue {
         true
     }
 
-    /// Takes the front if it is answered.
-    pub(crate) fn release(&mut self, inbound: &mut Inbound) -> Option<Released> {
-        self.slots.front()?.answer.as_ref()?;
+    /// Takes the front if it is answered and what it promises is durable.
+    pub(crate) fn release(&mut self, stored: Mark, inbound: &mut Inbound) -> Option<Released> {
+        let front = self.slots.front().filter(|slot| slot.awaits <= stored)?;
+        front.answer.as_ref()?;
         let slot = self.slots.pop_front()?;
         let answer = slot.answer?;
         if slot.exactly_once {

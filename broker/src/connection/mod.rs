@@ -26,9 +26,11 @@ use crate::codec::{
     QoS, ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, topic,
 };
 use crate::event::{DisconnectReason, Verdict};
+use crate::storage::{Mark, SessionJournal};
 use aliases::{Assigned, Known};
 use inbound::{AckQueue, Answer, Arrival, Release, fingerprint};
 use outbound::{Received, WrongAnswer};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,12 +39,24 @@ use std::time::{Duration, Instant};
 pub(crate) struct Connection {
     terms: Terms,
     session: Session,
+    /// Where changes of the session are noted if it is stored.
+    journal: SessionJournal,
     acks: AckQueue,
+    /// Answers other than PUBACK and PUBREC that promise what is not durable yet.
+    held: VecDeque<Held>,
     last_packet: Instant,
     known_aliases: Option<Box<Known>>,
     assigned_aliases: Option<Box<Assigned>>,
     /// What happened since the shell last collected it.
     pub(crate) tally: Tally,
+}
+
+#[derive(Debug)]
+struct Held {
+    awaits: Mark,
+    kind: PacketType,
+    packet_id: u16,
+    bytes: Vec<u8>,
 }
 
 /// Things to count.
@@ -83,12 +97,19 @@ pub(crate) struct Arrived {
 }
 
 impl Connection {
-    pub(crate) fn new(terms: Terms, mut session: Session, now: Instant) -> Self {
+    pub(crate) fn new(
+        terms: Terms,
+        mut session: Session,
+        journal: SessionJournal,
+        now: Instant,
+    ) -> Self {
         session.outbound.rest();
         Self {
             terms,
             session,
+            journal,
             acks: AckQueue::default(),
+            held: VecDeque::new(),
             last_packet: now,
             known_aliases: None,
             assigned_aliases: None,
@@ -107,9 +128,58 @@ impl Connection {
         self.session
     }
 
-    /// Whether no further packet may be taken, because too many publishes wait for their commit.
+    /// Whether no further packet may be taken, because too many answers wait for their commit.
     pub(crate) fn is_window_full(&self) -> bool {
-        self.acks.len() >= self.terms.intake_window
+        self.acks.len() + self.held.len() >= self.terms.intake_window
+    }
+
+    /// The first change that something to be sent waits for.
+    pub(crate) fn awaits(&self) -> Option<Mark> {
+        let stored = self.journal.stored();
+        let held = self.held.front().map(|held| held.awaits);
+        [
+            self.acks.awaits(stored),
+            self.session.outbound.awaits(stored),
+            held,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Sends what waited for changes that are durable now.
+    pub(crate) fn stored(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
+        let stored = self.journal.stored();
+        while let Some(held) = self.held.pop_front_if(|held| held.awaits <= stored) {
+            out.extend_from_slice(&held.bytes);
+        }
+        self.release(out)
+    }
+
+    /// Sends a packet once what it promises is durable. A client that asks twice meanwhile is answered once.
+    fn send_after(
+        &mut self,
+        awaits: Mark,
+        packet_id: u16,
+        packet: &Packet,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Close> {
+        if self.held.is_empty() && awaits <= self.journal.stored() {
+            return self.write(packet, out);
+        }
+        let kind = packet.kind();
+        let is_same = |held: &Held| held.kind == kind && held.packet_id == packet_id;
+        if !self.held.iter().any(is_same) {
+            let mut bytes = Vec::new();
+            self.write(packet, &mut bytes)?;
+            self.held.push_back(Held {
+                awaits,
+                kind,
+                packet_id,
+                bytes,
+            });
+        }
+        Ok(())
     }
 
     /// When silence becomes a timeout; `None` without keep-alive.
@@ -132,10 +202,18 @@ impl Connection {
         self.last_packet = now;
         match packet {
             Packet::Publish(publish) => return self.publish(publish, out),
-            Packet::PubAck(ack) => self.session.outbound.acknowledged(ack.packet_id)?,
+            Packet::PubAck(ack) => {
+                if let Some(delivery) = self.session.outbound.acknowledged(ack.packet_id)? {
+                    self.journal.finished(&delivery);
+                }
+            }
             Packet::PubRec(ack) => self.pubrec(&ack, out)?,
             Packet::PubRel(ack) => self.pubrel(&ack, out)?,
-            Packet::PubComp(ack) => self.session.outbound.completed(ack.packet_id)?,
+            Packet::PubComp(ack) => {
+                if let Some(sequence) = self.session.outbound.completed(ack.packet_id)? {
+                    self.journal.completed(sequence);
+                }
+            }
             Packet::Subscribe(subscribe) => return Ok(Request::Subscribe(subscribe)),
             Packet::Unsubscribe(unsubscribe) => return Ok(Request::Unsubscribe(unsubscribe)),
             Packet::PingReq => self.write(&Packet::PingResp, out)?,
@@ -163,11 +241,15 @@ impl Connection {
             arrived.fingerprint = fingerprint(&publish.topic, &publish.payload);
             let packet_id = publish.packet_id;
             match self.session.inbound.arrival(packet_id, arrived.fingerprint) {
-                Arrival::New => {}
+                Arrival::New { stale } => {
+                    if stale {
+                        self.journal.forgotten(packet_id);
+                    }
+                }
                 Arrival::Pending { ticket } => {
                     self.tally.duplicates += 1;
                     if !self.acks.contains(ticket) {
-                        self.acks.push(ticket, packet_id, true, None);
+                        self.acks.push(ticket, packet_id, true, None, 0);
                     }
                     return Ok(Request::None);
                 }
@@ -220,13 +302,24 @@ impl Connection {
         ))
     }
 
-    /// The publish was taken care of at once.
+    /// The publish was routed, and noted if somebody it went to is stored; durable once `awaits` is.
     pub(crate) fn publish_done(
         &mut self,
         arrived: &Arrived,
+        awaits: Mark,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
-        self.answer(arrived, Answer::SUCCESS, out)
+        self.answer(arrived, Answer::SUCCESS, awaits, out)
+    }
+
+    /// Notes that the publish is taken, if its repetition would be recognised after a restart.
+    pub(crate) fn note_received(&self, arrived: &Arrived) -> Mark {
+        match arrived.publish.qos {
+            QoS::ExactlyOnce => self
+                .journal
+                .received(arrived.publish.packet_id, arrived.fingerprint),
+            QoS::AtMostOnce | QoS::AtLeastOnce => 0,
+        }
     }
 
     /// The publish was refused. MQTT 5 is told; on 3.1.1, which has no words for it, robots are disconnected and
@@ -243,11 +336,11 @@ impl Connection {
                 code: ReasonCode::NotAuthorized,
                 why: Some(why.into()),
             };
-            self.answer(arrived, answer, out)
+            self.answer(arrived, answer, 0, out)
         } else if is_robot {
             Err(Close::denied(why.to_owned()))
         } else {
-            self.answer(arrived, Answer::SUCCESS, out)
+            self.answer(arrived, Answer::SUCCESS, 0, out)
         }
     }
 
@@ -262,9 +355,9 @@ impl Connection {
         if exactly_once {
             self.session
                 .inbound
-                .pend(packet_id, arrived.fingerprint, ticket);
+                .pend(packet_id, arrived.fingerprint, ticket, false);
         }
-        self.acks.push(ticket, packet_id, exactly_once, None);
+        self.acks.push(ticket, packet_id, exactly_once, None, 0);
         ticket
     }
 
@@ -277,6 +370,7 @@ impl Connection {
         &mut self,
         arrived: &Arrived,
         answer: Answer,
+        awaits: Mark,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
         let Publish { qos, packet_id, .. } = arrived.publish;
@@ -288,10 +382,10 @@ impl Connection {
         if exactly_once {
             self.session
                 .inbound
-                .pend(packet_id, arrived.fingerprint, ticket);
+                .pend(packet_id, arrived.fingerprint, ticket, self.journal.keeps());
         }
         self.acks
-            .push(ticket, packet_id, exactly_once, Some(answer));
+            .push(ticket, packet_id, exactly_once, Some(answer), awaits);
         self.release(out)
     }
 
@@ -341,7 +435,8 @@ impl Connection {
     }
 
     fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
-        while let Some(released) = self.acks.release(&mut self.session.inbound) {
+        let stored = self.journal.stored();
+        while let Some(released) = self.acks.release(stored, &mut self.session.inbound) {
             let kind = if released.exactly_once {
                 PacketType::PubRec
             } else {
@@ -364,23 +459,34 @@ impl Connection {
 
     fn pubrec(&mut self, ack: &Ack, out: &mut Vec<u8>) -> Result<(), Close> {
         let mut release = Ack::success(ack.packet_id);
+        let mut awaits = 0;
         match self.session.outbound.received(ack.packet_id, ack.code)? {
-            Received::Release => {}
-            Received::Refused => return Ok(()),
+            // Sent again after a crash, the message would be a new one to a client that has seen PUBREL.
+            Received::Release(Some(delivery)) => {
+                awaits = self.journal.released(&delivery, ack.packet_id);
+            }
+            Received::Release(None) => {}
+            Received::Refused(delivery) => {
+                self.journal.finished(&delivery);
+                return Ok(());
+            }
             Received::Unknown if ack.code.is_error() => return Ok(()),
             Received::Unknown => release.code = ReasonCode::PacketIdentifierNotFound,
         }
-        self.ack(PacketType::PubRel, &release, out)
+        self.send_after(awaits, ack.packet_id, &Packet::PubRel(release), out)
     }
 
     fn pubrel(&mut self, ack: &Ack, out: &mut Vec<u8>) -> Result<(), Close> {
         let mut complete = Ack::success(ack.packet_id);
+        let mut awaits = 0;
         match self.session.inbound.release(ack.packet_id) {
-            Release::Done => {}
+            // Remembered after a crash, the identifier would swallow the next message that uses it.
+            Release::Done { stored: true } => awaits = self.journal.forgotten(ack.packet_id),
+            Release::Done { stored: false } => {}
             Release::Unknown => complete.code = ReasonCode::PacketIdentifierNotFound,
             Release::TooEarly => return Err(unexpected("pubrel before pubrec")),
         }
-        self.ack(PacketType::PubComp, &complete, out)
+        self.send_after(awaits, ack.packet_id, &Packet::PubComp(complete), out)
     }
 
     fn disconnect(&self, disconnect: &Disconnect) -> Result<Request, Close> {
@@ -401,34 +507,32 @@ impl Connection {
         })
     }
 
-    /// Answers a SUBSCRIBE.
+    /// Answers a SUBSCRIBE once it is durable.
     pub(crate) fn subscribed(
         &mut self,
         packet_id: u16,
         codes: Vec<ReasonCode>,
         why: Option<&str>,
+        awaits: Mark,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
-        let start = out.len();
         let mut suback = SubAck {
             packet_id,
             properties: self.explanation(why),
             codes,
         };
-        self.write(&Packet::SubAck(suback.clone()), out)?;
-        if out.len() - start > self.terms.max_packet {
-            out.truncate(start);
+        if suback.encoded_len_v5() > self.terms.max_packet {
             suback.properties = Properties::none();
-            self.write(&Packet::SubAck(suback), out)?;
         }
-        Ok(())
+        self.send_after(awaits, packet_id, &Packet::SubAck(suback), out)
     }
 
-    /// Answers an UNSUBSCRIBE.
+    /// Answers an UNSUBSCRIBE once it is durable.
     pub(crate) fn unsubscribed(
         &mut self,
         packet_id: u16,
         codes: Vec<ReasonCode>,
+        awaits: Mark,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
         let packet = Packet::UnsubAck(UnsubAck {
@@ -436,7 +540,7 @@ impl Connection {
             properties: Properties::none(),
             codes,
         });
-        self.write(&packet, out)
+        self.send_after(awaits, packet_id, &packet, out)
     }
 
     fn explanation(&self, why: Option<&str>) -> Properties {

@@ -17,16 +17,19 @@ impl Connection {
         self.session.outbound.has_room(self.terms.send_window)
     }
 
-    /// Repeats what an earlier connection left unfinished, as far as the client's window allows.
+    /// Sends what an earlier connection left unfinished, and what had to be durable first, as far as the client's
+    /// window allows.
     pub(crate) fn resend(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Close> {
-        while let Some(resend) = self.session.outbound.resend(self.terms.send_window) {
+        let (window, stored) = (self.terms.send_window, self.journal.stored());
+        while let Some(resend) = self.session.outbound.resend(window, stored) {
             match resend {
                 Resend::Publish {
                     packet_id,
                     delivery,
+                    dup,
                 } => {
                     let extra = extra(&delivery, now);
-                    self.write_publish(&delivery, packet_id, true, Naming::Name, extra, out)?;
+                    self.write_publish(&delivery, packet_id, dup, Naming::Name, extra, out)?;
                 }
                 Resend::Release { packet_id } => {
                     self.ack(PacketType::PubRel, &Ack::success(packet_id), out)?;
@@ -45,6 +48,7 @@ impl Connection {
     ) -> Result<(), Close> {
         if delivery.message.is_expired(now) {
             self.tally.expired += 1;
+            self.journal.finished(&delivery);
             return Ok(());
         }
         let extra = extra(&delivery, now);
@@ -53,23 +57,37 @@ impl Connection {
             .encoded_len(self.terms.version, delivery.message.payload.len());
         if length > self.terms.max_packet {
             self.tally.too_large += 1;
+            self.journal.finished(&delivery);
             return Ok(());
         }
-        let naming = if self.terms.assigned_aliases == 0 {
-            Naming::Name
-        } else {
-            self.naming(&delivery.message.topic, length)
-        };
-        let packet_id = if delivery.qos == QoS::AtMostOnce {
-            0
-        } else {
-            self.session.outbound.start(delivery.clone())
-        };
+        if delivery.qos == QoS::AtMostOnce {
+            let naming = self.naming(&delivery.message.topic, length);
+            return self.write_publish(&delivery, 0, false, naming, extra, out);
+        }
+        let packet_id = self.session.outbound.free_id();
+        let mut awaits = 0;
+        if delivery.sequence.is_some() {
+            let noted = self.journal.sent(&delivery, packet_id);
+            if delivery.qos == QoS::ExactlyOnce {
+                // Under another identifier after a crash it would be another message to the client.
+                awaits = noted;
+            }
+        }
+        let stored = self.journal.stored();
+        let outbound = &mut self.session.outbound;
+        outbound.start(delivery.clone(), packet_id, awaits, stored);
+        if awaits > stored {
+            return Ok(());
+        }
+        let naming = self.naming(&delivery.message.topic, length);
         self.write_publish(&delivery, packet_id, false, naming, extra, out)
     }
 
     /// How the topic of a message is written that takes `length` bytes with its name alone.
     fn naming(&mut self, topic: &str, length: usize) -> Naming {
+        if self.terms.assigned_aliases == 0 {
+            return Naming::Name;
+        }
         let assigned = self.assigned_aliases.get_or_insert_default();
         if let Some(alias) = assigned.known(topic) {
             return Naming::Alias(alias);

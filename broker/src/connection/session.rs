@@ -4,6 +4,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use crate::codec::QoS;
 use crate::message::Delivery;
+use crate::storage::SessionJournal;
 use std::collections::VecDeque;
 
 /// Protocol state of one session. A connection owns it while it lives; the router keeps it in between.
@@ -25,5 +26,14 @@ impl Session {
         unfinished
             .filter(|delivery| delivery.share.is_some())
             .collect()
+    }
+
+    /// The session ends, and with it every row that stands for a part of it.
+    pub(crate) fn end(&self, journal: &SessionJournal) {
+        self.inbound.end(journal);
+        self.outbound.end(journal);
+        for delivery in &self.queue {
+            journal.finished(delivery);
+        }
     }
 }

@@ -41,6 +41,10 @@ fn publish(qos: QoS, packet_id: u16, payload: u8) -> Publish {
     }
 }
 
+fn connected(terms: Terms, session: Session, now: Instant) -> Connection {
+    Connection::new(terms, session, SessionJournal::default(), now)
+}
+
 fn delivery(qos: QoS, payload: u8, transient: bool) -> Delivery {
     Delivery {
         message: Message::copied("t", &[payload], &Properties::none(), Instant::now()),
@@ -49,6 +53,7 @@ fn delivery(qos: QoS, payload: u8, transient: bool) -> Delivery {
         subscription_ids: None,
         transient,
         share: None,
+        sequence: None,
     }
 }
 
@@ -130,7 +135,7 @@ impl World {
     fn reconnect(&mut self) {
         let old = self.connection.take().expect("there is always one");
         let session = old.into_session();
-        let new = Connection::new(terms(ProtocolVersion::V4), session, Instant::now());
+        let new = connected(terms(ProtocolVersion::V4), session, Instant::now());
         self.connection = Some(new);
         self.model.reconnect();
     }
@@ -216,7 +221,7 @@ proptest! {
 
     #[test]
     fn acknowledgements_follow_the_rules(steps in vec(step(), 1..60)) {
-        let first = Connection::new(terms(ProtocolVersion::V4), Session::default(), Instant::now());
+        let first = connected(terms(ProtocolVersion::V4), Session::default(), Instant::now());
         let mut world = World { connection: Some(first), model: Model::default() };
         for step in steps {
             let written = match step {
@@ -236,7 +241,7 @@ proptest! {
     ) {
         let version = if is_v5 { ProtocolVersion::V5 } else { ProtocolVersion::V4 };
         let now = Instant::now();
-        let mut connection = Connection::new(terms(version), Session::default(), now);
+        let mut connection = connected(terms(version), Session::default(), now);
         for (kind, id, extra) in steps {
             let mut out = Vec::new();
             let result = any_step(&mut connection, kind, id, extra, &mut out);
@@ -250,7 +255,7 @@ proptest! {
                 }
                 packets(version, &farewell);
                 let session = connection.into_session();
-                connection = Connection::new(terms(version), session, now);
+                connection = connected(terms(version), session, now);
             }
         }
     }
@@ -298,7 +303,7 @@ fn any_step(
     };
     match connection.handle(packet, now, out)? {
         Request::Publish(arrived) => match extra % 4 {
-            0 => connection.publish_done(&arrived, out),
+            0 => connection.publish_done(&arrived, 0, out),
             1 => connection.publish_denied(&arrived, "no", extra > 128, out),
             _ => {
                 connection.publish_held(&arrived);
@@ -313,7 +318,7 @@ fn any_step(
 fn a_resumed_session_repeats_within_the_window_and_in_order() {
     let now = Instant::now();
     let v5 = ProtocolVersion::V5;
-    let mut connection = Connection::new(terms(v5), Session::default(), now);
+    let mut connection = connected(terms(v5), Session::default(), now);
     let mut out = Vec::new();
     for payload in 0..3 {
         let delivery = delivery(QoS::AtLeastOnce, payload, payload == 1);
@@ -322,7 +327,7 @@ fn a_resumed_session_repeats_within_the_window_and_in_order() {
     assert!(!connection.has_room());
     let mut narrow = terms(v5);
     narrow.send_window = 1;
-    let mut connection = Connection::new(narrow, connection.into_session(), now);
+    let mut connection = connected(narrow, connection.into_session(), now);
     let again = |connection: &mut Connection| {
         let mut out = Vec::new();
         connection.resend(now, &mut out).expect("encodes");
@@ -348,7 +353,7 @@ fn a_resumed_session_repeats_within_the_window_and_in_order() {
 #[test]
 fn silence_counts_from_the_last_packet() {
     let now = Instant::now();
-    let mut connection = Connection::new(terms(ProtocolVersion::V4), Session::default(), now);
+    let mut connection = connected(terms(ProtocolVersion::V4), Session::default(), now);
     let deadline = now + Duration::from_secs(15);
     assert_eq!(connection.deadline(), Some(deadline));
     let later = now + Duration::from_secs(9);
@@ -367,7 +372,7 @@ fn reason_strings_are_left_out_for_clients_that_do_not_want_them() {
         let mut terms = terms(ProtocolVersion::V5);
         terms.problem_information = wanted;
         terms.max_packet = max_packet;
-        let mut connection = Connection::new(terms, Session::default(), now);
+        let mut connection = connected(terms, Session::default(), now);
         let mut out = Vec::new();
         let packet = Packet::Publish(publish(QoS::AtLeastOnce, 1, 0));
         let Ok(Request::Publish(arrived)) = connection.handle(packet, now, &mut out) else {

@@ -11,6 +11,7 @@
 //! Invariant: every subscription in the tree or in a share belongs to a session in `sessions`, and its filter is in
 //! that session's list.
 
+mod durable;
 mod retained;
 mod shared;
 #[cfg(test)]
@@ -22,10 +23,13 @@ use crate::config::Limits;
 use crate::connection::Session;
 use crate::event::{ConnectionId, Verdict};
 use crate::message::{Delivery, Message};
+use crate::storage::Journal;
+use durable::Durable;
 use retained::Retained;
 use shared::Shares;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tree::Tree;
@@ -45,6 +49,10 @@ pub(crate) struct Router {
     /// Wills and ends of absent sessions, by time.
     deadlines: BTreeSet<(Instant, SessionKey)>,
     last_session: u64,
+    /// Where changes of what is stored are noted.
+    journal: Option<Arc<Journal>>,
+    /// Whether anything was noted since the flag was cleared.
+    pub(crate) noted: bool,
     pub(crate) tally: Tally,
 }
 
@@ -64,6 +72,7 @@ struct Entry {
     number: u64,
     presence: Presence,
     subscriptions: Vec<Box<str>>,
+    durable: Option<Box<Durable>>,
 }
 
 #[derive(Debug)]
@@ -114,10 +123,23 @@ pub(crate) enum Opened {
 pub(crate) struct Ready {
     pub(crate) key: SessionKey,
     pub(crate) number: u64,
+    /// The session's number among those that are stored.
+    pub(crate) durable: Option<NonZeroU64>,
     pub(crate) present: bool,
     pub(crate) session: Session,
     /// Filters that a resumed session brings along.
     pub(crate) subscriptions: Vec<(Box<str>, QoS)>,
+}
+
+/// Who wants a session, and how.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    pub(crate) name: &'a Arc<str>,
+    pub(crate) clean_start: bool,
+    /// How long it will outlive the connection.
+    pub(crate) keep: Duration,
+    pub(crate) will: Option<&'a Testament>,
+    pub(crate) connection: ConnectionId,
 }
 
 /// No further session fits.
@@ -143,7 +165,8 @@ pub(crate) struct Routed {
 }
 
 impl Router {
-    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+    /// With a journal, sessions that outlive their connections and retained messages are noted in it.
+    pub(crate) fn new(limits: Arc<Limits>, journal: Option<Arc<Journal>>) -> Self {
         Self {
             limits,
             names: HashMap::new(),
@@ -153,6 +176,8 @@ impl Router {
             retained: Retained::default(),
             deadlines: BTreeSet::new(),
             last_session: 0,
+            journal,
+            noted: false,
             tally: Tally::default(),
         }
     }
@@ -176,20 +201,19 @@ impl Router {
     /// Gives a client its session. A clean start ends the old one first, which may publish its will into `routed`.
     pub(crate) fn open(
         &mut self,
-        name: &Arc<str>,
-        clean_start: bool,
-        connection: ConnectionId,
+        claim: &Claim<'_>,
         now: Instant,
         routed: &mut Vec<Routed>,
     ) -> Result<Opened, TooManySessions> {
+        let name = claim.name;
         if let Some(&key) = self.names.get(name) {
             match &self.sessions[key].presence {
                 Presence::Online(owner) => return Ok(Opened::Busy(*owner)),
-                Presence::Absent(absent) if clean_start || absent.until <= now => {
+                Presence::Absent(absent) if claim.clean_start || absent.until <= now => {
                     self.end(key, now, routed);
                 }
                 Presence::Absent(_) => {
-                    if let Some(ready) = self.resume(key, connection) {
+                    if let Some(ready) = self.resume(key, claim) {
                         return Ok(Opened::Ready(Box::new(ready)));
                     }
                 }
@@ -198,26 +222,48 @@ impl Router {
         if self.sessions.len() >= self.limits.max_sessions {
             return Err(TooManySessions);
         }
-        self.last_session += 1;
-        let key = self.sessions.insert(Entry {
-            name: Arc::clone(name),
-            number: self.last_session,
-            presence: Presence::Online(connection),
-            subscriptions: Vec::new(),
-        });
-        self.names.insert(Arc::clone(name), key);
+        let durable = match &self.journal {
+            Some(journal) if !claim.keep.is_zero() => Some(journal.begin_session()),
+            _ => None,
+        };
+        let key = self.insert(
+            Arc::clone(name),
+            Presence::Online(claim.connection),
+            durable.map(|number| Durable::new(number, claim)),
+        );
+        self.save(key, true);
         Ok(Opened::Ready(Box::new(Ready {
             key,
             number: self.last_session,
+            durable,
             present: false,
             session: Session::default(),
             subscriptions: Vec::new(),
         })))
     }
 
-    fn resume(&mut self, key: SessionKey, connection: ConnectionId) -> Option<Ready> {
+    fn insert(
+        &mut self,
+        name: Arc<str>,
+        presence: Presence,
+        durable: Option<Durable>,
+    ) -> SessionKey {
+        self.last_session += 1;
+        let key = self.sessions.insert(Entry {
+            name: Arc::clone(&name),
+            number: self.last_session,
+            presence,
+            subscriptions: Vec::new(),
+            durable: durable.map(Box::new),
+        });
+        self.names.insert(name, key);
+        key
+    }
+
+    fn resume(&mut self, key: SessionKey, claim: &Claim<'_>) -> Option<Ready> {
         let entry = &mut self.sessions[key];
-        let presence = std::mem::replace(&mut entry.presence, Presence::Online(connection));
+        let online = Presence::Online(claim.connection);
+        let presence = std::mem::replace(&mut entry.presence, online);
         let Presence::Absent(absent) = presence else {
             return None;
         };
@@ -226,23 +272,35 @@ impl Router {
             self.deadlines.remove(&(at, key));
         }
         let number = entry.number;
-        let mut subscriptions = Vec::with_capacity(entry.subscriptions.len());
-        for filter in &entry.subscriptions {
+        let durable = entry.durable.as_mut().map(|durable| {
+            durable.keep = claim.keep;
+            durable.will = claim.will.cloned();
+            durable.number
+        });
+        self.set_shares_online(key, true);
+        self.save(key, false);
+        let subscriptions = self.wishes(key);
+        Some(Ready {
+            key,
+            number,
+            durable,
+            present: true,
+            session: absent.session,
+            subscriptions: subscriptions
+                .map(|(filter, wish)| (filter.into(), wish.qos))
+                .collect(),
+        })
+    }
+
+    /// What a session subscribes to, and how.
+    fn wishes(&self, key: SessionKey) -> impl Iterator<Item = (&str, Wish)> {
+        let filters = self.sessions[key].subscriptions.iter();
+        filters.filter_map(move |filter| {
             let wish = match topic::shared(filter) {
                 topic::Shared::Yes { .. } => self.shares.get(filter, key),
                 topic::Shared::No | topic::Shared::Malformed => self.tree.get(filter, key),
             };
-            if let Some(wish) = wish {
-                subscriptions.push((filter.clone(), wish.qos));
-            }
-        }
-        self.set_shares_online(key, true);
-        Some(Ready {
-            key,
-            number,
-            present: true,
-            session: absent.session,
-            subscriptions,
+            Some((&**filter, wish?))
         })
     }
 
@@ -258,7 +316,7 @@ impl Router {
         routed: &mut Vec<Routed>,
     ) {
         let Some(until) = now.checked_add(keep).filter(|_| !keep.is_zero()) else {
-            self.remove(key);
+            self.remove(key, &session);
             self.pass_on(session.orphans(), routed);
             if let Some(will) = will {
                 self.execute(&will, now, routed);
@@ -276,11 +334,7 @@ impl Router {
             }
         }
         self.deadlines.insert((until, key));
-        let queued_bytes = session
-            .queue
-            .iter()
-            .map(|delivery| delivery.message.size())
-            .sum();
+        let queued_bytes = queued_bytes(&session);
         self.sessions[key].presence = Presence::Absent(Box::new(Absent {
             session,
             queued_bytes,
@@ -288,6 +342,7 @@ impl Router {
             will: delayed,
         }));
         self.set_shares_online(key, false);
+        self.save(key, false);
     }
 
     /// A verdict that came after its connection had ended. Returns the connection that owns the session now, if any:
@@ -350,13 +405,18 @@ impl Router {
         }
         let deliveries = self.retained.matching(filter, now).into_iter();
         Ok(deliveries
-            .map(|(message, qos)| Delivery {
-                message,
-                qos: qos.min(options.qos),
-                retain: true,
-                subscription_ids: identifier.map(|id| Box::from([id])),
-                transient: false,
-                share: None,
+            .map(|(message, qos)| {
+                let mut delivery = Delivery {
+                    message,
+                    qos: qos.min(options.qos),
+                    retain: true,
+                    subscription_ids: identifier.map(|id| Box::from([id])),
+                    transient: false,
+                    share: None,
+                    sequence: None,
+                };
+                self.note(key, &mut delivery);
+                delivery
             })
             .collect())
     }
@@ -400,14 +460,7 @@ impl Router {
         routed: &mut Vec<Routed>,
     ) -> bool {
         if retain {
-            let stored = self.retained.set(
-                message,
-                qos,
-                now,
-                self.limits.max_retained_messages,
-                self.limits.max_retained_bytes,
-            );
-            self.tally.retained_limit += u64::from(stored.is_err());
+            self.retain(message, qos, now);
         }
         let mut found: BTreeMap<SessionKey, Delivery> = BTreeMap::new();
         self.tree.matches(&message.topic, &mut |subscriber| {
@@ -422,6 +475,7 @@ impl Router {
                 subscription_ids: None,
                 transient: false,
                 share: None,
+                sequence: None,
             });
             delivery.qos = delivery.qos.max(wish.qos.min(qos));
             delivery.retain |= retain && wish.retain_as_published;
@@ -433,15 +487,45 @@ impl Router {
         });
         let anybody = !found.is_empty() | self.publish_to_shares(message, qos, retain, routed);
         for (key, delivery) in found {
-            match &mut self.sessions[key].presence {
-                Presence::Online(_) => routed.push(Routed { key, delivery }),
-                Presence::Absent(absent) => {
-                    let kept = absent.queue(delivery, &self.limits);
-                    self.tally.queue_full += u64::from(!kept);
-                }
+            if let Some(given) = self.give(key, delivery) {
+                routed.push(given);
             }
         }
         anybody
+    }
+
+    /// Gives a message to a session: for a connected client it is returned, for an absent one it is queued. What finds no
+    /// room is counted.
+    fn give(&mut self, key: SessionKey, mut delivery: Delivery) -> Option<Routed> {
+        if let Presence::Absent(absent) = &self.sessions[key].presence
+            && !absent.has_room(&delivery, &self.limits)
+        {
+            self.tally.queue_full += u64::from(delivery.qos != QoS::AtMostOnce);
+            return None;
+        }
+        self.note(key, &mut delivery);
+        match &mut self.sessions[key].presence {
+            Presence::Online(_) => Some(Routed { key, delivery }),
+            Presence::Absent(absent) => {
+                absent.queue(delivery);
+                None
+            }
+        }
+    }
+
+    fn retain(&mut self, message: &Arc<Message>, qos: QoS, now: Instant) {
+        let mut removed = Vec::new();
+        let stored = self.retained.set(
+            message,
+            qos,
+            now,
+            self.limits.max_retained_messages,
+            self.limits.max_retained_bytes,
+            &mut removed,
+        );
+        self.tally.retained_limit += u64::from(stored.is_err());
+        let is_kept = stored.is_ok() && !message.payload.is_empty();
+        self.note_retained(is_kept.then_some((message, qos)), &removed);
     }
 
     /// The next moment at which `tick` has something to do.
@@ -477,27 +561,31 @@ impl Router {
 
     /// Ends an absent session.
     fn end(&mut self, key: SessionKey, now: Instant, routed: &mut Vec<Routed>) {
-        let Some(entry) = self.remove(key) else {
+        let Presence::Absent(absent) = &mut self.sessions[key].presence else {
             return;
         };
-        let Presence::Absent(absent) = entry.presence else {
-            return;
-        };
-        self.deadlines.remove(&(absent.until, key));
-        self.pass_on(absent.session.orphans(), routed);
-        if let Some((at, will)) = absent.will {
+        let (session, until) = (std::mem::take(&mut absent.session), absent.until);
+        let will = absent.will.take();
+        self.deadlines.remove(&(until, key));
+        self.remove(key, &session);
+        self.pass_on(session.orphans(), routed);
+        if let Some((at, will)) = will {
             self.deadlines.remove(&(at, key));
             self.execute(&will, now, routed);
         }
     }
 
-    fn remove(&mut self, key: SessionKey) -> Option<Entry> {
-        let entry = self.sessions.try_remove(key)?;
+    fn remove(&mut self, key: SessionKey, session: &Session) {
+        let Some(entry) = self.sessions.try_remove(key) else {
+            return;
+        };
+        if let Some(durable) = &entry.durable {
+            self.forget(durable, session);
+        }
         self.names.remove(&entry.name);
         for filter in &entry.subscriptions {
             self.displace(filter, key);
         }
-        Some(entry)
     }
 
     fn execute(&mut self, will: &Testament, now: Instant, routed: &mut Vec<Routed>) {
@@ -512,16 +600,19 @@ impl Router {
 
 impl Absent {
     /// QoS 0 is not kept; neither is what exceeds the limits, which the caller counts.
-    fn queue(&mut self, delivery: Delivery, limits: &Limits) -> bool {
-        if delivery.qos == QoS::AtMostOnce {
-            return true;
-        }
-        let bytes = self.queued_bytes + delivery.message.size();
-        if self.session.queue.len() >= limits.queue_messages || bytes > limits.queue_bytes {
-            return false;
-        }
-        self.queued_bytes = bytes;
-        self.session.queue.push_back(delivery);
-        true
+    fn has_room(&self, delivery: &Delivery, limits: &Limits) -> bool {
+        delivery.qos != QoS::AtMostOnce
+            && self.session.queue.len() < limits.queue_messages
+            && self.queued_bytes + delivery.message.size() <= limits.queue_bytes
     }
+
+    fn queue(&mut self, delivery: Delivery) {
+        self.queued_bytes += delivery.message.size();
+        self.session.queue.push_back(delivery);
+    }
+}
+
+fn queued_bytes(session: &Session) -> usize {
+    let sizes = session.queue.iter().map(|delivery| delivery.message.size());
+    sizes.sum()
 }

@@ -34,7 +34,7 @@ impl Retained {
         self.bytes
     }
 
-    /// Keeps the message as its topic's last; an empty payload removes it.
+    /// Keeps the message as its topic's last; an empty payload removes it. What goes for it is put into `removed`.
     pub(crate) fn set(
         &mut self,
         message: &Arc<Message>,
@@ -42,8 +42,9 @@ impl Retained {
         now: Instant,
         max_messages: usize,
         max_bytes: usize,
+        removed: &mut Vec<Arc<Message>>,
     ) -> Result<(), Full> {
-        self.remove(&message.topic);
+        removed.extend(self.remove(&message.topic));
         if message.payload.is_empty() {
             return Ok(());
         }
@@ -51,16 +52,20 @@ impl Retained {
             store.messages.len() < max_messages && store.bytes + message.size() <= max_bytes
         };
         if !fits(self) {
-            self.drop_expired(now);
+            self.drop_expired(now, removed);
         }
         if !fits(self) {
             return Err(Full);
         }
+        self.restore(Arc::clone(message), qos);
+        Ok(())
+    }
+
+    /// Takes over a message that was stored, whatever the limits are now.
+    pub(crate) fn restore(&mut self, message: Arc<Message>, qos: QoS) {
         self.bytes += message.size();
-        let message = Arc::clone(message);
         self.messages
             .insert(message.topic.clone(), Entry { message, qos });
-        Ok(())
     }
 
     /// Messages that match a filter.
@@ -76,18 +81,19 @@ impl Retained {
             .collect()
     }
 
-    fn remove(&mut self, topic: &ByteString) {
-        if let Some(old) = self.messages.remove(topic) {
-            self.bytes -= old.message.size();
-        }
+    fn remove(&mut self, topic: &ByteString) -> Option<Arc<Message>> {
+        let old = self.messages.remove(topic)?;
+        self.bytes -= old.message.size();
+        Some(old.message)
     }
 
-    fn drop_expired(&mut self, now: Instant) {
+    fn drop_expired(&mut self, now: Instant, removed: &mut Vec<Arc<Message>>) {
         let bytes = &mut self.bytes;
         self.messages.retain(|_, entry| {
             let expired = entry.message.is_expired(now);
             if expired {
                 *bytes -= entry.message.size();
+                removed.push(Arc::clone(&entry.message));
             }
             !expired
         });

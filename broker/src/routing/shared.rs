@@ -151,10 +151,11 @@ impl Shares {
         existed
     }
 
-    pub(super) fn get(&mut self, name: &str, session: SessionKey) -> Option<Wish> {
-        let number = self.names.get(name)?;
-        let member = self.shares.get_mut(number)?.get_mut(session)?;
-        Some(member.wish)
+    pub(super) fn get(&self, name: &str, session: SessionKey) -> Option<Wish> {
+        let share = self.shares.get(self.names.get(name)?)?;
+        let members = share.online.members.iter().chain(&share.absent.members);
+        let mut own = members.filter(|member| member.session == session);
+        own.next().map(|member| member.wish)
     }
 
     /// A member has come or gone.
@@ -188,6 +189,7 @@ impl Member {
             subscription_ids: self.wish.identifier.map(|id| Box::from([id])),
             transient: false,
             share: Some(Box::new(shared)),
+            sequence: None,
         }
     }
 }
@@ -230,9 +232,11 @@ impl Router {
     /// Gives a message to the member of a share whose turn it is: one who is there, or else the queue of one who is not.
     pub(crate) fn hand_to_member(&mut self, message: &Arc<Message>, shared: Shared) -> Handed {
         if let Some(member) = self.shares.turn(shared.share, true) {
+            let mut delivery = member.delivery(message, shared);
+            self.note(member.session, &mut delivery);
             return Handed::Online(Routed {
                 key: member.session,
-                delivery: member.delivery(message, shared),
+                delivery,
             });
         }
         for _ in 0..ABSENT_TRIES {
@@ -243,9 +247,10 @@ impl Router {
             if delivery.qos == QoS::AtMostOnce {
                 continue;
             }
-            if let Presence::Absent(absent) = &mut self.sessions[member.session].presence
-                && absent.queue(delivery, &self.limits)
+            if let Presence::Absent(absent) = &self.sessions[member.session].presence
+                && absent.has_room(&delivery, &self.limits)
             {
+                self.give(member.session, delivery);
                 return Handed::Queued;
             }
         }

@@ -8,7 +8,7 @@ use proptest::sample::select;
 use std::collections::BTreeMap;
 
 fn router() -> Router {
-    Router::new(Arc::new(Limits::default()))
+    Router::new(Arc::new(Limits::default()), None)
 }
 
 fn message(topic: &str, payload: &[u8]) -> Arc<Message> {
@@ -28,7 +28,14 @@ fn will(topic: &str, delay: u64) -> Testament {
 /// Opens a session that nobody else owns.
 fn open(router: &mut Router, name: &str, clean: bool, now: Instant) -> (Ready, Vec<Routed>) {
     let mut routed = Vec::new();
-    let opened = router.open(&name.into(), clean, ConnectionId(1), now, &mut routed);
+    let claim = Claim {
+        name: &name.into(),
+        clean_start: clean,
+        keep: Duration::ZERO,
+        will: None,
+        connection: ConnectionId(1),
+    };
+    let opened = router.open(&claim, now, &mut routed);
     match opened.expect("below the limit") {
         Opened::Ready(ready) => (*ready, routed),
         Opened::Busy(owner) => panic!("busy with {owner}"),

@@ -50,6 +50,7 @@ pub(super) async fn finish(line: &mut Line, mut served: Served, close: Close) ->
         served.connection,
         served.keep,
         will,
+        served.retained,
     );
     drop(served.place);
     hub.metrics.one(Count::ConnectionsClosed);

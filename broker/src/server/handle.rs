@@ -11,6 +11,7 @@ use crate::connection::Close;
 use crate::event::{ConnectionId, Event, Ticket, Verdict};
 use crate::message::{Delivery, Message};
 use crate::metrics::MetricsSnapshot;
+use crate::storage::{RestoreError, Storage, StoredRow, Unstored};
 use crate::tls::Tls;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -32,7 +33,27 @@ impl Broker {
     /// keep receiving, or be dropped, while the broker shuts down.
     #[must_use]
     pub fn new(config: Config, access: Arc<dyn Access>, events: mpsc::Sender<Event>) -> Self {
-        let hub = Arc::new(Hub::new(config, access, events));
+        Self::of(Hub::new(config, access, events, None))
+    }
+
+    /// A broker whose sessions and retained messages are stored: it goes on where `rows` end, tells `storage` when
+    /// there is something to collect with [`BrokerHandle::unstored`], and says nothing that promises durability before
+    /// [`BrokerHandle::stored`]. Rows come in any order.
+    ///
+    /// # Errors
+    /// A row that cannot be understood.
+    pub fn restore(
+        config: Config,
+        access: Arc<dyn Access>,
+        events: mpsc::Sender<Event>,
+        storage: Arc<dyn Storage>,
+        rows: impl IntoIterator<Item = StoredRow>,
+    ) -> Result<Self, RestoreError> {
+        Hub::restore(config, access, events, storage, rows).map(Self::of)
+    }
+
+    fn of(hub: Hub) -> Self {
+        let hub = Arc::new(hub);
         tokio::spawn(listener::keep_time(Arc::clone(&hub)));
         Self {
             handle: BrokerHandle {
@@ -113,6 +134,7 @@ impl BrokerHandle {
             subscription_ids: None,
             transient: true,
             share: None,
+            sequence: None,
         };
         mailbox
             .push_if_subscribed(delivery, &self.hub.limits)
@@ -142,7 +164,7 @@ impl BrokerHandle {
         retain: bool,
     ) -> Result<(), SendError> {
         let message = message(topic, &payload)?;
-        self.hub.publish(None, &message, qos, retain);
+        self.hub.publish(None, &message, qos, retain, || 0);
         Ok(())
     }
 
@@ -156,6 +178,18 @@ impl BrokerHandle {
         let (ours, theirs) = Pipe::pair();
         listener::admit_pipe(&self.hub, &self.piping, ours);
         theirs
+    }
+
+    /// What has changed since the last collection, to be made durable in one step; `None` if nothing has. One
+    /// collection must be stored before the next is.
+    #[must_use]
+    pub fn unstored(&self) -> Option<Unstored> {
+        self.hub.unstored()
+    }
+
+    /// Says that a collection is durable; whoever waited for it is told now.
+    pub fn stored(&self, collected: &Unstored) {
+        self.hub.stored(collected.mark);
     }
 
     /// Counters and gauges.

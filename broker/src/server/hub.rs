@@ -1,6 +1,7 @@
 //! What all tasks of one broker share.
 //!
-//! Lock order: `routing` before a mailbox, never the other way round; `connections` is held with no other lock.
+//! Lock order: `routing` before a mailbox or the journal, never the other way round; `connections` is held with no other
+//! lock.
 
 use super::mailbox::Mailbox;
 use super::refusals::Refusals;
@@ -12,13 +13,16 @@ use crate::event::{ConnectionId, DisconnectReason, Event, Ticket, Verdict};
 use crate::message::{Delivery, Message};
 use crate::metrics::{Count, Metrics, MetricsSnapshot};
 use crate::routing::{
-    Handed, Opened, Ready, Routed, Router, SessionKey, Testament, TooManySessions,
+    Claim, Handed, Opened, Ready, Routed, Router, SessionKey, Testament, TooManySessions,
+};
+use crate::storage::{
+    self, Journal, Mark, RestoreError, SessionJournal, Storage, StoredRow, Unstored, Waiter,
 };
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -47,6 +51,8 @@ pub(crate) struct Hub {
     last_connection: AtomicU64,
     connections: RwLock<HashMap<ConnectionId, Arc<Mailbox>>>,
     routing: Mutex<Routing>,
+    /// What is to be stored, if anything is.
+    journal: Option<Arc<Journal>>,
     random: RandomState,
 }
 
@@ -69,7 +75,8 @@ impl fmt::Debug for Hub {
 pub(crate) enum Opening {
     /// Wait for this, then try again.
     Wait(oneshot::Receiver<()>),
-    Ready(Box<Ready>),
+    /// The session, and what has to be durable before its client is told.
+    Ready(Box<Ready>, Mark),
 }
 
 impl Hub {
@@ -77,6 +84,7 @@ impl Hub {
         config: Config,
         access: Arc<dyn Access>,
         events: mpsc::Sender<Event>,
+        journal: Option<Arc<Journal>>,
     ) -> Self {
         let limits = Arc::new(config.limits.clamped());
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -96,12 +104,27 @@ impl Hub {
             last_connection: AtomicU64::new(0),
             connections: RwLock::default(),
             routing: Mutex::new(Routing {
-                router: Router::new(Arc::clone(&limits)),
+                router: Router::new(Arc::clone(&limits), journal.clone()),
                 links: HashMap::new(),
             }),
+            journal,
             random: RandomState::new(),
             limits,
         }
+    }
+
+    /// A hub that goes on where the stored rows end.
+    pub(crate) fn restore(
+        config: Config,
+        access: Arc<dyn Access>,
+        events: mpsc::Sender<Event>,
+        storage: Arc<dyn Storage>,
+        rows: impl IntoIterator<Item = StoredRow>,
+    ) -> Result<Self, RestoreError> {
+        let journal = Arc::new(Journal::new(storage));
+        let hub = Self::new(config, access, events, Some(Arc::clone(&journal)));
+        storage::restore(&mut hub.routing.lock().router, &journal, rows)?;
+        Ok(hub)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -163,19 +186,17 @@ impl Hub {
 
     pub(crate) fn open(
         &self,
-        name: &Arc<str>,
-        clean_start: bool,
+        claim: &Claim<'_>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Opening, TooManySessions> {
         let mut routed = Vec::new();
         let mut guard = self.routing.lock();
         let routing = &mut *guard;
-        let opened =
-            routing
-                .router
-                .open(name, clean_start, mailbox.id(), Instant::now(), &mut routed);
+        routing.router.noted = false;
+        let opened = routing.router.open(claim, Instant::now(), &mut routed);
         self.dispatch(routing, routed);
         self.collect(&mut routing.router);
+        let noted = self.noted(&mut routing.router);
         match opened? {
             Opened::Busy(owner) => {
                 drop(guard);
@@ -189,7 +210,7 @@ impl Hub {
             }
             Opened::Ready(ready) => {
                 routing.links.insert(ready.key, Arc::clone(mailbox));
-                Ok(Opening::Ready(ready))
+                Ok(Opening::Ready(ready, noted))
             }
         }
     }
@@ -202,6 +223,7 @@ impl Hub {
         mut connection: Connection,
         keep: Duration,
         will: Option<Testament>,
+        retained: VecDeque<Delivery>,
     ) {
         let now = Instant::now();
         let mut routed = Vec::new();
@@ -215,9 +237,9 @@ impl Hub {
         }
         let mut session = connection.into_session();
         session.queue.extend(
-            remains
-                .queue
+            retained
                 .into_iter()
+                .chain(remains.queue)
                 .filter(|delivery| !delivery.transient && delivery.qos != QoS::AtMostOnce),
         );
         routing.links.remove(&key);
@@ -257,6 +279,14 @@ impl Hub {
         }
     }
 
+    /// Notes a session with its subscriptions, if it is stored; what has to be durable before its client is told.
+    pub(crate) fn save(&self, key: SessionKey) -> Mark {
+        let mut routing = self.routing.lock();
+        routing.router.noted = false;
+        routing.router.save(key, false);
+        self.noted(&mut routing.router)
+    }
+
     pub(crate) fn subscribe(
         &self,
         key: SessionKey,
@@ -274,22 +304,63 @@ impl Hub {
         self.routing.lock().router.unsubscribe(key, filter)
     }
 
-    /// Routes a message to its subscribers.
+    /// Routes a message to its subscribers. `also` notes what must be stored in one step with it. Returns what has to be
+    /// durable before the publisher is told.
     pub(crate) fn publish(
         &self,
         publisher: Option<SessionKey>,
         message: &Arc<Message>,
         qos: QoS,
         retain: bool,
-    ) {
+        also: impl FnOnce() -> Mark,
+    ) -> Mark {
         let mut routed = Vec::new();
         let mut guard = self.routing.lock();
         let routing = &mut *guard;
+        routing.router.noted = false;
         routing
             .router
             .publish(publisher, message, qos, retain, Instant::now(), &mut routed);
         self.dispatch(routing, routed);
         self.collect(&mut routing.router);
+        also().max(self.noted(&mut routing.router))
+    }
+
+    /// What has to be durable before anybody is told of what the router has just done.
+    fn noted(&self, router: &mut Router) -> Mark {
+        match &self.journal {
+            Some(journal) if std::mem::take(&mut router.noted) => journal.mark(),
+            _ => 0,
+        }
+    }
+
+    /// The journal as a session's connection writes it.
+    pub(crate) fn journal_of(&self, session: Option<NonZeroU64>) -> SessionJournal {
+        SessionJournal::new(self.journal.clone(), session)
+    }
+
+    /// Lets somebody wait until a mark is stored; false if it is.
+    pub(crate) fn wait(&self, mark: Mark, waiter: Waiter) -> bool {
+        self.journal
+            .as_ref()
+            .is_some_and(|journal| journal.wait(mark, waiter))
+    }
+
+    /// What is to be stored. Between two of the router's steps, so that each of them is stored whole.
+    pub(crate) fn unstored(&self) -> Option<Unstored> {
+        let journal = self.journal.as_ref()?;
+        if !journal.is_dirty() {
+            return None;
+        }
+        let _between = self.routing.lock();
+        journal.collect()
+    }
+
+    /// What was collected is durable.
+    pub(crate) fn stored(&self, mark: Mark) {
+        if let Some(journal) = &self.journal {
+            journal.store(mark);
+        }
     }
 
     /// Does what is due; the next moment at which something is.
@@ -307,10 +378,16 @@ impl Hub {
         for Routed { key, delivery } in routed {
             if delivery.share.is_some() {
                 self.dispatch_shared(routing, key, delivery);
-            } else if let Some(mailbox) = routing.links.get(&key)
+                continue;
+            }
+            let noted = delivery.sequence.is_some().then(|| delivery.clone());
+            if let Some(mailbox) = routing.links.get(&key)
                 && mailbox.push(delivery, &self.limits).is_err()
             {
                 self.metrics.one(Count::MessageDropped);
+                if let Some(dropped) = noted {
+                    routing.router.drop_noted(key, &dropped);
+                }
             }
         }
     }
@@ -324,6 +401,7 @@ impl Hub {
             let Err(back) = mailbox.offer(delivery, &self.limits) else {
                 return;
             };
+            routing.router.drop_noted(key, &back);
             let Some(shared) = &back.share else {
                 break;
             };

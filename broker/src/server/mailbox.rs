@@ -38,6 +38,8 @@ struct Content {
     closed: bool,
     order: Option<Close>,
     verdicts: Vec<(u64, Verdict)>,
+    /// Something that the connection waits for is stored.
+    nudged: bool,
     queue: VecDeque<Delivery>,
     queued_bytes: usize,
     /// Whether the task wants to hear of the queue now.
@@ -120,6 +122,15 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Wakes the connection, since something that it waits for is stored.
+    pub(crate) fn nudge(&self) {
+        let mut content = self.content.lock();
+        content.nudged = true;
+        let waker = content.waker.take();
+        drop(content);
+        wake(waker);
+    }
+
     /// Orders the connection to end. The first order counts.
     pub(crate) fn order(&self, close: Close) {
         let mut content = self.content.lock();
@@ -186,7 +197,8 @@ impl Mailbox {
         let mut content = self.content.lock();
         content.wants_messages = wants_messages;
         let has_messages = wants_messages && !content.queue.is_empty();
-        if content.order.is_none() && content.verdicts.is_empty() && !has_messages {
+        let has_mail = content.order.is_some() || !content.verdicts.is_empty() || content.nudged;
+        if !has_mail && !has_messages {
             let current = content
                 .waker
                 .as_ref()
@@ -196,6 +208,7 @@ impl Mailbox {
             }
             return None;
         }
+        content.nudged = false;
         Some(Mail {
             order: content.order.clone(),
             verdicts: std::mem::take(&mut content.verdicts),

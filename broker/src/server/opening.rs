@@ -18,9 +18,12 @@ use crate::connection::{Connection, Offer, Terms, connack, refuse, refuse_undeco
 use crate::event::Event;
 use crate::message::Message;
 use crate::metrics::Count;
-use crate::routing::{Ready, Testament};
+use crate::routing::{Claim, Ready, Testament};
+use crate::storage::{Mark, SessionJournal, Waiter};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Waits for a complete CONNECT, but not long. Every failure is counted here.
 pub(super) async fn receive_connect(line: &mut Line) -> Option<Box<Connect>> {
@@ -252,11 +255,18 @@ async fn establish(
         is_assigned,
     } = examined;
     let clean = connect.clean_start || principal.sessions == SessionPolicy::AlwaysClean;
-    let mut ready = loop {
-        match line.hub.open(&principal.client_id, clean, &line.mailbox) {
+    let claim = Claim {
+        name: &principal.client_id,
+        clean_start: clean,
+        keep: terms.session_expiry,
+        will: will.as_ref(),
+        connection: line.mailbox.id(),
+    };
+    let (mut ready, noted) = loop {
+        match line.hub.open(&claim, &line.mailbox) {
             // Ends with an error when the older connection is gone; either way it is time to try again.
             Ok(Opening::Wait(ended)) => drop(ended.await),
-            Ok(Opening::Ready(ready)) => break ready,
+            Ok(Opening::Ready(ready, noted)) => break (ready, noted),
             Err(_) => {
                 return Err(Refused::new(
                     Count::SessionLimit,
@@ -266,6 +276,15 @@ async fn establish(
             }
         }
     };
+    let journal = line.hub.journal_of(ready.durable);
+    if !is_stored(line, noted).await {
+        give_back(line, terms, *ready, journal);
+        return Err(Refused::new(
+            Count::StorageUnavailable,
+            ReasonCode::ServerUnavailable,
+            "sessions cannot be stored at present; try again later",
+        ));
+    }
     line.mailbox.serve(SessionRef {
         key: ready.key,
         number: ready.number,
@@ -282,7 +301,7 @@ async fn establish(
         connect,
     };
     let limits = Arc::clone(&line.hub.limits);
-    let connection = Connection::new(terms, ready.session, Instant::now());
+    let connection = Connection::new(terms, ready.session, journal, Instant::now());
     with_output(|out| {
         match connack(&offer, connection.terms(), &limits, out) {
             // A broken socket shows at the next read.
@@ -293,6 +312,32 @@ async fn establish(
     Ok(Box::new(Served::new(
         connection, ready.key, principal, will, place,
     )))
+}
+
+/// Waits until the session is stored, but not long: a client that is told of its session finds it again, and one that
+/// began anew never finds the old one.
+async fn is_stored(line: &Line, noted: Mark) -> bool {
+    let (sender, stored) = oneshot::channel();
+    if noted == 0 || !line.hub.wait(noted, Waiter::Task(sender)) {
+        return true;
+    }
+    // The sender's end is the message.
+    tokio::time::timeout(line.hub.limits.connect_timeout, stored)
+        .await
+        .is_ok()
+}
+
+/// Gives a session back that was not used. One that has just begun ends.
+fn give_back(line: &Line, terms: Terms, ready: Ready, journal: SessionJournal) {
+    let keep = if ready.present {
+        terms.session_expiry
+    } else {
+        Duration::ZERO
+    };
+    let connection = Connection::new(terms, ready.session, journal, Instant::now());
+    let (will, retained) = (None, VecDeque::new());
+    line.hub
+        .close(ready.key, &line.mailbox, connection, keep, will, retained);
 }
 
 async fn announce(line: &Line, connect: &Connect, principal: &Principal) {

@@ -11,6 +11,7 @@ use crate::event::{DisconnectReason, Event, Ticket};
 use crate::message::{Delivery, Message};
 use crate::metrics::Count;
 use crate::routing::{SessionKey, Testament};
+use crate::storage::{Mark, Waiter};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ pub(super) struct Served {
     pub(super) room: Option<Room>,
     /// Retained messages that a SUBSCRIBE asked for; they come before anything newer.
     pub(super) retained: VecDeque<Delivery>,
+    /// What was asked for last.
+    asked: Option<Mark>,
     /// Whether the socket was left unread for the owner's sake.
     rests: bool,
     pub(super) place: Place,
@@ -52,6 +55,7 @@ impl Served {
             unreported: VecDeque::new(),
             room: None,
             retained: VecDeque::new(),
+            asked: None,
             rests: false,
             place,
         }
@@ -81,6 +85,19 @@ impl Served {
         }
     }
 
+    /// Asks to be woken when what the connection waits for is stored.
+    fn wait_for_storage(&mut self, line: &Line) {
+        let awaits = self.connection.awaits();
+        if let Some(mark) = awaits.filter(|_| awaits != self.asked)
+            && !line
+                .hub
+                .wait(mark, Waiter::Connection(Arc::clone(&line.mailbox)))
+        {
+            line.mailbox.nudge();
+        }
+        self.asked = awaits;
+    }
+
     fn wait_for_room(&mut self, line: &Line) {
         self.room = Some(Box::pin(line.hub.events.clone().reserve_owned()));
     }
@@ -103,7 +120,9 @@ impl Served {
     fn work(&mut self, line: &mut Line) -> Result<(), Close> {
         with_output(|out| {
             let done = self
-                .packets(line, out)
+                .connection
+                .stored(out)
+                .and_then(|()| self.packets(line, out))
                 .and_then(|()| self.messages(line, out));
             let written = write(line, out);
             done.and(written)
@@ -188,9 +207,13 @@ impl Served {
             PublishAccess::Route => {
                 let message =
                     Message::copied(&publish.topic, &publish.payload, &publish.properties, now);
-                line.hub
-                    .publish(Some(self.key), &message, publish.qos, publish.retain);
-                self.connection.publish_done(&arrived, out)
+                let (qos, retain) = (publish.qos, publish.retain);
+                let connection = &self.connection;
+                let also = || connection.note_received(&arrived);
+                let noted = line
+                    .hub
+                    .publish(Some(self.key), &message, qos, retain, also);
+                self.connection.publish_done(&arrived, noted, out)
             }
             PublishAccess::Intake if self.principal.tag != 0 => {
                 self.hand_over(line, arrived);
@@ -312,6 +335,7 @@ pub(super) async fn serve(line: &mut Line, served: &mut Served) -> Close {
         if let Err(close) = done {
             return close;
         }
+        served.wait_for_storage(line);
         let want = served.want(line);
         let wake = line.wake(want, &mut served.room).await;
         if let Err(close) = respond(line, served, wake) {

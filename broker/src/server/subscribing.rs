@@ -47,8 +47,9 @@ impl Served {
                 }
             });
         }
+        let noted = line.hub.save(self.key);
         self.connection
-            .subscribed(subscribe.packet_id, codes, first_why.as_deref(), out)?;
+            .subscribed(subscribe.packet_id, codes, first_why.as_deref(), noted, out)?;
         if self.retained.len() > line.hub.limits.max_retained_messages {
             // Asks again and again for what it does not read.
             return Err(Close::because(DisconnectReason::QueueFull));
@@ -139,7 +140,8 @@ impl Served {
                 ReasonCode::NoSubscriptionExisted
             });
         }
+        let noted = line.hub.save(self.key);
         self.connection
-            .unsubscribed(unsubscribe.packet_id, codes, out)
+            .unsubscribed(unsubscribe.packet_id, codes, noted, out)
     }
 }
