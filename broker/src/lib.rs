@@ -1,7 +1,8 @@
 //! MQTT 3.1.1 and 5.0 broker that acknowledges a robot's publish only after its owner has made it durable.
 //!
 //! Layers, outermost last: [`codec`] (bytes and packets), `connection` (one client's protocol state), `routing`
-//! (sessions, subscriptions, retained messages), `storage` (what of them survives a restart), `tls` (one connection's records) and `server` (tokio). Only `server` knows
+//! (sessions, subscriptions, retained messages), `storage` (what of them survives a restart), `tls` (one connection's
+//! records), `websocket` (one connection's frames) and `server` (tokio). Only `server` knows
 //! sockets, tasks and the clock.
 //!
 //! The owner implements [`Access`], starts a [`Broker`], receives [`Event`]s of its robots and answers their publishes
@@ -35,6 +36,7 @@ mod routing;
 mod server;
 mod storage;
 mod tls;
+mod websocket;
 
 pub use access::{
     Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, SessionPolicy,

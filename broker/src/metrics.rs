@@ -80,6 +80,26 @@ counts! {
     TlsCertificateInvalid => "tls_certificate_invalid",
     /// Connections that broke the rules of TLS after their handshake.
     TlsViolation => "tls_violation",
+    /// WebSocket connections whose request was granted.
+    WebSocketsOpened => "websockets_opened",
+    /// Requests to a WebSocket listener that were no HTTP/1.1 or not as RFC 6455 wants them.
+    WebSocketRequestMalformed => "websocket_request_malformed",
+    /// Requests to a WebSocket listener that were too long.
+    WebSocketRequestTooLarge => "websocket_request_too_large",
+    /// Requests to a WebSocket listener for something else, such as another path.
+    WebSocketNotAsked => "websocket_not_asked",
+    /// Requests for another version of WebSocket.
+    WebSocketVersionRefused => "websocket_version_refused",
+    /// Requests that did not offer the subprotocol `mqtt`.
+    WebSocketSubprotocolRefused => "websocket_subprotocol_refused",
+    /// WebSocket connections cut for a frame that was not masked.
+    WebSocketUnmasked => "websocket_unmasked",
+    /// WebSocket connections cut for a text frame.
+    WebSocketNotBinary => "websocket_not_binary",
+    /// WebSocket connections cut for a frame that was too long.
+    WebSocketFrameTooLarge => "websocket_frame_too_large",
+    /// WebSocket connections cut for a frame that broke another rule.
+    WebSocketMalformed => "websocket_malformed",
     /// CONNECTs refused because too many connections are open.
     ConnectionLimit => "connection_limit",
     /// CONNECTs refused because too many sessions exist.

@@ -1,7 +1,7 @@
 //! The broker as the rest of the process sees it.
 
 use super::hub::Hub;
-use super::listener;
+use super::listener::{self, Layers};
 use super::mailbox::Rejected;
 use super::pipe::Pipe;
 use crate::access::Access;
@@ -65,14 +65,35 @@ impl Broker {
 
     /// Serves clients that connect to this listener until the broker shuts down.
     pub fn listen(&self, listener: TcpListener) {
-        let hub = Arc::clone(&self.handle.hub);
-        tokio::spawn(listener::accept(hub, listener, None));
+        self.accept(listener, Layers::default());
     }
 
     /// The same, for clients that speak TLS, under settings that may be replaced meanwhile.
     pub fn listen_tls(&self, listener: TcpListener, tls: Tls) {
+        self.accept(
+            listener,
+            Layers {
+                tls: Some(tls),
+                websocket: false,
+            },
+        );
+    }
+
+    /// The same, for clients that speak WebSocket (RFC 6455) at the path `/mqtt` with the subprotocol `mqtt`, within TLS if there
+    /// are settings for it.
+    pub fn listen_websocket(&self, listener: TcpListener, tls: Option<Tls>) {
+        self.accept(
+            listener,
+            Layers {
+                tls,
+                websocket: true,
+            },
+        );
+    }
+
+    fn accept(&self, listener: TcpListener, layers: Layers) {
         let hub = Arc::clone(&self.handle.hub);
-        tokio::spawn(listener::accept(hub, listener, Some(tls)));
+        tokio::spawn(listener::accept(hub, listener, layers));
     }
 
     /// The handle for the rest of the process.

@@ -21,8 +21,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The address of clients that have none, since they are in this process.
 const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
+/// What a listener's clients speak below MQTT.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layers {
+    pub(super) tls: Option<Tls>,
+    pub(super) websocket: bool,
+}
+
 /// Accepts until the broker stops.
-pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener, tls: Option<Tls>) {
+pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener, layers: Layers) {
     let handshaking = Arc::default();
     loop {
         let stop = hub.changed.notified();
@@ -31,7 +38,7 @@ pub(super) async fn accept(hub: Arc<Hub>, listener: TcpListener, tls: Option<Tls
         }
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(&hub, &handshaking, stream, peer, tls.as_ref()),
+                Ok((stream, peer)) => admit(&hub, &handshaking, stream, peer, &layers),
                 Err(error) => {
                     hub.metrics.one(Count::AcceptErrors);
                     if is_about_one_peer(&error) {
@@ -62,7 +69,7 @@ fn admit(
     handshaking: &Arc<AtomicUsize>,
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<&Tls>,
+    layers: &Layers,
 ) {
     hub.metrics.one(Count::SocketsAccepted);
     let Some(handshaking) = Handshaking::begin(hub, handshaking) else {
@@ -73,7 +80,12 @@ fn admit(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot turn off delayed sending");
     }
-    let link = match tls.map(|tls| Link::new(tls.config())).transpose() {
+    let link = match layers
+        .tls
+        .as_ref()
+        .map(|tls| Link::new(tls.config()))
+        .transpose()
+    {
         Ok(link) => link.map(Box::new),
         Err(error) => {
             hub.metrics.one(Count::TlsMalformed);
@@ -81,7 +93,8 @@ fn admit(
             return;
         }
     };
-    let socket = Socket::new(Stream::Tcp(stream), link);
+    let frames = layers.websocket.then(Box::default);
+    let socket = Socket::new(Stream::Tcp(stream), link, frames);
     begin(hub, socket, peer, handshaking);
 }
 
@@ -92,7 +105,7 @@ pub(super) fn admit_pipe(hub: &Arc<Hub>, handshaking: &Arc<AtomicUsize>, pipe: P
         hub.metrics.one(Count::HandshakeLimit);
         return;
     };
-    let socket = Socket::new(Stream::Pipe(pipe), None);
+    let socket = Socket::new(Stream::Pipe(pipe), None, None);
     begin(hub, socket, NOWHERE, handshaking);
 }
 

@@ -14,6 +14,7 @@ mod serving;
 mod socket;
 mod subscribing;
 mod task;
+mod upgrading;
 mod wire;
 
 pub use handle::{Broker, BrokerHandle, SendError};

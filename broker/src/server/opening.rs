@@ -6,8 +6,9 @@ use super::places::Place;
 use super::refusals::cut;
 use super::securing;
 use super::serving::Served;
-use super::socket::breaks_tls;
+use super::socket::count_breach;
 use super::task::{Line, Wake, Want, with_output};
+use super::upgrading;
 use crate::access::{
     ConnectRefusal, ConnectRequest, Principal, PublishAccess, SessionPolicy, SubscribeAccess,
 };
@@ -28,15 +29,18 @@ use tokio::sync::oneshot;
 /// Waits for a complete CONNECT, but not long. Every failure is counted here.
 pub(super) async fn receive_connect(line: &mut Line) -> Option<Box<Connect>> {
     line.set_timer(Instant::now().checked_add(line.hub.limits.connect_timeout));
-    let want = Want {
-        packets: true,
-        messages: false,
-    };
-    // In a box, since it would widen every task, and plain connections have no use for it.
     if line.socket.is_handshaking() && !Box::pin(securing::secure(line)).await {
         return None;
     }
+    if line.socket.is_upgrading() && !Box::pin(upgrading::upgrade(line)).await {
+        return None;
+    }
     loop {
+        // WebSocket has answers before there is a connection; who does not read them is not read either.
+        let want = Want {
+            packets: line.socket.backlog() < line.hub.limits.send_buffer,
+            messages: false,
+        };
         let failure = match try_connect(line) {
             Ok(Some(connect)) => return Some(connect),
             Err(failure) => failure,
@@ -46,8 +50,12 @@ pub(super) async fn receive_connect(line: &mut Line) -> Option<Box<Connect>> {
                     continue;
                 }
                 Wake::Writable(Ok(())) if line.socket.flush().is_ok() => continue,
-                Wake::Read(Err(error)) if breaks_tls(&error) => Count::TlsViolation,
-                Wake::Read(_) | Wake::Writable(_) => Count::ConnectAbandoned,
+                Wake::Read(read) => read
+                    .err()
+                    .as_ref()
+                    .and_then(count_breach)
+                    .unwrap_or(Count::ConnectAbandoned),
+                Wake::Writable(_) => Count::ConnectAbandoned,
                 Wake::Timer => Count::ConnectTimeout,
                 Wake::Mail(_) | Wake::Room(_) => return None,
             },

@@ -2,7 +2,7 @@
 
 use super::places::Place;
 use super::refusals::cut;
-use super::socket::breaks_tls;
+use super::socket::count_breach;
 use super::task::{Line, Room, Wake, Want, with_output};
 use crate::access::{Principal, PublishAccess};
 use crate::codec::{Packet, topic};
@@ -363,8 +363,8 @@ fn respond(line: &mut Line, served: &mut Served, wake: Wake) -> Result<(), Close
             Ok(())
         }
         Wake::Read(read) => {
-            if read.is_err_and(|error| breaks_tls(&error)) {
-                line.hub.metrics.one(Count::TlsViolation);
+            if let Some(count) = read.err().as_ref().and_then(count_breach) {
+                line.hub.metrics.one(count);
             }
             Err(lost())
         }

@@ -5,15 +5,19 @@
 //! only what it does not take is kept.
 //!
 //! With TLS, records are read into another shared buffer and their content goes into that block, so an idle connection
-//! owns its keys and nothing else.
+//! owns its keys and nothing else. With WebSocket, the envelopes are then taken off where the bytes lie.
 
 use super::wire::{Stream, Wire};
 use crate::codec::{DecodeError, header};
+use crate::metrics::Count;
 use crate::tls::Link;
+use crate::websocket::{self, Frames, Violation};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::cell::RefCell;
+use std::error::Error;
 use std::io;
 use std::task::{Context, Poll};
+use std::thread::LocalKey;
 use std::time::Duration;
 
 /// Size of the blocks that a worker's connections share, bytes.
@@ -24,8 +28,8 @@ const MIN_READ: usize = 4 * 1024;
 const MAX_READ: usize = 16 * 1024;
 /// How long a client may take to notice that it was disconnected.
 const LINGER: Duration = Duration::from_secs(1);
-/// The most that a worker's buffer of sealed records keeps allocated, bytes.
-const SEALED_KEPT: usize = 256 * 1024;
+/// The most that each of a worker's buffers for writing keeps allocated, bytes.
+const WRITING_KEPT: usize = 256 * 1024;
 
 thread_local! {
     static SHARED: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK));
@@ -33,12 +37,15 @@ thread_local! {
     static ARRIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// Records that are about to be written; emptied at once.
     static SEALED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Frames that are about to be written; emptied at once.
+    static FRAMED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Debug)]
 pub(super) struct Socket {
     wire: Wire,
     tls: Option<Box<Link>>,
+    websocket: Option<Box<Frames>>,
     inbox: Inbox,
 }
 
@@ -51,10 +58,15 @@ struct Inbox {
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream, tls: Option<Box<Link>>) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        tls: Option<Box<Link>>,
+        websocket: Option<Box<Frames>>,
+    ) -> Self {
         Self {
             wire: Wire::new(stream),
             tls,
+            websocket,
             inbox: Inbox::default(),
         }
     }
@@ -108,17 +120,33 @@ impl Socket {
         *borrowed = false;
     }
 
-    /// Reads once; the number of bytes, 0 at the end of the stream. With TLS they need not make anything readable.
+    /// Reads once; the number of bytes, 0 at the end of the stream. With TLS or WebSocket they need not make anything
+    /// readable.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         max_body: usize,
     ) -> Poll<io::Result<usize>> {
-        if self.tls.is_some() {
+        if self
+            .websocket
+            .as_ref()
+            .is_some_and(|frames| frames.is_over())
+        {
+            return Poll::Ready(Ok(0));
+        }
+        let known = self.inbox.bytes.len();
+        let read = if self.tls.is_some() {
             self.poll_read_sealed(cx)
         } else {
             self.poll_read_plain(cx, max_body)
+        };
+        if let Poll::Ready(Ok(1..)) = read
+            && !self.is_upgrading()
+            && let Err(violation) = self.unwrap_frames(known)
+        {
+            return Poll::Ready(Err(breach(violation)));
         }
+        read
     }
 
     fn poll_read_plain(
@@ -164,7 +192,7 @@ impl Socket {
                 if link.is_handshaking() {
                     link.keep(arrived);
                 } else if let Err(error) = open(link, arrived, &mut self.inbox, &mut self.wire) {
-                    return Poll::Ready(Err(violation(error)));
+                    return Poll::Ready(Err(breach(error)));
                 }
             }
             read
@@ -183,14 +211,64 @@ impl Socket {
         self.wire.poll_writable(cx)
     }
 
+    /// Whether the client has not been granted its request for WebSocket yet.
+    pub(super) fn is_upgrading(&self) -> bool {
+        self.websocket
+            .as_ref()
+            .is_some_and(|frames| frames.is_asked())
+    }
+
+    /// Answers the request for WebSocket if it has arrived; whether it has. Refusals are answered too.
+    pub(super) fn upgrade(&mut self) -> Result<bool, Count> {
+        let Some(frames) = &mut self.websocket else {
+            return Ok(true);
+        };
+        let granted = match websocket::examine(&self.inbox.bytes) {
+            Ok(None) => return Ok(false),
+            Ok(Some(granted)) => granted,
+            Err(refusal) => {
+                frames.give_up();
+                // The connection ends anyway.
+                let _ = put(&mut self.wire, &mut self.tls, refusal.answer().as_bytes());
+                return Err(refusal.count());
+            }
+        };
+        frames.open();
+        self.inbox.bytes.advance(granted.length);
+        // A broken socket shows at the next read.
+        let _ = put(&mut self.wire, &mut self.tls, &granted.answer);
+        self.unwrap_frames(0).map_err(Violation::count)?;
+        Ok(true)
+    }
+
+    /// Takes the envelopes off what lies in the inbox behind `known` bytes, and writes what WebSocket itself has to say.
+    fn unwrap_frames(&mut self, known: usize) -> Result<(), Violation> {
+        let Some(frames) = &mut self.websocket else {
+            return Ok(());
+        };
+        let bytes = &mut self.inbox.bytes;
+        with_buffer(&FRAMED, |framed| {
+            let received = frames.receive(&mut bytes[known..], framed);
+            bytes.truncate(known + received.unwrap_or(0));
+            if !framed.is_empty() {
+                // A broken socket shows at the next read.
+                let _ = put(&mut self.wire, &mut self.tls, framed);
+            }
+            received.map(drop)
+        })
+    }
+
     /// Writes what waits and then `out`; keeps what the socket does not take now.
     pub(super) fn write(&mut self, out: &[u8]) -> io::Result<()> {
-        let Some(link) = &mut self.tls else {
-            return self.wire.write(out);
+        let Some(frames) = &mut self.websocket else {
+            return put(&mut self.wire, &mut self.tls, out);
         };
-        with_sealed(|sealed| {
-            link.seal(out, sealed).map_err(violation)?;
-            self.wire.write(sealed)
+        if out.is_empty() {
+            return self.flush();
+        }
+        with_buffer(&FRAMED, |framed| {
+            frames.wrap(out, framed);
+            put(&mut self.wire, &mut self.tls, framed)
         })
     }
 
@@ -199,13 +277,20 @@ impl Socket {
         self.wire.flush()
     }
 
-    /// Tells a TLS client that nothing more comes. To one that does not read, a cut is the truth.
+    /// Tells a client of TLS or WebSocket that nothing more comes. To one that does not read, a cut is the truth.
     pub(super) fn end(&mut self) {
         if self.backlog() > 0 {
             return;
         }
+        if let Some(frames) = &mut self.websocket {
+            with_buffer(&FRAMED, |framed| {
+                frames.end(framed);
+                // The connection ends anyway.
+                let _ = put(&mut self.wire, &mut self.tls, framed);
+            });
+        }
         if let Some(link) = &mut self.tls {
-            with_sealed(|sealed| {
+            with_buffer(&SEALED, |sealed| {
                 link.seal_end(sealed);
                 // The connection ends anyway.
                 let _ = self.wire.write(sealed);
@@ -248,7 +333,7 @@ fn open(
     inbox: &mut Inbox,
     wire: &mut Wire,
 ) -> Result<(), rustls::Error> {
-    with_sealed(|sealed| {
+    with_buffer(&SEALED, |sealed| {
         let opened = if inbox.bytes.is_empty() {
             SHARED.with_borrow_mut(|shared| {
                 shared.reserve(arrived.len() + link.pending());
@@ -268,22 +353,42 @@ fn open(
     })
 }
 
-/// Lends the worker's buffer for records.
-fn with_sealed<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-    SEALED.with_borrow_mut(|sealed| {
-        sealed.clear();
-        let result = work(sealed);
-        sealed.clear();
-        sealed.shrink_to(SEALED_KEPT);
+/// Writes bytes that WebSocket has nothing to do with any more.
+fn put(wire: &mut Wire, tls: &mut Option<Box<Link>>, bytes: &[u8]) -> io::Result<()> {
+    let Some(link) = tls else {
+        return wire.write(bytes);
+    };
+    with_buffer(&SEALED, |sealed| {
+        link.seal(bytes, sealed).map_err(breach)?;
+        wire.write(sealed)
+    })
+}
+
+/// Lends one of the worker's buffers.
+fn with_buffer<T>(
+    buffer: &'static LocalKey<RefCell<Vec<u8>>>,
+    work: impl FnOnce(&mut Vec<u8>) -> T,
+) -> T {
+    buffer.with_borrow_mut(|buffer| {
+        buffer.clear();
+        let result = work(buffer);
+        buffer.clear();
+        buffer.shrink_to(WRITING_KEPT);
         result
     })
 }
 
-fn violation(error: rustls::Error) -> io::Error {
+fn breach(error: impl Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Whether reading or writing failed because the client broke the rules of TLS.
-pub(super) fn breaks_tls(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidData
+/// What counts a failure to read or write that comes from a broken rule of TLS or WebSocket.
+pub(super) fn count_breach(error: &io::Error) -> Option<Count> {
+    let cause = error.get_ref()?;
+    if cause.is::<rustls::Error>() {
+        return Some(Count::TlsViolation);
+    }
+    cause
+        .downcast_ref::<Violation>()
+        .map(|violation| violation.count())
 }

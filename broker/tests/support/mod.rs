@@ -10,6 +10,7 @@
 
 pub mod forger;
 pub mod pki;
+pub mod websocket;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rollcall_broker::codec::{
@@ -166,6 +167,13 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         self.broker.listen_tls(listener, tls);
+        addr
+    }
+
+    pub async fn websocket_listener(&self, tls: Option<Tls>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        self.broker.listen_websocket(listener, tls);
         addr
     }
 
