@@ -23,6 +23,9 @@ pub struct Limits {
     pub max_handshaking: usize,
     /// Time from accept to a complete CONNECT. Default 10 s.
     pub connect_timeout: Duration,
+    /// Longest keep-alive of an MQTT 5 client, whole seconds: one that asks for more, or for none, is given this one. An
+    /// MQTT 3.1.1 client cannot be told and keeps its own. Default none: robots on slow links know best.
+    pub max_keep_alive: Option<Duration>,
     /// Publishes of one client that may wait for their commit. The socket is not read while so many wait.
     /// Default 64: at 5 ms per commit that still allows 12,800 messages/s from one client.
     pub intake_window: usize,
@@ -72,6 +75,7 @@ impl Default for Limits {
             max_connections: 15_000,
             max_handshaking: 2_048,
             connect_timeout: Duration::from_secs(10),
+            max_keep_alive: None,
             intake_window: 64,
             receive_maximum: 1_024,
             send_window: 100,

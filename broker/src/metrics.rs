@@ -124,7 +124,7 @@ counts! {
     TopicTooDeep => "topic_too_deep",
     /// Messages not retained because the store is full.
     RetainedLimit => "retained_limit",
-    /// Connections closed for a packet above the maximum size.
+    /// Connections closed for a packet above the maximum size: from the client ours, to the client its own.
     PacketTooLarge => "packet_too_large",
     /// Connections closed for a malformed packet.
     MalformedPacket => "malformed_packet",

@@ -49,7 +49,7 @@ fn send(server: &Server, topic: &str, qos: QoS) {
 }
 
 #[tokio::test]
-async fn mqtt_3_3_2_12_the_servers_maximum_is_announced_and_every_alias_up_to_it_is_taken() {
+async fn v5_3_3_2_12_the_servers_maximum_is_announced_and_every_alias_up_to_it_is_taken() {
     let server = Server::start().await;
     let (mut client, connack) = Client::try_open(server.addr, connect(V5, "a")).await;
     let maximum = connack.properties.number(PropertyId::TopicAliasMaximum);
@@ -71,7 +71,7 @@ async fn mqtt_3_3_2_12_the_servers_maximum_is_announced_and_every_alias_up_to_it
 }
 
 #[tokio::test]
-async fn mqtt_3_3_2_8_and_9_an_alias_of_zero_or_above_the_maximum_ends_the_connection() {
+async fn v5_3_3_2_8_and_9_an_alias_of_zero_or_above_the_maximum_ends_the_connection() {
     for (maximum, number) in [(16, 0), (16, 17), (16, 65_535), (0, 1)] {
         let limits = Limits {
             topic_alias_maximum: maximum,
@@ -101,7 +101,7 @@ async fn an_unknown_alias_and_an_empty_topic_without_one_are_protocol_errors() {
 }
 
 #[tokio::test]
-async fn mqtt_3_3_2_7_and_10_aliases_die_with_their_connection_even_if_the_session_lives() {
+async fn v5_3_3_2_7_and_10_aliases_die_with_their_connection_even_if_the_session_lives() {
     let server = Server::start().await;
     let mut client = Client::open(server.addr, taking("a", 0)).await;
     client.publish(aliased("t", 1, b"x")).await;
@@ -184,7 +184,7 @@ async fn the_bytes_behind_a_clients_aliases_are_bounded() {
 }
 
 #[tokio::test]
-async fn mqtt_3_1_2_26_and_27_a_client_gets_no_more_aliases_than_it_takes() {
+async fn v5_3_1_2_26_and_27_a_client_gets_no_more_aliases_than_it_takes() {
     let server = Server::start().await;
     for maximum in [0, 1, 2, 65_535] {
         let mut client = Client::open(server.addr, taking("a", maximum)).await;

@@ -8,24 +8,13 @@
 mod support;
 
 use rollcall_broker::codec::{
-    Ack, Connect, Packet, Properties, PropertyId, Publish, Subscribe, SubscribeOptions,
-    Subscription, Unsubscribe, Value,
+    Ack, Packet, Properties, PropertyId, SubscribeOptions, Unsubscribe, Value,
 };
 use rollcall_broker::{Count, Event, Limits, ProtocolVersion, QoS, ReasonCode, SendError};
-use support::{ANY, CHANGED, Client, Server, V4, V5, ack, connect, soon};
-
-/// A CONNECT of a client whose session lasts.
-fn lasting(version: ProtocolVersion, client_id: &str) -> Connect {
-    let mut connect = connect(version, client_id);
-    connect.clean_start = false;
-    if version.is_v5() {
-        connect.properties = Properties::builder()
-            .number(PropertyId::SessionExpiryInterval, 1_000)
-            .build()
-            .unwrap();
-    }
-    connect
-}
+use support::conformance::{
+    lasting, number, payloads, send, subscribe_to, unacknowledged, until_connections, with_number,
+};
+use support::{ANY, CHANGED, Client, Server, V4, V5, ack, connect};
 
 async fn member(server: &Server, version: ProtocolVersion, id: &str, filter: &str) -> Client {
     let mut client = Client::open(server.addr, connect(version, id)).await;
@@ -33,42 +22,8 @@ async fn member(server: &Server, version: ProtocolVersion, id: &str, filter: &st
     client
 }
 
-fn send(server: &Server, topic: &str, payload: &'static str, qos: QoS) {
-    server
-        .handle
-        .publish(topic, payload.into(), qos, false)
-        .unwrap();
-}
-
-fn payloads(packets: &[Packet]) -> Vec<String> {
-    packets
-        .iter()
-        .map(|packet| match packet {
-            Packet::Publish(publish) => String::from_utf8(publish.payload.to_vec()).unwrap(),
-            other => panic!("a publish was expected, not {other:?}"),
-        })
-        .collect()
-}
-
-async fn unacknowledged(client: &mut Client) -> Publish {
-    match client.recv().await {
-        Packet::Publish(publish) => publish,
-        other => panic!("a publish was expected, not {other:?}"),
-    }
-}
-
-/// Waits until the server has put the session of a lost connection away.
-async fn until_connections(server: &Server, number: usize) {
-    soon("the end of the connection", async {
-        while server.handle.metrics().connections > number {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
 #[tokio::test]
-async fn mqtt_4_8_2_1_and_2_a_share_needs_a_group_without_wildcards_and_a_filter() {
+async fn v5_4_8_2_1_and_2_a_share_needs_a_group_without_wildcards_and_a_filter() {
     let server = Server::start().await;
     let mut new = Client::v5(server.addr, "new").await;
     let mut old = Client::v4(server.addr, "old").await;
@@ -139,7 +94,7 @@ async fn each_message_goes_to_one_member_and_all_get_the_same_number() {
 }
 
 #[tokio::test]
-async fn mqtt_4_8_2_3_each_member_gets_messages_at_its_own_quality_of_service() {
+async fn v5_4_8_2_3_each_member_gets_messages_at_its_own_quality_of_service() {
     let server = Server::start().await;
     let mut members = Vec::new();
     for (number, qos) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]
@@ -167,7 +122,7 @@ async fn mqtt_4_8_2_3_each_member_gets_messages_at_its_own_quality_of_service() 
 }
 
 #[tokio::test]
-async fn mqtt_4_8_2_4_an_unfinished_qos_2_message_is_completed_with_the_same_member() {
+async fn v5_4_8_2_4_an_unfinished_qos_2_message_is_completed_with_the_same_member() {
     let server = Server::start().await;
     let mut first = Client::open(server.addr, lasting(V5, "first")).await;
     first.subscribe("$share/g/t", ANY).await;
@@ -187,17 +142,10 @@ async fn mqtt_4_8_2_4_an_unfinished_qos_2_message_is_completed_with_the_same_mem
 }
 
 #[tokio::test]
-async fn mqtt_4_8_2_5_what_a_session_leaves_goes_to_others_unless_it_is_qos_2_under_way() {
+async fn v5_4_8_2_5_what_a_session_leaves_goes_to_others_unless_it_is_qos_2_under_way() {
     let server = Server::start().await;
-    let narrow = |id: &str| {
-        let mut connect = connect(V5, id);
-        connect.properties = Properties::builder()
-            .number(PropertyId::ReceiveMaximum, 2)
-            .build()
-            .unwrap();
-        connect
-    };
-    let mut first = Client::open(server.addr, narrow("first")).await;
+    let narrow = with_number("first", PropertyId::ReceiveMaximum, 2);
+    let mut first = Client::open(server.addr, narrow).await;
     first.subscribe("$share/g/t", ANY).await;
     send(&server, "t", "under way: 2", QoS::ExactlyOnce);
     send(&server, "t", "under way: 1", QoS::AtLeastOnce);
@@ -236,7 +184,7 @@ async fn what_an_expired_session_leaves_goes_to_others_too() {
 }
 
 #[tokio::test]
-async fn mqtt_4_8_2_6_a_message_that_a_member_refuses_is_discarded() {
+async fn v5_4_8_2_6_a_message_that_a_member_refuses_is_discarded() {
     let server = Server::start().await;
     let mut first = member(&server, V5, "first", "$share/g/t").await;
     let mut second = member(&server, V5, "second", "$share/g/t").await;
@@ -264,7 +212,7 @@ async fn mqtt_4_8_2_6_a_message_that_a_member_refuses_is_discarded() {
 }
 
 #[tokio::test]
-async fn mqtt_3_8_3_4_no_local_on_a_share_is_a_protocol_error() {
+async fn v5_3_8_3_4_no_local_on_a_share_is_a_protocol_error() {
     let server = Server::start().await;
     let mut client = Client::v5(server.addr, "a").await;
     let no_local = SubscribeOptions {
@@ -398,18 +346,8 @@ async fn a_share_and_a_plain_subscription_bring_a_copy_each_with_its_identifier(
     let server = Server::start().await;
     let mut client = Client::v5(server.addr, "a").await;
     for (id, filter) in [(1, "t"), (2, "$share/g/t"), (3, "$share/h/#")] {
-        let properties = Properties::builder().number(PropertyId::SubscriptionIdentifier, id);
-        client
-            .send(Packet::Subscribe(Subscribe {
-                packet_id: 1,
-                properties: properties.build().unwrap(),
-                subscriptions: vec![Subscription {
-                    filter: filter.into(),
-                    options: ANY,
-                }],
-            }))
-            .await;
-        client.recv().await;
+        let identifier = number(PropertyId::SubscriptionIdentifier, id);
+        subscribe_to(&mut client, 1, identifier, &[(filter, ANY)]).await;
     }
     send(&server, "t", "x", QoS::AtMostOnce);
     let mut ids = Vec::new();

@@ -555,16 +555,3 @@ async fn a_resumed_session_keeps_only_the_subscriptions_that_are_still_allowed()
     };
     assert_eq!(filter, "always");
 }
-
-#[tokio::test]
-async fn a_client_whose_packets_must_be_tiny_is_not_sent_a_larger_connack() {
-    let server = Server::start().await;
-    let mut tiny = connect(V5, "tiny");
-    tiny.properties = Properties::builder()
-        .number(PropertyId::MaximumPacketSize, 10)
-        .build()
-        .unwrap();
-    let mut client = Client::raw(server.addr, V5).await;
-    client.send(Packet::Connect(Box::new(tiny))).await;
-    client.ends_with(Some(ReasonCode::PacketTooLarge)).await;
-}

@@ -146,6 +146,8 @@ struct LimitsFile {
     max_handshaking: usize,
     #[serde(with = "humantime_serde")]
     connect_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    max_keep_alive: Option<Duration>,
     intake_window: usize,
     receive_maximum: u16,
     send_window: u16,
@@ -177,6 +179,7 @@ impl Default for LimitsFile {
             max_connections: limits.max_connections,
             max_handshaking: limits.max_handshaking,
             connect_timeout: limits.connect_timeout,
+            max_keep_alive: limits.max_keep_alive,
             intake_window: limits.intake_window,
             receive_maximum: limits.receive_maximum,
             send_window: limits.send_window,
@@ -411,6 +414,13 @@ impl LimitsFile {
                 self.connect_timeout,
                 Duration::from_secs(3_600),
             )?,
+            max_keep_alive: self
+                .max_keep_alive
+                .map(|span| {
+                    let most = Duration::from_secs(u64::from(u16::MAX));
+                    check.span("mqtt.limits.max_keep_alive", span, most)
+                })
+                .transpose()?,
             intake_window: one("mqtt.limits.intake_window", self.intake_window)?,
             receive_maximum: window("mqtt.limits.receive_maximum", self.receive_maximum)?,
             send_window: window("mqtt.limits.send_window", self.send_window)?,

@@ -81,6 +81,18 @@ fn an_unknown_key_is_refused_with_its_line() {
 
 /// File, key, value and remedy that the refusal names.
 const WRONG: &[(&str, &str, &str, &str)] = &[
+    (
+        "[mqtt.limits]\nmax_keep_alive = \"1day\"",
+        "mqtt.limits.max_keep_alive",
+        "1day",
+        "1s to 18h 12m 15s",
+    ),
+    (
+        "[mqtt.limits]\ntopic_alias_bytes = \"2 MiB\"",
+        "mqtt.limits.topic_alias_bytes",
+        "2097152",
+        "use 0 to 1048576 bytes",
+    ),
     ("realm = \"Fleet/1\"", "realm", "Fleet/1", "lower-case"),
     (
         "[mqtt]\naddress = \"here\"",

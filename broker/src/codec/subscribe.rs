@@ -277,6 +277,12 @@ impl UnsubAck {
         })
     }
 
+    /// Length of the encoded MQTT 5 packet, bytes.
+    pub(crate) fn encoded_len_v5(&self) -> usize {
+        let body = 2 + self.properties.encoded_len() + self.codes.len();
+        1 + variable_len(body) + body
+    }
+
     pub(super) fn encode(
         &self,
         version: ProtocolVersion,

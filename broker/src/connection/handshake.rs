@@ -1,7 +1,7 @@
 //! CONNECT and CONNACK: what both sides agree on.
 
 use super::aliases::ASSIGNED_MAX;
-use super::close::{Close, reason_string};
+use super::close::reason_string;
 use crate::access::{ConnectRefusal, Why};
 use crate::codec::{
     ConnAck, Connect, DecodeError, Packet, Properties, PropertyId, ProtocolVersion, ReasonCode,
@@ -13,8 +13,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) version: ProtocolVersion,
-    /// 1.5 times the keep-alive.
-    pub(crate) patience: Option<Duration>,
+    /// Seconds; 0 for none. Not what the client asked for if that is too long.
+    pub(crate) keep_alive: u16,
     /// How long the session outlives the connection.
     pub(crate) session_expiry: Duration,
     /// Whether the client wanted its session to outlive the connection, granted or not.
@@ -37,6 +37,12 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// How long the client may be silent.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let keep_alive = Duration::from_secs(u64::from(self.keep_alive));
+        (self.keep_alive > 0).then_some(keep_alive * 3 / 2)
+    }
+
     /// The terms for a CONNECT, or why none can be agreed on. Says nothing about identity.
     pub(crate) fn agree(
         connect: &Connect,
@@ -66,19 +72,16 @@ impl Terms {
                 "an empty client id needs a clean session",
             ));
         }
-        let patience = Duration::from_secs(u64::from(connect.keep_alive)) * 3 / 2;
         Ok(Self {
             version: connect.version,
-            patience: (connect.keep_alive > 0).then_some(patience),
+            keep_alive: keep_alive(connect, limits),
             session_expiry: session_expiry(connect, limits, keeps_sessions),
             asked_to_keep: number(PropertyId::SessionExpiryInterval).unwrap_or(0) > 0,
             send_window: number(PropertyId::ReceiveMaximum)
                 .and_then(|maximum| u16::try_from(maximum).ok())
                 .unwrap_or(u16::MAX)
                 .min(limits.send_window),
-            max_packet: number(PropertyId::MaximumPacketSize)
-                .and_then(|maximum| usize::try_from(maximum).ok())
-                .unwrap_or(usize::MAX),
+            max_packet: max_packet(connect),
             problem_information: number(PropertyId::RequestProblemInformation) != Some(0),
             receive_maximum: limits.receive_maximum,
             intake_window: limits.intake_window,
@@ -91,6 +94,28 @@ impl Terms {
                 .min(ASSIGNED_MAX),
             alias_bytes: limits.topic_alias_bytes,
         })
+    }
+}
+
+/// Bytes of the largest packet that a client takes.
+fn max_packet(connect: &Connect) -> usize {
+    connect
+        .properties
+        .number(PropertyId::MaximumPacketSize)
+        .and_then(|maximum| usize::try_from(maximum).ok())
+        .unwrap_or(usize::MAX)
+}
+
+fn keep_alive(connect: &Connect, limits: &Limits) -> u16 {
+    let asked = connect.keep_alive;
+    let Some(longest) = limits.max_keep_alive.filter(|_| connect.version.is_v5()) else {
+        return asked;
+    };
+    let longest = u16::try_from(longest.as_secs()).unwrap_or(u16::MAX).max(1);
+    if asked == 0 {
+        longest
+    } else {
+        asked.min(longest)
     }
 }
 
@@ -129,15 +154,18 @@ pub(crate) struct Offer<'a> {
 }
 
 /// Writes the CONNACK of an accepted CONNECT.
+///
+/// # Errors
+/// It cannot be written, or the client takes no packet that long. Neither depends on the session being present, so that
+/// it can be tried before there is one.
 pub(crate) fn connack(
     offer: &Offer<'_>,
     terms: &Terms,
     limits: &Limits,
     out: &mut Vec<u8>,
-) -> Result<(), Close> {
-    let failed = |error: crate::codec::EncodeError| {
-        Close::by_server(ReasonCode::UnspecifiedError, error.to_string())
-    };
+) -> Result<(), ConnectRefusal> {
+    let failed =
+        |error: crate::codec::EncodeError| refusal(ReasonCode::UnspecifiedError, error.to_string());
     let properties = if terms.version.is_v5() {
         announced(offer, terms, limits).map_err(failed)?
     } else {
@@ -152,7 +180,7 @@ pub(crate) fn connack(
     packet.encode(terms.version, out).map_err(failed)?;
     if out.len() - start > terms.max_packet {
         out.truncate(start);
-        return Err(Close::violation(
+        return Err(refusal(
             ReasonCode::PacketTooLarge,
             "the client's maximum packet size has no room for connack",
         ));
@@ -177,6 +205,9 @@ fn announced(
             PropertyId::TopicAliasMaximum,
             u32::from(terms.known_aliases),
         );
+    if offer.connect.keep_alive != terms.keep_alive {
+        properties = properties.number(PropertyId::ServerKeepAlive, u32::from(terms.keep_alive));
+    }
     let asked = offer
         .connect
         .properties
@@ -195,24 +226,32 @@ fn announced(
     properties.build()
 }
 
-/// Writes the CONNACK of a refused CONNECT.
-pub(crate) fn refuse(version: ProtocolVersion, refusal: &ConnectRefusal, out: &mut Vec<u8>) {
+/// Writes the CONNACK of a refused CONNECT, as far as the client takes it.
+pub(crate) fn refuse(connect: &Connect, refusal: &ConnectRefusal, out: &mut Vec<u8>) {
+    write_refusal(connect.version, refusal, max_packet(connect), out);
+}
+
+fn write_refusal(
+    version: ProtocolVersion,
+    refusal: &ConnectRefusal,
+    max_packet: usize,
+    out: &mut Vec<u8>,
+) {
     let mut code = refusal.code;
     if !code.is_error() || !code.allowed_in(crate::codec::PacketType::ConnAck) {
         code = ReasonCode::UnspecifiedError;
     }
-    let properties = if version.is_v5() {
-        reason_string(&refusal.why).unwrap_or_default()
-    } else {
-        Properties::none()
-    };
+    let why = reason_string(&refusal.why).filter(|_| version.is_v5());
     let start = out.len();
-    let packet = Packet::ConnAck(ConnAck {
-        session_present: false,
-        code,
-        properties,
-    });
-    if packet.encode(version, out).is_err() {
+    for properties in why.into_iter().chain([Properties::none()]) {
+        let packet = Packet::ConnAck(ConnAck {
+            session_present: false,
+            code,
+            properties,
+        });
+        if packet.encode(version, out).is_ok() && out.len() - start <= max_packet {
+            return;
+        }
         out.truncate(start);
     }
 }
@@ -226,9 +265,6 @@ pub(crate) fn refuse_undecodable(error: DecodeError, body: &[u8], out: &mut Vec<
         }
         _ => return,
     };
-    refuse(
-        version,
-        &refusal(error.reason_code(), error.to_string()),
-        out,
-    );
+    let refusal = refusal(error.reason_code(), error.to_string());
+    write_refusal(version, &refusal, usize::MAX, out);
 }

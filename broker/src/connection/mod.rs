@@ -184,7 +184,7 @@ impl Connection {
 
     /// When silence becomes a timeout; `None` without keep-alive.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.last_packet.checked_add(self.terms.patience?)
+        self.last_packet.checked_add(self.terms.patience()?)
     }
 
     /// Starts the client's time anew, after a pause in which it was not read.
@@ -524,6 +524,9 @@ impl Connection {
         if suback.encoded_len_v5() > self.terms.max_packet {
             suback.properties = Properties::none();
         }
+        if suback.encoded_len_v5() > self.terms.max_packet {
+            return Err(too_many_filters());
+        }
         self.send_after(awaits, packet_id, &Packet::SubAck(suback), out)
     }
 
@@ -535,12 +538,15 @@ impl Connection {
         awaits: Mark,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
-        let packet = Packet::UnsubAck(UnsubAck {
+        let unsuback = UnsubAck {
             packet_id,
             properties: Properties::none(),
             codes,
-        });
-        self.send_after(awaits, packet_id, &packet, out)
+        };
+        if unsuback.encoded_len_v5() > self.terms.max_packet {
+            return Err(too_many_filters());
+        }
+        self.send_after(awaits, packet_id, &Packet::UnsubAck(unsuback), out)
     }
 
     fn explanation(&self, why: Option<&str>) -> Properties {
@@ -575,6 +581,14 @@ impl Connection {
     pub(crate) fn session_expiry(&self) -> Duration {
         self.terms.session_expiry
     }
+}
+
+/// An answer that the client does not take, and that cannot be left out either (MQTT-3.1.2-24).
+fn too_many_filters() -> Close {
+    Close::violation(
+        ReasonCode::PacketTooLarge,
+        "the client's maximum packet size has no room for the answer to so many filters",
+    )
 }
 
 fn unexpected(what: &'static str) -> Close {

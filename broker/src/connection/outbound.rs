@@ -204,6 +204,13 @@ impl Outbound {
         Some(resend)
     }
 
+    /// A message that cannot be sent is treated as if it had been (MQTT-3.1.2-25).
+    pub(crate) fn give_up(&mut self, packet_id: u16) {
+        if let Some(position) = self.position(packet_id) {
+            self.remove(position);
+        }
+    }
+
     /// What the first unsent flight waits for, if it waits for storage.
     pub(crate) fn awaits(&self, stored: Mark) -> Option<Mark> {
         if self.unsent == 0 {

@@ -29,6 +29,13 @@ impl Connection {
                     dup,
                 } => {
                     let extra = extra(&delivery, now);
+                    if self.length(&delivery, &extra) > self.terms.max_packet {
+                        // This connection takes less than the one before.
+                        self.tally.too_large += 1;
+                        self.session.outbound.give_up(packet_id);
+                        self.journal.finished(&delivery);
+                        continue;
+                    }
                     self.write_publish(&delivery, packet_id, dup, Naming::Name, extra, out)?;
                 }
                 Resend::Release { packet_id } => {
@@ -52,9 +59,7 @@ impl Connection {
             return Ok(());
         }
         let extra = extra(&delivery, now);
-        let length = self
-            .head(&delivery, 1, false, Naming::Name, &extra)
-            .encoded_len(self.terms.version, delivery.message.payload.len());
+        let length = self.length(&delivery, &extra);
         if length > self.terms.max_packet {
             self.tally.too_large += 1;
             self.journal.finished(&delivery);
@@ -81,6 +86,12 @@ impl Connection {
         }
         let naming = self.naming(&delivery.message.topic, length);
         self.write_publish(&delivery, packet_id, false, naming, extra, out)
+    }
+
+    /// Bytes of the packet with the topic's name and without alias.
+    fn length(&self, delivery: &Delivery, extra: &[u8]) -> usize {
+        self.head(delivery, 1, false, Naming::Name, extra)
+            .encoded_len(self.terms.version, delivery.message.payload.len())
     }
 
     /// How the topic of a message is written that takes `length` bytes with its name alone.
@@ -148,10 +159,12 @@ fn extra(delivery: &Delivery, now: Instant) -> Vec<u8> {
     }
     let mut properties = Properties::builder();
     if let Some(expires) = delivery.message.expires {
-        let left = expires.saturating_duration_since(now).as_secs();
+        // What was published less the whole seconds that it has waited (MQTT-3.3.2-6).
+        let left = expires.saturating_duration_since(now);
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
         properties = properties.number(
             PropertyId::MessageExpiryInterval,
-            u32::try_from(left).unwrap_or(u32::MAX),
+            u32::try_from(seconds).unwrap_or(u32::MAX),
         );
     }
     for id in delivery.subscription_ids.iter().flatten() {

@@ -319,19 +319,17 @@ impl Router {
             self.remove(key, &session);
             self.pass_on(session.orphans(), routed);
             if let Some(will) = will {
-                self.execute(&will, now, routed);
+                self.execute(None, &will, now, routed);
             }
             return;
         };
-        let mut delayed = None;
-        if let Some(will) = will {
-            if will.delay.is_zero() {
-                self.execute(&will, now, routed);
-            } else {
-                let at = now + will.delay.min(keep);
-                self.deadlines.insert((at, key));
-                delayed = Some((at, will));
-            }
+        let (at_once, delayed) = match will {
+            Some(will) if will.delay.is_zero() => (Some(will), None),
+            Some(will) => (None, Some((now + will.delay.min(keep), will))),
+            None => (None, None),
+        };
+        if let Some((at, _)) = delayed {
+            self.deadlines.insert((at, key));
         }
         self.deadlines.insert((until, key));
         let queued_bytes = queued_bytes(&session);
@@ -343,6 +341,10 @@ impl Router {
         }));
         self.set_shares_online(key, false);
         self.save(key, false);
+        // Only now, since the session may subscribe to its own will.
+        if let Some(will) = at_once {
+            self.execute(Some(key), &will, now, routed);
+        }
     }
 
     /// A verdict that came after its connection had ended. Returns the connection that owns the session now, if any:
@@ -550,7 +552,7 @@ impl Router {
             let will = absent.will.take_if(|(due, _)| *due <= now);
             let ended = absent.until <= now;
             if let Some((_, will)) = will {
-                self.execute(&will, now, routed);
+                self.execute(Some(key), &will, now, routed);
             }
             if ended {
                 self.tally.expired_sessions += 1;
@@ -571,7 +573,7 @@ impl Router {
         self.pass_on(session.orphans(), routed);
         if let Some((at, will)) = will {
             self.deadlines.remove(&(at, key));
-            self.execute(&will, now, routed);
+            self.execute(None, &will, now, routed);
         }
     }
 
@@ -588,13 +590,20 @@ impl Router {
         }
     }
 
-    fn execute(&mut self, will: &Testament, now: Instant, routed: &mut Vec<Routed>) {
+    /// Publishes a will. `publisher` is the session that left it, if it still has subscriptions.
+    fn execute(
+        &mut self,
+        publisher: Option<SessionKey>,
+        will: &Testament,
+        now: Instant,
+        routed: &mut Vec<Routed>,
+    ) {
         self.tally.wills += 1;
         let message = match will.expiry {
             Some(expiry) => will.message.expiring(now.checked_add(expiry)),
             None => Arc::clone(&will.message),
         };
-        self.publish(None, &message, will.qos, will.retain, now, routed);
+        self.publish(publisher, &message, will.qos, will.retain, now, routed);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::access::{
 use crate::codec::{
     Connect, Packet, PacketType, PropertyId, ProtocolVersion, ReasonCode, Will, topic,
 };
-use crate::connection::{Connection, Offer, Terms, connack, refuse, refuse_undecodable};
+use crate::connection::{Close, Connection, Offer, Terms, connack, refuse, refuse_undecodable};
 use crate::event::Event;
 use crate::message::Message;
 use crate::metrics::Count;
@@ -92,6 +92,9 @@ fn try_connect(line: &mut Line) -> Result<Option<Box<Connect>>, Count> {
     }
 }
 
+/// Bytes that any CONNACK of ours has room in, but for an assigned client id that is very long.
+const CONNACK_ROOM: usize = 512;
+
 /// Why a CONNECT is refused, and what counts it.
 struct Refused(Count, ConnectRefusal);
 
@@ -148,7 +151,7 @@ fn refuse_connect(line: &mut Line, connect: &Connect, Refused(count, refusal): &
         tracing::debug!(%peer, client_id, %code, why, "connect refused");
     }
     with_output(|out| {
-        refuse(connect.version, refusal, out);
+        refuse(connect, refusal, out);
         // The connection ends anyway.
         let _ = line.socket.write(out);
     });
@@ -196,8 +199,18 @@ fn examine(line: &Line, connect: &Connect) -> Result<Examined, Refused> {
         Some(will) => Some(testament(line, &principal, will)?),
         None => None,
     };
+    let is_assigned = *principal.client_id != *connect.client_id;
+    if terms.max_packet < CONNACK_ROOM {
+        let offer = Offer {
+            session_present: false,
+            assigned_id: is_assigned.then_some(&*principal.client_id),
+            connect,
+        };
+        connack(&offer, &terms, &hub.limits, &mut Vec::new())
+            .map_err(|refusal| Refused(Count::PacketTooLarge, refusal))?;
+    }
     Ok(Examined {
-        is_assigned: *principal.client_id != *connect.client_id,
+        is_assigned,
         principal,
         terms,
         will,
@@ -314,7 +327,9 @@ async fn establish(
         match connack(&offer, connection.terms(), &limits, out) {
             // A broken socket shows at the next read.
             Ok(()) => drop(line.socket.write(out)),
-            Err(close) => line.mailbox.order(close),
+            Err(refusal) => line
+                .mailbox
+                .order(Close::by_server(refusal.code, refusal.why)),
         }
     });
     Ok(Box::new(Served::new(

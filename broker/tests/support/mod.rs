@@ -8,6 +8,7 @@
     reason = "tests fail by panicking, and each file of them uses a part of this"
 )]
 
+pub mod conformance;
 pub mod forger;
 pub mod pki;
 pub mod websocket;
