@@ -394,18 +394,17 @@ impl Hub {
 
     /// A member whose queue is full is passed over, and stays.
     fn dispatch_shared(&self, routing: &mut Routing, mut key: SessionKey, mut delivery: Delivery) {
-        for _ in 0..MEMBER_TRIES {
-            let Some(mailbox) = routing.links.get(&key) else {
-                break;
-            };
+        let mut tries = 0;
+        while let Some(mailbox) = routing.links.get(&key) {
             let Err(back) = mailbox.offer(delivery, &self.limits) else {
                 return;
             };
             routing.router.drop_noted(key, &back);
-            let Some(shared) = &back.share else {
+            tries += 1;
+            let Some(shared) = back.share.filter(|_| tries < MEMBER_TRIES) else {
                 break;
             };
-            match routing.router.hand_to_member(&back.message, **shared) {
+            match routing.router.hand_to_member(&back.message, *shared) {
                 Handed::Online(next) => (key, delivery) = (next.key, next.delivery),
                 Handed::Queued => return,
                 Handed::ToNobody => break,
