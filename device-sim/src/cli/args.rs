@@ -227,12 +227,12 @@ impl RunArgs {
     }
 }
 
-fn seconds_since_1970() -> u64 {
+pub(crate) fn seconds_since_1970() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(1, |since| since.as_secs().max(1))
 }
 
-fn parse_broker(text: &str) -> Result<Broker, String> {
+pub(crate) fn parse_broker(text: &str) -> Result<Broker, String> {
     let (address, tls) = match (text.strip_prefix("mqtt://"), text.strip_prefix("mqtts://")) {
         (Some(address), _) => (address, false),
         (_, Some(address)) => (address, true),

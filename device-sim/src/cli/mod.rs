@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::driver::{self, Report, RunError, Stats};
 
 pub use args::{ArgsError, RunArgs};
+pub(crate) use args::{parse_broker, seconds_since_1970};
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]

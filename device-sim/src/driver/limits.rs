@@ -22,7 +22,7 @@ pub struct LimitError {
 }
 
 /// Raises the soft limit as far as the fleet needs, of which so many robots pair at once.
-pub(super) fn raise_open_files(robots: usize, pairing: u16) -> Result<(), LimitError> {
+pub(crate) fn raise_open_files(robots: usize, pairing: u16) -> Result<(), LimitError> {
     let needed = robots as u64 + u64::from(pairing) + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     // `None` means unlimited.

@@ -31,10 +31,12 @@ use crate::profile::Profile;
 
 pub use clock::TimeScale;
 pub use limits::LimitError;
+pub(crate) use limits::raise_open_files;
 pub use pace::Pace;
 pub use pairing::Pairing;
 pub use report::{EcuReport, LatencyReport, Report, RobotReport};
 pub use stats::{Snapshot, Stats};
+pub(crate) use tls::client_config;
 pub use tls::{Trust, TrustError};
 
 /// How long robots get to hang up when the run ends.

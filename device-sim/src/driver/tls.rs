@@ -85,7 +85,7 @@ impl Trust {
 
 /// The settings of a client without a certificate. What all robots have in common is shared by all
 /// that are made of it.
-pub(super) fn client_config(trust: &Trust) -> Result<ClientConfig, rustls::Error> {
+pub(crate) fn client_config(trust: &Trust) -> Result<ClientConfig, rustls::Error> {
     // Named here because the process may have no default, or that of another library.
     let provider = Arc::new(ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
