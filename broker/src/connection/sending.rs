@@ -1,5 +1,8 @@
 //! Messages to the client: within its window, within its packet size, before they expire.
 
+#[cfg(test)]
+mod tests;
+
 use super::Connection;
 use super::aliases::Naming;
 use super::close::Close;

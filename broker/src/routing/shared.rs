@@ -5,6 +5,9 @@
 //!
 //! Invariant: a share has at least one member, and the tree holds exactly the shares.
 
+#[cfg(test)]
+mod tests;
+
 use super::tree::Tree;
 use super::{Handed, Presence, Routed, Router, SessionKey, Wish};
 use crate::codec::{QoS, topic};
