@@ -10,11 +10,12 @@ use crate::config::Config;
 use crate::ledger::Ledgers;
 use crate::pairing;
 use crate::pki::{self, Pki};
+use crate::records::{self, LoadError};
 use crate::store::space::DiskSpace;
 use crate::store::{self, RedbStore};
 use crate::writer::{self, Bridge, Running, Settings, Setup, SpawnError, WriterError};
 use axum::Router;
-use rollcall_broker::{Broker, BrokerHandle};
+use rollcall_broker::{Broker, BrokerHandle, RestoreError};
 use sockets::Sockets;
 use std::future::Future;
 use std::io;
@@ -54,6 +55,12 @@ pub enum StartError {
     /// The writer cannot start.
     #[error(transparent)]
     Writer(#[from] SpawnError),
+    /// The stored MQTT sessions cannot be read.
+    #[error("database cannot be loaded")]
+    Load(#[from] LoadError),
+    /// The stored MQTT sessions cannot be put together.
+    #[error("MQTT sessions of the database cannot be loaded")]
+    Sessions(#[from] RestoreError),
     /// A listener cannot be bound.
     #[error("{what} cannot listen on {address}; choose another address with {flag}")]
     Bind {
@@ -131,11 +138,13 @@ impl Server {
         let pki = Arc::new(tls::open(&config, addresses)?);
         let artifacts = Arc::new(open_artifacts(&config, &urls.device)?);
         let tokens = Arc::new(Tokens::open_or_create(&config.data_dir)?);
+        let sessions = records::mqtt::load(&store)?;
         let broker_slot = Arc::new(OnceLock::new());
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let Running {
             bridge,
             registry,
+            sessions: storage,
             stopped,
         } = writer::spawn(Setup {
             store,
@@ -158,7 +167,7 @@ impl Server {
         let limits = rollcall_broker::Config {
             limits: config.mqtt.limits.clone(),
         };
-        let broker = Broker::new(limits, Arc::new(access), event_sender);
+        let broker = Broker::restore(limits, Arc::new(access), event_sender, storage, sessions)?;
         // The writer must have the way out before the first robot can say anything.
         let _ = broker_slot.set(broker.handle());
         broker.listen(sockets.mqtt.listen()?);

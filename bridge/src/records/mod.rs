@@ -8,6 +8,7 @@ mod credentials;
 mod device;
 mod inventory;
 mod ledger;
+pub(crate) mod mqtt;
 mod release;
 mod rollout;
 mod target;

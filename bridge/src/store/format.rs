@@ -9,10 +9,10 @@ use super::table::{COUNTERS_NUMBER, Table};
 /// It covers the tables, the redo frames and the encodings of rows, history and counters alike:
 /// raise it with any change of them, and raise [`MIN_READER_VERSION`] too when an older build
 /// would lose something by reading and rewriting the new form.
-pub const SCHEMA_VERSION: u64 = 4;
+pub const SCHEMA_VERSION: u64 = 5;
 
 /// The oldest schema whose builds may open what this build writes.
-pub const MIN_READER_VERSION: u64 = 4;
+pub const MIN_READER_VERSION: u64 = 5;
 
 /// The database's file name inside the data directory.
 pub const DATABASE_FILE: &str = "rollcall.redb";
@@ -68,6 +68,11 @@ pub(super) fn definition(table: Table) -> RowTable {
         Table::LedgerVersions => "ledger_versions",
         Table::Releases => "releases",
         Table::Pools => "pools",
+        Table::MqttSessions => "mqtt_sessions",
+        Table::MqttDeliveries => "mqtt_deliveries",
+        Table::MqttReceived => "mqtt_received",
+        Table::MqttMessages => "mqtt_messages",
+        Table::MqttRetained => "mqtt_retained",
     })
 }
 
@@ -140,7 +145,7 @@ mod tests {
     #[test]
     fn every_table_number_has_a_table_of_its_own_name() {
         let names =
-            (0..=12).map(|number| redb::TableHandle::name(&row_table(number).unwrap()).to_owned());
+            (0..=19).map(|number| redb::TableHandle::name(&row_table(number).unwrap()).to_owned());
         let frozen = [
             "counters",
             "robots",
@@ -155,8 +160,15 @@ mod tests {
             "devices",
             "channels",
             "ledger_versions",
+            "releases",
+            "pools",
+            "mqtt_sessions",
+            "mqtt_deliveries",
+            "mqtt_received",
+            "mqtt_messages",
+            "mqtt_retained",
         ];
         assert_eq!(names.collect::<Vec<_>>(), frozen);
-        assert!(row_table(15).is_none());
+        assert!(row_table(20).is_none());
     }
 }

@@ -39,11 +39,21 @@ pub enum Table {
     Releases = 13,
     /// One row per release that was not replaced: the robots that it can reach.
     Pools = 14,
+    /// One row per MQTT session that outlives its connection.
+    MqttSessions = 15,
+    /// One row per message that waits for such a session or is under way to its client.
+    MqttDeliveries = 16,
+    /// One row per QoS 2 packet identifier that such a session's client has not released.
+    MqttReceived = 17,
+    /// One row per message that a delivery or a retained entry refers to.
+    MqttMessages = 18,
+    /// One row per topic with a retained message.
+    MqttRetained = 19,
 }
 
 impl Table {
     /// Every table, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Robots,
         Self::Cursors,
         Self::Members,
@@ -58,6 +68,11 @@ impl Table {
         Self::LedgerVersions,
         Self::Releases,
         Self::Pools,
+        Self::MqttSessions,
+        Self::MqttDeliveries,
+        Self::MqttReceived,
+        Self::MqttMessages,
+        Self::MqttRetained,
     ];
 
     /// The number that stands for this table on disk.
@@ -174,6 +189,17 @@ impl From<u64> for RowKey {
     }
 }
 
+impl From<[u8; Self::MAX_LEN]> for RowKey {
+    fn from(bytes: [u8; Self::MAX_LEN]) -> Self {
+        let number = bytes
+            .iter()
+            .fold(0, |number, byte| (number << 8) | u128::from(*byte));
+        Self {
+            packed: (number << 8) | Self::MAX_LEN as u128,
+        }
+    }
+}
+
 impl From<(u32, u32)> for RowKey {
     fn from((high, low): (u32, u32)) -> Self {
         Self::from((u64::from(high) << 32) | u64::from(low))
@@ -267,12 +293,17 @@ mod tests {
     #[test]
     fn table_numbers_are_frozen() {
         let numbers = Table::ALL.map(Table::number);
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+        assert_eq!(
+            numbers,
+            [
+                1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19
+            ]
+        );
         for table in Table::ALL {
             assert_eq!(Table::from_number(table.number()), Some(table));
         }
         assert_eq!(Table::from_number(COUNTERS_NUMBER), None);
-        assert_eq!(Table::from_number(15), None);
+        assert_eq!(Table::from_number(20), None);
     }
 
     #[test]
@@ -293,6 +324,10 @@ mod tests {
             assert_eq!(low.to_bytes().as_ref(), pair[0]);
         }
         assert_eq!(RowKey::from_bytes(&[0; 13]), Err(KeyTooLong(13)));
+        assert_eq!(
+            RowKey::from(*b"abcdefghijkl"),
+            RowKey::from_bytes(b"abcdefghijkl").unwrap()
+        );
     }
 
     #[test]

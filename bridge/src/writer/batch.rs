@@ -7,7 +7,7 @@ use crate::history::{Entry, Record};
 use crate::records;
 use crate::registry::{self, PROVISIONAL, key};
 use crate::store::{Batch, HistoryEntry, Store};
-use rollcall_broker::{Event, QoS, ReasonCode, Ticket, Verdict};
+use rollcall_broker::{Event, QoS, ReasonCode, Ticket, Unstored, Verdict};
 use rollcall_engine::{
     Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, Report, RobotKey, Row,
     State, Timer, Timestamp, TokenKey,
@@ -38,24 +38,29 @@ pub(super) struct Pending {
     pub(super) settlements: Vec<(Ticket, Verdict)>,
     pub(super) effects: Vec<Effect>,
     pub(super) answers: Vec<Answer>,
+    /// What the broker wants to have stored.
+    pub(super) sessions: Option<Unstored>,
 }
 
 impl Pending {
     /// Whether there is nothing to make durable.
     pub(super) fn is_empty(&self) -> bool {
-        self.history.is_empty() && self.rows.is_empty()
+        let sessions = self.sessions.as_ref();
+        self.history.is_empty()
+            && self.rows.is_empty()
+            && sessions.is_none_or(|unstored| unstored.changes.is_empty())
     }
 
     /// The batch for the store.
     pub(super) fn batch(&mut self, state: &State, chains: &Chains) -> Batch {
+        let sessions = self.sessions.iter_mut();
+        let sessions = sessions.flat_map(|unstored| std::mem::take(&mut unstored.changes));
+        let own = self.rows.iter();
+        let own = own.filter_map(|row| records::change(state, chains, row));
         Batch {
             at_ms: state.now().0,
             history: std::mem::take(&mut self.history),
-            rows: self
-                .rows
-                .iter()
-                .filter_map(|row| records::change(state, chains, row))
-                .collect(),
+            rows: own.chain(sessions.map(records::mqtt::change)).collect(),
             counters: records::encode_counters(state.counters()),
         }
     }

@@ -4,7 +4,7 @@ use super::batch::Answer;
 use crate::artifacts::Artifacts;
 use crate::device;
 use bytes::Bytes;
-use rollcall_broker::{BrokerHandle, ConnectionId, QoS, ReasonCode, Ticket, Verdict};
+use rollcall_broker::{BrokerHandle, ConnectionId, QoS, ReasonCode, Ticket, Unstored, Verdict};
 use rollcall_engine::{Effect, Protocol, Request, Robot, RobotKey, State};
 use rollcall_proto::topic::Base;
 use rollcall_proto::{edgehog, native};
@@ -36,6 +36,17 @@ impl Outbox {
     /// Where hosted files are fetched from.
     pub(super) fn base_url(&self) -> &str {
         self.artifacts.public_url()
+    }
+
+    /// What the broker wants to have stored with the next commit.
+    pub(super) fn unstored_sessions(&self) -> Option<Unstored> {
+        self.broker.get()?.unstored()
+    }
+
+    pub(super) fn sessions_stored(&self, collected: &Unstored) {
+        if let Some(broker) = self.broker.get() {
+            broker.stored(collected);
+        }
     }
 
     pub(super) fn settle(&self, settlements: Vec<(Ticket, Verdict)>) {

@@ -4,7 +4,7 @@ use super::batch::Pending;
 use super::clock::Clock;
 use super::dev::Newcomers;
 use super::outbox::Outbox;
-use super::{Chains, Control, LastRefusal, Settings, Status, Streams, View};
+use super::{Chains, Control, LastRefusal, SessionStorage, Settings, Status, Streams, View};
 use crate::records;
 use crate::registry::Registry;
 use crate::store::space::Space;
@@ -62,6 +62,7 @@ pub(crate) struct Writer<S> {
     pub(super) newcomers: Newcomers,
     pub(super) outbox: Outbox,
     pub(super) status: Arc<Status>,
+    pub(super) sessions: Arc<SessionStorage>,
     pub(super) settings: Settings,
     pub(super) space: Box<dyn Space>,
     pub(super) clock: Clock,
@@ -73,6 +74,8 @@ pub(crate) struct Writer<S> {
 enum Wake {
     Event(Event),
     Control(Control),
+    /// Somebody waits for a session to be stored.
+    Sessions,
     Timer,
     Closed,
 }
@@ -92,7 +95,7 @@ impl<S: Store + Retention> Writer<S> {
             match wake {
                 Wake::Event(event) => self.take_event(event, &mut pending),
                 Wake::Control(item) => stop |= self.take_control(item, &mut pending),
-                Wake::Timer => {}
+                Wake::Sessions | Wake::Timer => {}
                 Wake::Closed => stop = true,
             }
             // What is queued at a stop was never answered; robots will say it again.
@@ -109,6 +112,7 @@ impl<S: Store + Retention> Writer<S> {
             }
             if self.intake_open() {
                 self.take_due_timers(&mut pending);
+                pending.sessions = self.outbox.unstored_sessions();
             }
             self.commit(&mut pending)?;
             self.publish(pending);
@@ -139,6 +143,7 @@ impl<S: Store + Retention> Writer<S> {
             biased;
             item = control.recv() => item.map_or(Wake::Closed, Wake::Control),
             event = events.recv(), if open && !ended => event.map_or(Wake::Timer, Wake::Event),
+            () = self.sessions.is_wanted(), if open => Wake::Sessions,
             () = tokio::time::sleep(sleep) => Wake::Timer,
         }
     }
@@ -147,7 +152,7 @@ impl<S: Store + Retention> Writer<S> {
     async fn pace(&self, wake: &Wake) {
         let Some(last) = self
             .last_commit
-            .filter(|_| matches!(wake, Wake::Event(_) | Wake::Control(_)))
+            .filter(|_| matches!(wake, Wake::Event(_) | Wake::Control(_) | Wake::Sessions))
         else {
             return;
         };
@@ -207,6 +212,9 @@ impl<S: Store + Retention> Writer<S> {
         for key in &pending.tokens {
             self.registry
                 .update_token(*key, self.state.pairing_token(*key));
+        }
+        if let Some(collected) = &pending.sessions {
+            self.outbox.sessions_stored(collected);
         }
         self.outbox.settle(pending.settlements);
         self.outbox.perform(&self.state, pending.effects);

@@ -6,7 +6,7 @@ use super::dev::Newcomers;
 use super::handle::CONTROL_QUEUE;
 use super::outbox::Outbox;
 use super::run::{Retention, Writer, WriterError};
-use super::{Bridge, Settings, Status};
+use super::{Bridge, SessionStorage, Settings, Status};
 use crate::artifacts::Artifacts;
 use crate::history::Entry;
 use crate::records::{self, LoadError};
@@ -48,6 +48,8 @@ pub struct Running {
     pub bridge: Bridge,
     /// Who may connect.
     pub(crate) registry: Registry,
+    /// Where its broker says that there is something to store.
+    pub(crate) sessions: Arc<SessionStorage>,
     /// Resolves when it has stopped.
     pub stopped: oneshot::Receiver<Result<(), WriterError>>,
 }
@@ -77,6 +79,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
         registry.update_token(token.key, Some(token));
     }
     let status = Arc::new(Status::default());
+    let sessions = Arc::new(SessionStorage::default());
     let (control, controls) = mpsc::channel(CONTROL_QUEUE);
     let bridge = Bridge::new(control, setup.store.history(), Arc::clone(&status));
     let mut writer = Writer {
@@ -91,6 +94,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
         newcomers: Newcomers::default(),
         outbox: Outbox::new(&setup.realm, setup.artifacts, setup.broker),
         status,
+        sessions: Arc::clone(&sessions),
         settings: setup.settings,
         space: setup.space,
         clock: Clock::from(Timestamp(setup.recovered.at_ms)),
@@ -103,6 +107,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
     Ok(Running {
         bridge,
         registry,
+        sessions,
         stopped,
     })
 }

@@ -13,6 +13,7 @@ mod line;
 
 pub use client::Client;
 pub use device::{Device, INTROSPECTION};
+pub use line::Line;
 use rollcall_proto::native::EcuDescription;
 use rollcall_tests::lean::Identity;
 use serde_json::{Value, json};

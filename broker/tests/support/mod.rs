@@ -11,6 +11,7 @@
 pub mod conformance;
 pub mod forger;
 pub mod pki;
+pub mod shelf;
 pub mod websocket;
 
 use bytes::{Buf, Bytes, BytesMut};
