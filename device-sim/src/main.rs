@@ -2,11 +2,15 @@
 //!
 //! Exit codes: 0 the run ended as asked, 1 it failed, 2 the command line is wrong.
 
-use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+use device_sim::abuse::{self, AbuseArgs};
 use device_sim::bench::{self, BenchArgs};
 use device_sim::cli::{self, RunArgs};
 
-/// Simulated robots for Rollcall, and a load generator for any MQTT server.
+/// Simulated robots for Rollcall, and a load generator and hostile clients for any MQTT server.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -18,22 +22,36 @@ struct Cli {
 enum Command {
     Run(Box<RunArgs>),
     Bench(Box<BenchArgs>),
+    Abuse(Box<AbuseArgs>),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let command = Cli::parse().command;
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
     match command {
-        Command::Run(args) => run(&args),
-        Command::Bench(args) => Ok(bench::execute(&args, &mut std::io::stdout()).map(drop)?),
+        Command::Run(args) => run(&args)?,
+        Command::Bench(args) => drop(bench::execute(&args, &mut std::io::stdout())?),
+        Command::Abuse(args) => return attack(&args),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[tokio::main]
 async fn run(args: &RunArgs) -> anyhow::Result<()> {
     cli::execute(args, &mut std::io::stdout()).await?;
     Ok(())
+}
+
+#[tokio::main]
+async fn attack(args: &AbuseArgs) -> anyhow::Result<ExitCode> {
+    match abuse::execute(args, &mut std::io::stdout()).await {
+        Err(error) if error.is_usage() => {
+            let kind = ErrorKind::ValueValidation;
+            Cli::command().error(kind, error).exit()
+        }
+        report => Ok(ExitCode::from(u8::from(report?.has_failures()))),
+    }
 }

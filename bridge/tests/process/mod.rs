@@ -30,6 +30,7 @@ pub struct ServerProcess {
     child: Child,
     config: PathBuf,
     pub mqtt: SocketAddr,
+    mqtts: Option<SocketAddr>,
     /// Base of what devices reach over HTTP.
     pub device_http: String,
     pub api: String,
@@ -83,12 +84,18 @@ impl ServerProcess {
             child: spawn(&config),
             config,
             mqtt,
+            mqtts: mqtts.parse().ok(),
             device_http: device_url,
             api: format!("http://{http}"),
             data_dir,
         };
         server.wait_until_ready();
         server
+    }
+
+    /// Where MQTT is spoken over TLS, if it is.
+    pub fn mqtts(&self) -> Option<SocketAddr> {
+        self.mqtts
     }
 
     pub fn data_dir(&self) -> &Path {
@@ -129,9 +136,14 @@ impl ServerProcess {
         }
     }
 
-    fn token(&self) -> String {
+    /// What an admin shows.
+    pub fn admin_token(&self) -> String {
         let token = std::fs::read_to_string(self.data_dir.join("admin.token")).unwrap();
-        format!("Bearer {}", token.trim())
+        token.trim().to_owned()
+    }
+
+    fn token(&self) -> String {
+        format!("Bearer {}", self.admin_token())
     }
 
     pub fn get(&self, path: &str) -> Value {

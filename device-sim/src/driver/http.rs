@@ -9,10 +9,10 @@ use rustls::ClientConfig;
 /// How long a device waits for a connection, as in Astarte's SDK.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 
-pub(super) type Connector = HttpsConnector<HttpConnector>;
+pub(crate) type Connector = HttpsConnector<HttpConnector>;
 
 /// Connects to `http` and `https` addresses. Clones share everything.
-pub(super) fn connector(tls: ClientConfig) -> Connector {
+pub(crate) fn connector(tls: ClientConfig) -> Connector {
     let mut plain = HttpConnector::new();
     plain.enforce_http(false);
     plain.set_nodelay(true);
@@ -25,7 +25,7 @@ pub(super) fn connector(tls: ClientConfig) -> Connector {
 }
 
 /// An error with everything that led to it, since the outermost words of HTTP errors say little.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

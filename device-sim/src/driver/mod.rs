@@ -30,6 +30,7 @@ use crate::fleet::Member;
 use crate::profile::Profile;
 
 pub use clock::TimeScale;
+pub(crate) use http::{Connector, chain, connector};
 pub use limits::LimitError;
 pub(crate) use limits::raise_open_files;
 pub use pace::Pace;

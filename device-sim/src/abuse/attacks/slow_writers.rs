@@ -1,0 +1,86 @@
+//! Clients that send a byte, wait, and send another one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::abuse::arena::Arena;
+use crate::abuse::attack::{Attack, Fault, Findings, Needs};
+use crate::abuse::incoming::Incoming;
+use crate::abuse::packet::{self, QOS1, Version};
+use crate::abuse::peer::{Heard, Peer};
+
+pub(super) const ATTACK: Attack = Attack {
+    name: "slow-writers",
+    what: "sends CONNECT and PUBLISH byte by byte; the patient ones must be served",
+    needs: Needs::Client,
+    run: |arena| Box::pin(run(arena)),
+};
+
+async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
+    // A byte a second: they never come to their end.
+    let mut endless = Vec::new();
+    for _ in 0..arena.effort.connections / 4 {
+        endless.push((
+            arena.silent(Version::V4).await?,
+            arena.attacker(Version::V4).encode(),
+        ));
+    }
+    let patient = byte_by_byte(&arena).await?;
+    let mut ended = 0;
+    for at in 0..arena.effort.time.as_secs().max(1) {
+        let at = usize::try_from(at).unwrap_or(0);
+        for (peer, bytes) in &mut endless {
+            let byte = bytes.get(at..=at).unwrap_or(&[]);
+            ended += usize::from(peer.send(byte).await.is_err());
+        }
+        sleep(Duration::from_secs(1).min(arena.effort.time)).await;
+    }
+    Ok(Findings::said(format!(
+        "served {patient} patient ones; hung up {ended} times on those that send a byte a second"
+    )))
+}
+
+/// Clients whose every byte is a segment of its own, quickly enough for any server.
+async fn byte_by_byte(arena: &Arena) -> Result<usize, Fault> {
+    let mut peers = Vec::new();
+    for _ in 0..arena.attackers(10) {
+        let connect = arena.attacker(Version::V5).encode();
+        peers.push((arena.silent(Version::V5).await?, connect));
+    }
+    let publish = packet::publish(Version::V5, QOS1, &arena.topic("slow"), 1, b"slow");
+    let longest = peers
+        .iter()
+        .map(|(_, bytes)| bytes.len())
+        .max()
+        .unwrap_or(0);
+    for at in 0..longest {
+        for (peer, bytes) in &mut peers {
+            peer.send(bytes.get(at..=at).unwrap_or(&[])).await?;
+        }
+    }
+    for (peer, _) in &mut peers {
+        expect(peer, "CONNACK", |packet| {
+            matches!(packet, Incoming::ConnAck { code: 0, .. })
+        })
+        .await?;
+        for at in 0..publish.len() {
+            peer.send(&publish[at..=at]).await?;
+        }
+        expect(peer, "PUBACK", |packet| {
+            matches!(packet, Incoming::Ack { id: 1, .. })
+        })
+        .await?;
+    }
+    Ok(peers.len())
+}
+
+async fn expect(peer: &mut Peer, what: &str, is_it: fn(&Incoming) -> bool) -> Result<(), Fault> {
+    match peer.hear().await? {
+        Heard::Packet(packet) if is_it(&packet) => Ok(()),
+        other => Err(Fault::new(format!(
+            "{other:?} instead of a {what} for a slow writer"
+        ))),
+    }
+}
