@@ -62,10 +62,13 @@ pub enum StartError {
     #[error("MQTT sessions of the database cannot be loaded")]
     Sessions(#[from] RestoreError),
     /// A listener cannot be bound.
-    #[error("{what} cannot listen on {address}; choose another address with {flag}")]
+    #[error(
+        "{key} = {address}: nobody can listen there; end what does, or choose another address with {flag} ADDR or in the \
+         configuration"
+    )]
     Bind {
-        /// Which listener.
-        what: &'static str,
+        /// The key of the listener's address.
+        key: &'static str,
         /// Where.
         address: SocketAddr,
         /// The flag that changes it.
@@ -80,6 +83,21 @@ pub enum StartError {
     /// Leftovers of uploads cannot be looked for.
     #[error("artifact folder cannot be swept")]
     Sweep(#[from] artifacts::SweepError),
+    /// A certificate or key that configuration names cannot be used.
+    #[error(
+        "{key} = {}: this file cannot be used; name PEM files that the server may read, a certificate and the key that \
+         belongs to it, or leave both out",
+        .path.display()
+    )]
+    CertificateFile {
+        /// The key that names it.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pki::Error,
+    },
     /// Certificates cannot be read or made.
     #[error(transparent)]
     Pki(#[from] pki::Error),
@@ -91,6 +109,14 @@ pub enum StartError {
     Tokens(#[from] api::tokens::Error),
 }
 
+impl StartError {
+    /// Whether another configuration would help; then nothing was begun.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Bind { .. } | Self::CertificateFile { .. })
+    }
+}
+
 /// Where a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
@@ -98,6 +124,8 @@ pub struct Addresses {
     pub mqtt: SocketAddr,
     /// MQTT with TLS.
     pub mqtts: Option<SocketAddr>,
+    /// MQTT over WebSocket.
+    pub websocket: Option<SocketAddr>,
     /// The admin API.
     pub http: SocketAddr,
     /// Pairing and artifacts.
@@ -115,7 +143,8 @@ pub struct Server {
     pub artifacts: Arc<Artifacts>,
     /// Its certificates.
     pub pki: Arc<Pki>,
-    broker: BrokerHandle,
+    /// Its broker.
+    pub broker: BrokerHandle,
     stopped: oneshot::Receiver<Result<(), WriterError>>,
     cancel: CancellationToken,
     http: Vec<JoinHandle<()>>,
@@ -127,12 +156,13 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        tls::check(&config.tls)?;
+        let sockets = Sockets::bind(&config)?;
         std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir {
             path: config.data_dir.clone(),
             source,
         })?;
         let (store, recovered) = open_store(&config)?;
-        let sockets = Sockets::bind(&config)?;
         let addresses = sockets.addresses();
         let urls = tls::urls(&config, addresses);
         let pki = Arc::new(tls::open(&config, addresses)?);
@@ -171,8 +201,13 @@ impl Server {
         // The writer must have the way out before the first robot can say anything.
         let _ = broker_slot.set(broker.handle());
         broker.listen(sockets.mqtt.listen()?);
+        let broker_tls = tls::of_broker(&pki);
+        if let Some(websocket) = sockets.websocket {
+            let tls = config.websocket.tls.then(|| broker_tls.clone());
+            broker.listen_websocket(websocket.listen()?, tls);
+        }
         if let Some(mqtts) = sockets.mqtts {
-            broker.listen_tls(mqtts.listen()?, tls::of_broker(&pki));
+            broker.listen_tls(mqtts.listen()?, broker_tls);
         }
         let pairing = pairing::router(pairing::Context {
             bridge: bridge.clone(),

@@ -26,6 +26,9 @@ pub struct Urls {
     /// MQTT with TLS, as `mqtts://HOST:PORT`, if it is served.
     #[serde(default)]
     pub mqtts: Option<String>,
+    /// MQTT over WebSocket, as `ws://HOST:PORT/mqtt` or `wss://HOST:PORT/mqtt`, if it is served.
+    #[serde(default)]
+    pub websocket: Option<String>,
 }
 
 /// The server.

@@ -125,6 +125,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR")]
     pub(super) mqtts: Option<Switch>,
 
+    /// Where to serve MQTT over WebSocket, or `off` [default: off].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) websocket: Option<Switch>,
+
     /// Where to serve the admin API [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     pub(super) http: Option<SocketAddr>,

@@ -45,6 +45,7 @@ pub(super) fn serve(args: ServeArgs, global: &Global) -> Result<ExitCode, Failur
         data_dir: global.data_dir.clone(),
         mqtt: args.mqtt,
         mqtts: args.mqtts,
+        websocket: args.websocket,
         http: args.http,
         device_http: args.device_http,
         dev: args.dev,
@@ -61,14 +62,25 @@ pub(super) fn serve(args: ServeArgs, global: &Global) -> Result<ExitCode, Failur
         } else {
             "http"
         };
-        let server = Server::start(config).await.map_err(failure)?;
+        let secured = if config.websocket.tls { "wss" } else { "ws" };
+        let server = Server::start(config).await.map_err(|error| {
+            if error.is_usage() {
+                Failure::usage(format!("{:#}", anyhow::Error::from(error)))
+            } else {
+                failure(error)
+            }
+        })?;
         let at = &server.addresses;
         let mqtts = at
             .mqtts
             .map(|address| format!(", MQTTS on {address}"))
             .unwrap_or_default();
+        let websocket = at
+            .websocket
+            .map(|address| format!(", WebSocket on {secured}://{address}/mqtt"))
+            .unwrap_or_default();
         note(format_args!(
-            "MQTT on {}{mqtts}, API on http://{}, device HTTP on {scheme}://{}; tokens in {}",
+            "MQTT on {}{mqtts}{websocket}, API on http://{}, device HTTP on {scheme}://{}; tokens in {}",
             at.mqtt,
             at.http,
             at.device_http,

@@ -2,6 +2,7 @@
 
 use super::artifacts::ArtifactsFile;
 use super::tls::{MqttsFile, TlsFile, device_tls};
+use super::websocket::WebSocketFile;
 use super::{Config, DeviceHttp, Error, Http, Mqtt, Open, Overrides, Store, size};
 use rollcall_broker::{Limits, PACKET_SIZE_CEILING};
 use rollcall_proto::topic::Base;
@@ -20,6 +21,7 @@ pub(super) struct File {
     dev: bool,
     mqtt: MqttFile,
     mqtts: MqttsFile,
+    websocket: WebSocketFile,
     http: HttpFile,
     device_http: DeviceHttpFile,
     artifacts: ArtifactsFile,
@@ -35,6 +37,7 @@ impl Default for File {
             dev: false,
             mqtt: MqttFile::default(),
             mqtts: MqttsFile::default(),
+            websocket: WebSocketFile::default(),
             http: HttpFile::default(),
             device_http: DeviceHttpFile::default(),
             artifacts: ArtifactsFile::default(),
@@ -246,7 +249,7 @@ impl Check<'_> {
     }
 
     /// The flag wins over the file; a plain listener leaves loopback only when the file says so in words.
-    fn address(
+    pub(super) fn address(
         &self,
         key: &'static str,
         text: &str,
@@ -275,6 +278,36 @@ impl Check<'_> {
     pub(super) fn parse_address(&self, key: &'static str, text: &str) -> Result<SocketAddr, Error> {
         let remedy = "write an IP address and a port, as in \"127.0.0.1:1883\"";
         text.parse().map_err(|_| self.error(key, text, remedy))
+    }
+
+    /// Listeners do not share an address; 0 is a port of its own for each.
+    fn apart(&self, config: &Config) -> Result<(), Error> {
+        let mut taken: Vec<(&'static str, SocketAddr)> = Vec::new();
+        for (key, address) in [
+            ("mqtt.address", Some(config.mqtt.address)),
+            ("mqtts.address", config.mqtts.address),
+            ("websocket.address", config.websocket.address),
+            ("http.address", Some(config.http.address)),
+            ("device_http.address", Some(config.device_http.address)),
+        ] {
+            let Some(address) = address.filter(|address| address.port() != 0) else {
+                continue;
+            };
+            let meets = |other: &SocketAddr| {
+                other.port() == address.port()
+                    && other.is_ipv4() == address.is_ipv4()
+                    && (other.ip() == address.ip()
+                        || other.ip().is_unspecified()
+                        || address.ip().is_unspecified())
+            };
+            if let Some((other, _)) = taken.iter().find(|(_, other)| meets(other)) {
+                let remedy =
+                    format!("{other} takes it already; give each listener a port of its own");
+                return Err(self.error(key, address, remedy));
+            }
+            taken.push((key, address));
+        }
+        Ok(())
     }
 
     pub(super) fn url(
@@ -356,7 +389,7 @@ impl File {
         if device.max_artifact_size == 0 {
             return Err(check.error("device_http.max_artifact_size", 0, "use at least 1"));
         }
-        Ok(Config {
+        let config = Config {
             realm: self.realm,
             data_dir: flags.data_dir.unwrap_or(self.data_dir),
             dev,
@@ -374,6 +407,7 @@ impl File {
                 public_url: check.url("http.public_url", self.http.public_url)?,
             },
             mqtts: self.mqtts.check(&check, flags.mqtts, dev)?,
+            websocket: self.websocket.check(&check, flags.websocket, dev)?,
             device_http: DeviceHttp {
                 address: device_address,
                 tls: device_tls(device.tls, device_address, device.allow_remote_plain),
@@ -390,7 +424,9 @@ impl File {
                 reserve: self.store.reserve,
                 retention: check.span("store.retention", self.store.retention, 100 * YEAR)?,
             },
-        })
+        };
+        check.apart(&config)?;
+        Ok(config)
     }
 }
 
@@ -405,6 +441,16 @@ impl LimitsFile {
         );
         let one = |key, value| check.at_least_one(key, value);
         let window = |key, value: u16| one(key, usize::from(value)).map(|_| value);
+        if self.max_sessions < self.max_connections {
+            return Err(check.error(
+                "mqtt.limits.max_sessions",
+                self.max_sessions,
+                format!(
+                    "every connection has a session; use at least mqtt.limits.max_connections, which is {}",
+                    self.max_connections
+                ),
+            ));
+        }
         Ok(Limits {
             max_packet_size: check.bytes(packet, self.max_packet_size, 128, ceiling)?,
             max_connections: one("mqtt.limits.max_connections", self.max_connections)?,

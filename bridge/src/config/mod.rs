@@ -6,6 +6,7 @@ mod artifacts;
 mod file;
 mod size;
 mod tls;
+mod websocket;
 
 use crate::pki::CertificateFiles;
 use rollcall_broker::Limits;
@@ -26,6 +27,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// The MQTT listener with TLS.
     pub mqtts: Mqtts,
+    /// The listener for MQTT over WebSocket.
+    pub websocket: WebSocket,
     /// The admin API.
     pub http: Http,
     /// What robots fetch over HTTP.
@@ -57,6 +60,17 @@ pub struct Mqtts {
     /// Where it is served, if it is.
     pub address: Option<SocketAddr>,
     /// How robots reach it, with its port; derived when not given.
+    pub public_url: Option<String>,
+}
+
+/// The listener for MQTT over WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Where it is served, if it is; always at the path `/mqtt`.
+    pub address: Option<SocketAddr>,
+    /// Whether it speaks TLS below.
+    pub tls: bool,
+    /// How clients reach it; derived from the address when not given.
     pub public_url: Option<String>,
 }
 
@@ -159,6 +173,8 @@ pub struct Overrides {
     pub mqtt: Option<SocketAddr>,
     /// `--mqtts`
     pub mqtts: Option<Switch>,
+    /// `--websocket`
+    pub websocket: Option<Switch>,
     /// `--http`
     pub http: Option<SocketAddr>,
     /// `--device-http`

@@ -143,6 +143,42 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "mqtts://",
     ),
     (
+        "[websocket]\naddress = \"everywhere\"",
+        "websocket.address",
+        "everywhere",
+        "IP address",
+    ),
+    (
+        "[websocket]\naddress = \"0.0.0.0:80\"\ntls = false",
+        "websocket.address",
+        "0.0.0.0",
+        "allow_remote_plain = true",
+    ),
+    (
+        "dev = true\n[websocket]\naddress = \"0.0.0.0:80\"\nallow_remote_plain = true",
+        "websocket.address",
+        "0.0.0.0",
+        "loopback",
+    ),
+    (
+        "[websocket]\npublic_url = \"https://robots.example.org\"",
+        "websocket.public_url",
+        "https",
+        "wss://",
+    ),
+    (
+        "[http]\naddress = \"127.0.0.1:1883\"",
+        "http.address",
+        "127.0.0.1:1883",
+        "mqtt.address takes it",
+    ),
+    (
+        "[mqtt.limits]\nmax_sessions = 14999",
+        "mqtt.limits.max_sessions",
+        "14999",
+        "15000",
+    ),
+    (
         "[tls]\nca_certificate = \"ca.pem\"",
         "tls.ca_certificate",
         "ca.pem",
@@ -319,6 +355,28 @@ fn device_http_speaks_tls_beyond_loopback_unless_it_is_told_not_to_in_words() {
         let config = parse(&format!("[device_http]\n{text}")).unwrap();
         assert_eq!(config.device_http.tls, tls, "{text}");
     }
+}
+
+#[test]
+fn websocket_is_off_until_it_is_asked_for_and_speaks_tls_beyond_loopback() {
+    assert_eq!(parse("").unwrap().websocket.address, None);
+    for (text, tls) in [
+        ("address = \"127.0.0.1:9001\"", false),
+        ("address = \"127.0.0.1:9001\"\ntls = true", true),
+        ("address = \"10.0.0.1:1\"", true),
+        ("address = \"10.0.0.1:1\"\nallow_remote_plain = true", false),
+        ("address = \"off\"\ntls = true", false),
+    ] {
+        let config = parse(&format!("[websocket]\n{text}")).unwrap();
+        assert_eq!(config.websocket.tls, tls, "{text}");
+    }
+    let flags = Overrides {
+        websocket: Some("10.0.0.1:1".parse().unwrap()),
+        ..Overrides::default()
+    };
+    let config = Config::parse("", Path::new("x"), flags).unwrap();
+    assert_eq!(config.websocket.address, "10.0.0.1:1".parse().ok());
+    assert!(config.websocket.tls);
 }
 
 #[test]

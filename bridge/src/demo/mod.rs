@@ -146,6 +146,7 @@ fn config(data_dir: &std::path::Path, robots: u32) -> Result<Config> {
         data_dir: Some(data_dir.to_owned()),
         mqtt: free_port,
         mqtts: Some(Switch::Off),
+        websocket: None,
         http: free_port,
         device_http: free_port,
         dev: false,

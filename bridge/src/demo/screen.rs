@@ -87,6 +87,7 @@ impl Screen {
         let Addresses {
             mqtt,
             mqtts: _,
+            websocket: _,
             http,
             device_http,
         } = addresses;

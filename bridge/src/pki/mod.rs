@@ -111,6 +111,32 @@ impl Error {
             why: why.into(),
         }
     }
+
+    /// The file that it is about.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. } | Self::Damaged { path, .. } => Some(path),
+            Self::Make(_) | Self::Tls(_) | Self::Listener(_) => None,
+        }
+    }
+}
+
+/// Looks whether the files that configuration names can be used. Writes nothing.
+///
+/// # Errors
+/// Names the file that cannot.
+pub fn check(
+    authority: Option<&CertificateFiles>,
+    server: Option<&CertificateFiles>,
+) -> Result<(), Error> {
+    if let Some(files) = authority {
+        load_authority(files)?;
+    }
+    if let Some(files) = server {
+        load_server(files)?;
+    }
+    Ok(())
 }
 
 /// Why a robot gets no certificate.
@@ -309,23 +335,11 @@ impl Pki {
 fn load(directory: &Path, settings: &Settings, now_ms: u64) -> Result<Material, Error> {
     let authority = match &settings.authority {
         None => Authority::open_or_create(directory, now_ms)?,
-        Some(CertificateFiles { certificate, key }) => {
-            let (pem, key_pem) = (
-                files::read_configured(certificate)?,
-                files::read_configured(key)?,
-            );
-            Authority::load(Source::new(certificate, &pem), Source::new(key, &key_pem))?
-        }
+        Some(files) => load_authority(files)?,
     };
     let server = match &settings.server {
         None => ServerCertificate::open_or_make(directory, &authority, &settings.names, now_ms)?,
-        Some(CertificateFiles { certificate, key }) => {
-            let (pem, key_pem) = (
-                files::read_configured(certificate)?,
-                files::read_configured(key)?,
-            );
-            ServerCertificate::load(Source::new(certificate, &pem), Source::new(key, &key_pem))?
-        }
+        Some(files) => load_server(files)?,
     };
     Ok(Material {
         mqtts: tls::mqtts(&authority, &server)?,
@@ -333,6 +347,20 @@ fn load(directory: &Path, settings: &Settings, now_ms: u64) -> Result<Material, 
         authority,
         server,
     })
+}
+
+fn load_authority(files: &CertificateFiles) -> Result<Authority, Error> {
+    let CertificateFiles { certificate, key } = files;
+    let pem = files::read_configured(certificate)?;
+    let key_pem = files::read_configured(key)?;
+    Authority::load(Source::new(certificate, &pem), Source::new(key, &key_pem))
+}
+
+fn load_server(files: &CertificateFiles) -> Result<ServerCertificate, Error> {
+    let CertificateFiles { certificate, key } = files;
+    let pem = files::read_configured(certificate)?;
+    let key_pem = files::read_configured(key)?;
+    ServerCertificate::load(Source::new(certificate, &pem), Source::new(key, &key_pem))
 }
 
 /// A moment as certificates count it, in whole seconds.

@@ -12,23 +12,20 @@ const BACKLOG: u32 = 4_096;
 pub(super) struct Sockets {
     pub(super) mqtt: Bound,
     pub(super) mqtts: Option<Bound>,
+    pub(super) websocket: Option<Bound>,
     pub(super) http: Bound,
     pub(super) device_http: Bound,
 }
 
 pub(super) struct Bound {
     socket: TcpSocket,
-    what: &'static str,
+    key: &'static str,
     address: SocketAddr,
     flag: &'static str,
 }
 
 impl Bound {
-    fn new(
-        what: &'static str,
-        address: SocketAddr,
-        flag: &'static str,
-    ) -> Result<Self, StartError> {
+    fn new(key: &'static str, address: SocketAddr, flag: &'static str) -> Result<Self, StartError> {
         let bind = || {
             let socket = match address {
                 SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -40,14 +37,14 @@ impl Bound {
             Ok((socket, address))
         };
         let (socket, address) = bind().map_err(|source| StartError::Bind {
-            what,
+            key,
             address,
             flag,
             source,
         })?;
         Ok(Self {
             socket,
-            what,
+            key,
             address,
             flag,
         })
@@ -56,12 +53,12 @@ impl Bound {
     pub(super) fn listen(self) -> Result<TcpListener, StartError> {
         let Self {
             socket,
-            what,
+            key,
             address,
             flag,
         } = self;
         socket.listen(BACKLOG).map_err(|source| StartError::Bind {
-            what,
+            key,
             address,
             flag,
             source,
@@ -71,14 +68,22 @@ impl Bound {
 
 impl Sockets {
     pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
-        let mqtts = config.mqtts.address;
+        let some = |key, address: Option<SocketAddr>, flag| {
+            address
+                .map(|address| Bound::new(key, address, flag))
+                .transpose()
+        };
+        let (mqtts, websocket) = (config.mqtts.address, config.websocket.address);
         Ok(Self {
-            mqtt: Bound::new("MQTT", config.mqtt.address, "--mqtt")?,
-            mqtts: mqtts
-                .map(|address| Bound::new("MQTT with TLS", address, "--mqtts"))
-                .transpose()?,
-            http: Bound::new("the admin API", config.http.address, "--http")?,
-            device_http: Bound::new("device HTTP", config.device_http.address, "--device-http")?,
+            mqtt: Bound::new("mqtt.address", config.mqtt.address, "--mqtt")?,
+            mqtts: some("mqtts.address", mqtts, "--mqtts")?,
+            websocket: some("websocket.address", websocket, "--websocket")?,
+            http: Bound::new("http.address", config.http.address, "--http")?,
+            device_http: Bound::new(
+                "device_http.address",
+                config.device_http.address,
+                "--device-http",
+            )?,
         })
     }
 
@@ -86,6 +91,7 @@ impl Sockets {
         Addresses {
             mqtt: self.mqtt.address,
             mqtts: self.mqtts.as_ref().map(|bound| bound.address),
+            websocket: self.websocket.as_ref().map(|bound| bound.address),
             http: self.http.address,
             device_http: self.device_http.address,
         }

@@ -1,8 +1,8 @@
 //! Certificates and the listeners that use them.
 
-use super::Addresses;
+use super::{Addresses, StartError};
 use crate::api::{TlsSettings, Urls};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::pairing::{self, BrokerUrl};
 use crate::pki::{self, Pki, Settings};
 use crate::writer::wall_clock;
@@ -43,6 +43,11 @@ pub(super) fn urls(config: &Config, addresses: Addresses) -> Urls {
         device,
         mqtt: format!("mqtt://{}", addresses.mqtt),
         mqtts,
+        websocket: addresses.websocket.map(|address| {
+            let scheme = if config.websocket.tls { "wss" } else { "ws" };
+            let public = config.websocket.public_url.clone();
+            public.unwrap_or_else(|| format!("{scheme}://{}/mqtt", reachable(address)))
+        }),
     }
 }
 
@@ -80,16 +85,40 @@ pub(super) fn broker_url(config: &Config, addresses: Addresses) -> BrokerUrl {
         .map_or(BrokerUrl::SameHost(address.port()), BrokerUrl::Fixed)
 }
 
+/// Looks at the files that configuration names, before anything is begun.
+pub(super) fn check(tls: &config::Tls) -> Result<(), StartError> {
+    let pairs = [
+        (&tls.authority, "tls.ca_certificate", "tls.ca_key"),
+        (&tls.server, "tls.certificate", "tls.key"),
+    ];
+    pki::check(tls.authority.as_ref(), tls.server.as_ref()).map_err(|source| {
+        let named = pairs.into_iter().find_map(|(files, certificate, key)| {
+            let files = files.as_ref()?;
+            match source.path()? {
+                path if path == files.certificate => Some((certificate, path.to_owned())),
+                path if path == files.key => Some((key, path.to_owned())),
+                _ => None,
+            }
+        });
+        match named {
+            Some((key, path)) => StartError::CertificateFile { key, path, source },
+            None => source.into(),
+        }
+    })
+}
+
 /// Reads or makes the certificates.
 pub(super) fn open(config: &Config, addresses: Addresses) -> Result<Pki, pki::Error> {
     let bound = [
         Some(addresses.mqtt),
         addresses.mqtts,
+        addresses.websocket,
         Some(addresses.device_http),
     ];
     let urls = [
         &config.device_http.public_url,
         &config.mqtts.public_url,
+        &config.websocket.public_url,
         &config.http.public_url,
     ];
     let names = pki::server_names(

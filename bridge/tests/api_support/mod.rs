@@ -90,6 +90,7 @@ impl Served {
             data_dir: Some(directory.path().join("data")),
             mqtt: any,
             mqtts: Some(Switch::Off),
+            websocket: None,
             http: any,
             device_http: any,
             dev: false,

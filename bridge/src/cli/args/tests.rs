@@ -27,6 +27,7 @@ fn the_commands_of_the_tour_are_understood() {
         "rollcall ca show --json",
         "rollcall ca export --out ca.pem",
         "rollcall serve --mqtts off",
+        "rollcall serve --websocket 127.0.0.1:9001",
         "rollcall robot history r1 --limit 5 --json",
         "rollcall group add g --robot r1 --robot r2",
         "rollcall group add g",
