@@ -3,6 +3,9 @@
 //! A connection without aliases owns nothing of this. Otherwise each direction has at most its maximum of topics, which
 //! together have at most `Limits::topic_alias_bytes`.
 
+#[cfg(test)]
+mod tests;
+
 use super::close::Close;
 use crate::codec::{PropertyId, Publish, ReasonCode};
 use bytes::Bytes;
