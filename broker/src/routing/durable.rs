@@ -1,6 +1,6 @@
 //! What of the router survives a restart: noting it as it changes, and taking it over.
 
-use super::{Absent, Claim, Presence, Router, SessionKey, Wish, queued_bytes};
+use super::{Absent, Claim, Presence, Router, SessionKey, Wish};
 use crate::codec::QoS;
 use crate::connection::Session;
 use crate::message::{Delivery, Message};
@@ -94,12 +94,7 @@ impl Router {
             let due = will.due.or_else(|| now.checked_add(will.testament.delay));
             (due.map_or(until, |due| due.min(until)), will.testament)
         });
-        let absent = Absent {
-            queued_bytes: queued_bytes(&session),
-            session,
-            until,
-            will,
-        };
+        let absent = Absent::new(session, until, will);
         let due = absent.will.as_ref().map(|(due, _)| *due);
         let durable = Durable {
             number,

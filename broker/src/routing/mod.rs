@@ -23,7 +23,7 @@ use crate::config::Limits;
 use crate::connection::Session;
 use crate::event::{ConnectionId, Verdict};
 use crate::message::{Delivery, Message};
-use crate::storage::Journal;
+use crate::storage::{Journal, SessionJournal};
 use durable::Durable;
 use retained::Retained;
 use shared::Shares;
@@ -63,6 +63,7 @@ pub(crate) struct Tally {
     pub(crate) retained_limit: u64,
     pub(crate) wills: u64,
     pub(crate) expired_sessions: u64,
+    pub(crate) expired_messages: u64,
 }
 
 #[derive(Debug)]
@@ -85,6 +86,8 @@ enum Presence {
 struct Absent {
     session: Session,
     queued_bytes: usize,
+    /// Before this nothing that waits expires.
+    next_expiry: Option<Instant>,
     until: Instant,
     will: Option<(Instant, Testament)>,
 }
@@ -317,7 +320,7 @@ impl Router {
     ) {
         let Some(until) = now.checked_add(keep).filter(|_| !keep.is_zero()) else {
             self.remove(key, &session);
-            self.pass_on(session.orphans(), routed);
+            self.pass_on(session.orphans(), now, routed);
             if let Some(will) = will {
                 self.execute(None, &will, now, routed);
             }
@@ -332,13 +335,8 @@ impl Router {
             self.deadlines.insert((at, key));
         }
         self.deadlines.insert((until, key));
-        let queued_bytes = queued_bytes(&session);
-        self.sessions[key].presence = Presence::Absent(Box::new(Absent {
-            session,
-            queued_bytes,
-            until,
-            will: delayed,
-        }));
+        self.sessions[key].presence =
+            Presence::Absent(Box::new(Absent::new(session, until, delayed)));
         self.set_shares_online(key, false);
         self.save(key, false);
         // Only now, since the session may subscribe to its own will.
@@ -487,9 +485,9 @@ impl Router {
                 delivery.subscription_ids = Some(ids);
             }
         });
-        let anybody = !found.is_empty() | self.publish_to_shares(message, qos, retain, routed);
+        let anybody = !found.is_empty() | self.publish_to_shares(message, qos, retain, now, routed);
         for (key, delivery) in found {
-            if let Some(given) = self.give(key, delivery) {
+            if let Some(given) = self.give(key, delivery, now) {
                 routed.push(given);
             }
         }
@@ -498,10 +496,8 @@ impl Router {
 
     /// Gives a message to a session: for a connected client it is returned, for an absent one it is queued. What finds no
     /// room is counted.
-    fn give(&mut self, key: SessionKey, mut delivery: Delivery) -> Option<Routed> {
-        if let Presence::Absent(absent) = &self.sessions[key].presence
-            && !absent.has_room(&delivery, &self.limits)
-        {
+    fn give(&mut self, key: SessionKey, mut delivery: Delivery, now: Instant) -> Option<Routed> {
+        if !self.has_room(key, &delivery, now) {
             self.tally.queue_full += u64::from(delivery.qos != QoS::AtMostOnce);
             return None;
         }
@@ -513,6 +509,24 @@ impl Router {
                 None
             }
         }
+    }
+
+    /// Whether a session can take a message now. An absent one that is full lets go of what has expired meanwhile.
+    fn has_room(&mut self, key: SessionKey, delivery: &Delivery, now: Instant) -> bool {
+        let entry = &mut self.sessions[key];
+        let Presence::Absent(absent) = &mut entry.presence else {
+            return true;
+        };
+        if absent.has_room(delivery, &self.limits) {
+            return true;
+        }
+        if absent.next_expiry.is_none_or(|expiry| expiry > now) {
+            return false;
+        }
+        let number = entry.durable.as_ref().map(|durable| durable.number);
+        let rows = SessionJournal::new(self.journal.clone(), number);
+        self.tally.expired_messages += absent.drop_expired(now, &rows);
+        absent.has_room(delivery, &self.limits)
     }
 
     fn retain(&mut self, message: &Arc<Message>, qos: QoS, now: Instant) {
@@ -570,7 +584,7 @@ impl Router {
         let will = absent.will.take();
         self.deadlines.remove(&(until, key));
         self.remove(key, &session);
-        self.pass_on(session.orphans(), routed);
+        self.pass_on(session.orphans(), now, routed);
         if let Some((at, will)) = will {
             self.deadlines.remove(&(at, key));
             self.execute(None, &will, now, routed);
@@ -608,6 +622,39 @@ impl Router {
 }
 
 impl Absent {
+    fn new(session: Session, until: Instant, will: Option<(Instant, Testament)>) -> Self {
+        let mut absent = Self {
+            session,
+            queued_bytes: 0,
+            next_expiry: None,
+            until,
+            will,
+        };
+        absent.measure();
+        absent
+    }
+
+    fn measure(&mut self) {
+        let messages = || self.session.queue.iter().map(|delivery| &delivery.message);
+        self.queued_bytes = messages().map(|message| message.size()).sum();
+        self.next_expiry = messages().filter_map(|message| message.expires).min();
+    }
+
+    /// Drops what has expired while it waited (MQTT-3.3.2-5); how much.
+    fn drop_expired(&mut self, now: Instant, rows: &SessionJournal) -> u64 {
+        let mut dropped = 0;
+        self.session.queue.retain(|delivery| {
+            let expired = delivery.message.is_expired(now);
+            if expired {
+                rows.finished(delivery);
+                dropped += 1;
+            }
+            !expired
+        });
+        self.measure();
+        dropped
+    }
+
     /// QoS 0 is not kept; neither is what exceeds the limits, which the caller counts.
     fn has_room(&self, delivery: &Delivery, limits: &Limits) -> bool {
         delivery.qos != QoS::AtMostOnce
@@ -617,11 +664,8 @@ impl Absent {
 
     fn queue(&mut self, delivery: Delivery) {
         self.queued_bytes += delivery.message.size();
+        let expiries = self.next_expiry.into_iter().chain(delivery.message.expires);
+        self.next_expiry = expiries.min();
         self.session.queue.push_back(delivery);
     }
-}
-
-fn queued_bytes(session: &Session) -> usize {
-    let sizes = session.queue.iter().map(|delivery| delivery.message.size());
-    sizes.sum()
 }

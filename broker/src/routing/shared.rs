@@ -9,11 +9,12 @@
 mod tests;
 
 use super::tree::Tree;
-use super::{Handed, Presence, Routed, Router, SessionKey, Wish};
+use super::{Handed, Routed, Router, SessionKey, Wish};
 use crate::codec::{QoS, topic};
 use crate::message::{Delivery, Message, ShareId, Shared};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Absent members that are asked to keep a message before it is dropped.
 const ABSENT_TRIES: usize = 8;
@@ -213,6 +214,7 @@ impl Router {
         message: &Arc<Message>,
         qos: QoS,
         retain: bool,
+        now: Instant,
         routed: &mut Vec<Routed>,
     ) -> bool {
         if self.shares.is_empty() {
@@ -225,7 +227,7 @@ impl Router {
                 qos,
                 retain,
             };
-            if let Handed::Online(given) = self.hand_to_member(message, shared) {
+            if let Handed::Online(given) = self.hand_to_member(message, shared, now) {
                 routed.push(given);
             }
         }
@@ -233,7 +235,12 @@ impl Router {
     }
 
     /// Gives a message to the member of a share whose turn it is: one who is there, or else the queue of one who is not.
-    pub(crate) fn hand_to_member(&mut self, message: &Arc<Message>, shared: Shared) -> Handed {
+    pub(crate) fn hand_to_member(
+        &mut self,
+        message: &Arc<Message>,
+        shared: Shared,
+        now: Instant,
+    ) -> Handed {
         if let Some(member) = self.shares.turn(shared.share, true) {
             let mut delivery = member.delivery(message, shared);
             self.note(member.session, &mut delivery);
@@ -250,10 +257,8 @@ impl Router {
             if delivery.qos == QoS::AtMostOnce {
                 continue;
             }
-            if let Presence::Absent(absent) = &self.sessions[member.session].presence
-                && absent.has_room(&delivery, &self.limits)
-            {
-                self.give(member.session, delivery);
+            if self.has_room(member.session, &delivery, now) {
+                self.give(member.session, delivery, now);
                 return Handed::Queued;
             }
         }
@@ -262,10 +267,15 @@ impl Router {
     }
 
     /// A session has ended: what it still had from shares goes to their other members, except what MQTT-4.8.2-5 forbids.
-    pub(super) fn pass_on(&mut self, orphans: Vec<Delivery>, routed: &mut Vec<Routed>) {
+    pub(super) fn pass_on(
+        &mut self,
+        orphans: Vec<Delivery>,
+        now: Instant,
+        routed: &mut Vec<Routed>,
+    ) {
         for orphan in orphans {
             if let Some(shared) = orphan.share
-                && let Handed::Online(given) = self.hand_to_member(&orphan.message, *shared)
+                && let Handed::Online(given) = self.hand_to_member(&orphan.message, *shared, now)
             {
                 routed.push(given);
             }

@@ -258,3 +258,47 @@ fn a_replaced_subscription_replaces_its_options() {
     assert!(router.unsubscribe(ready.key, "t"));
     assert!(publish(&mut router, "t", start).is_empty());
 }
+
+#[test]
+fn a_full_queue_lets_go_of_what_has_expired_before_it_drops_what_is_new() {
+    let start = Instant::now();
+    let limits = Limits {
+        queue_messages: 3,
+        ..Limits::default()
+    };
+    let mut router = Router::new(Arc::new(limits), None);
+    let (ready, _) = open(&mut router, "a", true, start);
+    let options = SubscribeOptions::qos(QoS::AtLeastOnce);
+    router
+        .subscribe(ready.key, "#", options, None, start)
+        .expect("room");
+    let keep = Duration::from_secs(1_000);
+    router.close(ready.key, ready.session, keep, None, start, &mut Vec::new());
+    let mut send = |topic: &str, expiry: Option<u64>, after: u64| {
+        let now = start + Duration::from_secs(after);
+        let expires = expiry.map(|seconds| start + Duration::from_secs(seconds));
+        let message = message(topic, b"x").expiring(expires);
+        router.publish(
+            None,
+            &message,
+            QoS::AtLeastOnce,
+            false,
+            now,
+            &mut Vec::new(),
+        );
+        (router.tally.queue_full, router.tally.expired_messages)
+    };
+    assert_eq!(send("stays", None, 0), (0, 0));
+    assert_eq!(send("brief", Some(5), 0), (0, 0));
+    assert_eq!(send("long", Some(50), 0), (0, 0));
+    assert_eq!(send("too much", None, 4), (1, 0));
+    assert_eq!(send("fits", None, 5), (1, 1));
+    assert_eq!(send("too much", None, 49), (2, 1));
+    assert_eq!(send("fits too", None, 50), (2, 2));
+    let (ready, _) = open(&mut router, "a", false, start);
+    let waited = ready.session.queue.iter();
+    let waited: Vec<_> = waited
+        .map(|delivery| delivery.message.topic.to_string())
+        .collect();
+    assert_eq!(waited, ["stays", "fits", "fits too"]);
+}

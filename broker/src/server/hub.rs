@@ -394,7 +394,7 @@ impl Hub {
 
     /// A member whose queue is full is passed over, and stays.
     fn dispatch_shared(&self, routing: &mut Routing, mut key: SessionKey, mut delivery: Delivery) {
-        let mut tries = 0;
+        let (mut tries, now) = (0, Instant::now());
         while let Some(mailbox) = routing.links.get(&key) {
             let Err(back) = mailbox.offer(delivery, &self.limits) else {
                 return;
@@ -404,7 +404,7 @@ impl Hub {
             let Some(shared) = back.share.filter(|_| tries < MEMBER_TRIES) else {
                 break;
             };
-            match routing.router.hand_to_member(&back.message, *shared) {
+            match routing.router.hand_to_member(&back.message, *shared, now) {
                 Handed::Online(next) => (key, delivery) = (next.key, next.delivery),
                 Handed::Queued => return,
                 Handed::ToNobody => break,
@@ -420,6 +420,8 @@ impl Hub {
         self.metrics.add(Count::WillsPublished, tally.wills);
         self.metrics
             .add(Count::SessionsExpired, tally.expired_sessions);
+        self.metrics
+            .add(Count::MessageExpired, tally.expired_messages);
     }
 
     pub(crate) fn snapshot(&self) -> MetricsSnapshot {
