@@ -8,7 +8,7 @@
 mod support;
 
 use bytes::Bytes;
-use rollcall_broker::codec::{Packet, Properties, PropertyId};
+use rollcall_broker::codec::{Packet, Properties, PropertyId, Subscribe, Subscription};
 use rollcall_broker::{Count, Event, Limits, QoS, ReasonCode, SendError, Verdict};
 use support::{ANY, Client, Server, V4, V5, ack, connect, publish, soon};
 
@@ -450,4 +450,36 @@ async fn a_connection_that_does_not_keep_up_with_what_is_sent_to_it_is_ended() {
     assert_eq!(send(), Err(SendError::QueueFull));
     robot.ends_with(Some(ReasonCode::QuotaExceeded)).await;
     server.counts(Count::QueueFull, 1).await;
+}
+
+#[tokio::test]
+async fn one_subscribe_that_asks_for_everything_a_thousand_times_ends_the_connection_before_it_has_gathered()
+ {
+    let server = with(|limits| limits.max_retained_messages = 50).await;
+    let mut publisher = Client::v5(server.addr, "publisher").await;
+    for number in 0..20 {
+        let mut message = publish(&format!("r/{number}"), b"x", QoS::AtLeastOnce, 1);
+        message.retain = true;
+        publisher.publish(message).await;
+        publisher.expect(Packet::PubAck(ack(1))).await;
+    }
+    let mut greedy = Client::v5(server.addr, "greedy").await;
+    let filter = Subscription {
+        filter: "r/#".into(),
+        options: ANY,
+    };
+    greedy
+        .send(Packet::Subscribe(Subscribe {
+            packet_id: 1,
+            properties: Properties::none(),
+            subscriptions: vec![filter; 1_000],
+        }))
+        .await;
+    // Without a SUBACK: the third filter was one too many, and the others were not looked at.
+    let Packet::Disconnect(disconnect) = greedy.recv().await else {
+        panic!("a disconnect");
+    };
+    assert_eq!(disconnect.code, ReasonCode::QuotaExceeded);
+    server.counts(Count::QueueFull, 1).await;
+    assert_eq!(server.handle.metrics().count(Count::PublishesOut), 0);
 }

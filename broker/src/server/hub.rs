@@ -43,6 +43,7 @@ pub(crate) struct Hub {
     pub(crate) refused_handshakes: Refusals,
     pub(crate) refused_connects: Refusals,
     pub(crate) denied_publishes: Refusals,
+    pub(crate) refused_subscriptions: Refusals,
     stopping: AtomicBool,
     /// Told when the broker stops and when the last connection has gone.
     pub(crate) changed: Notify,
@@ -98,6 +99,7 @@ impl Hub {
             refused_handshakes: Refusals::default(),
             refused_connects: Refusals::default(),
             denied_publishes: Refusals::default(),
+            refused_subscriptions: Refusals::default(),
             stopping: AtomicBool::new(false),
             changed: Notify::new(),
             deadlines: Notify::new(),

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE: each filter judged by itself.
 
+use super::refusals::cut;
 use super::serving::Served;
 use super::task::Line;
 use crate::access::SubscribeAccess;
@@ -35,26 +36,33 @@ impl Served {
                     QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
                 },
                 Err(refused) => {
-                    line.hub.metrics.one(refused.count);
-                    tracing::info!(
-                        client_id = %self.principal.client_id,
-                        filter = %subscription.filter,
-                        why = %refused.why,
-                        "subscription refused"
-                    );
+                    self.note_refused(line, &subscription.filter, &refused);
                     first_why.get_or_insert(refused.why);
                     refused.code
                 }
             });
+            // Asks again and again for what it does not read. A packet has room for thousands of filters, so this is not
+            // left for its end.
+            if self.retained.len() > line.hub.limits.max_retained_messages {
+                return Err(Close::because(DisconnectReason::QueueFull));
+            }
         }
         let noted = line.hub.save(self.key);
         self.connection
             .subscribed(subscribe.packet_id, codes, first_why.as_deref(), noted, out)?;
-        if self.retained.len() > line.hub.limits.max_retained_messages {
-            // Asks again and again for what it does not read.
-            return Err(Close::because(DisconnectReason::QueueFull));
-        }
         Ok(())
+    }
+
+    /// Counts a refusal, and says it in the log unless a client says too much.
+    fn note_refused(&self, line: &Line, filter: &str, refused: &Refused) {
+        line.hub.metrics.one(refused.count);
+        let client_id = cut(&self.principal.client_id);
+        let (filter, why) = (cut(filter), cut(&refused.why));
+        if let Some(unsaid) = line.hub.refused_subscriptions.may_log() {
+            tracing::info!(client_id, filter, why, unsaid, "subscription refused");
+        } else {
+            tracing::debug!(client_id, filter, why, "subscription refused");
+        }
     }
 
     fn grant(
