@@ -24,3 +24,7 @@ long:
 
 demo:
     cargo run --release --bin rollcall -- demo
+
+# Looks for inputs that break a promise: just fuzz broker 300
+fuzz target seconds="60":
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{target}} -- -max_total_time={{seconds}}

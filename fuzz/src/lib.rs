@@ -1,0 +1,7 @@
+//! What fuzz targets do with their input. The ordinary tests of the crates do the same with the kept corpus, so each
+//! module stands alone and panics at what must not be.
+
+pub mod broker;
+pub mod codec;
+pub mod payload;
+pub mod selector;
