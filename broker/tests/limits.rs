@@ -483,3 +483,32 @@ async fn one_subscribe_that_asks_for_everything_a_thousand_times_ends_the_connec
     server.counts(Count::QueueFull, 1).await;
     assert_eq!(server.handle.metrics().count(Count::PublishesOut), 0);
 }
+
+#[tokio::test]
+async fn retained_messages_that_a_client_left_unread_do_not_overfill_its_absent_session() {
+    let server = with(|limits| limits.queue_messages = 10).await;
+    for number in 0..50 {
+        let topic = format!("r/{number}");
+        server
+            .handle
+            .publish(&topic, Bytes::from_static(b"x"), QoS::AtLeastOnce, true)
+            .unwrap();
+    }
+    let mut lasting = connect(V5, "lasting");
+    lasting.clean_start = false;
+    lasting.properties = Properties::builder()
+        .number(PropertyId::SessionExpiryInterval, 1_000)
+        .number(PropertyId::ReceiveMaximum, 1)
+        .build()
+        .unwrap();
+    let mut client = Client::open(server.addr, lasting.clone()).await;
+    assert_eq!(client.subscribe("r/#", ANY).await, ReasonCode::GrantedQoS2);
+    drop(client);
+    server.counts(Count::ConnectionLost, 1).await;
+    let mut client = Client::open(server.addr, lasting).await;
+    for _ in 0..1 + 10 {
+        client.message().await;
+    }
+    assert_eq!(client.until_pong().await, []);
+    server.counts(Count::MessageDropped, 39).await;
+}

@@ -238,12 +238,17 @@ impl Hub {
             let _ = connection.settle(ticket, verdict, &mut unwritten);
         }
         let mut session = connection.into_session();
-        session.queue.extend(
-            retained
-                .into_iter()
-                .chain(remains.queue)
-                .filter(|delivery| !delivery.transient && delivery.qos != QoS::AtMostOnce),
-        );
+        let lasts = |delivery: &Delivery| !delivery.transient && delivery.qos != QoS::AtMostOnce;
+        let waiting: Vec<_> = remains.queue.into_iter().filter(lasts).collect();
+        let mut retained = retained.into_iter().filter(lasts);
+        // What was gathered for a client that reads is more than what is kept for one that is away.
+        let room = self.limits.queue_messages.saturating_sub(waiting.len());
+        session.queue.extend(retained.by_ref().take(room));
+        session.queue.extend(waiting);
+        for delivery in retained {
+            routing.router.drop_noted(key, &delivery);
+            routing.router.tally.queue_full += 1;
+        }
         routing.links.remove(&key);
         routing
             .router
