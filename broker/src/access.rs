@@ -19,7 +19,7 @@ pub trait Access: Send + Sync + 'static {
     /// Decides about one PUBLISH, or about the will of a CONNECT (which may not be `Intake`).
     fn publish(&self, principal: &Principal, topic: &str, qos: QoS, retain: bool) -> PublishAccess;
 
-    /// Decides about one topic filter of a SUBSCRIBE.
+    /// Decides about one topic filter of a SUBSCRIBE; of a shared subscription, about what it shares.
     fn subscribe(&self, principal: &Principal, filter: &str) -> SubscribeAccess;
 }
 

@@ -42,7 +42,7 @@ pub enum Event {
         connection: ConnectionId,
         /// The principal's tag.
         tag: u64,
-        /// The topic filter.
+        /// The topic filter; of a shared subscription with its `$share/<group>/`.
         filter: String,
         /// The granted quality of service.
         granted: QoS,

@@ -205,7 +205,7 @@ async fn subscription_options_and_the_identifiers_of_qos_2_outlive_the_server() 
     client.send(Packet::PubRel(ack(5))).await;
     client.expect(Packet::PubComp(ack(5))).await;
     assert_eq!(watcher.until_pong().await, []);
-    // No local and retain as published still hold.
+    // No local, retain as published and the identifier still hold.
     client
         .publish(publish("t/own", b"x", QoS::AtMostOnce, 0))
         .await;
@@ -213,5 +213,7 @@ async fn subscription_options_and_the_identifiers_of_qos_2_outlive_the_server() 
     broker
         .publish("t/a", "kept".into(), QoS::AtMostOnce, true)
         .unwrap();
-    assert!(client.message().await.retain);
+    let live = client.message().await;
+    let identifier = live.properties.number(Id::SubscriptionIdentifier);
+    assert_eq!((live.retain, identifier), (true, Some(9)));
 }
