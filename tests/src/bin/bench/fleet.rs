@@ -23,12 +23,27 @@ const CONNECTED_AT_ONCE: usize = 500;
 
 /// The hardware id of every ECU of a robot.
 pub(crate) fn hardware_ids() -> Vec<String> {
-    (0..ECUS).map(|index| format!("board-{index}")).collect()
+    hardware_ids_of(ECUS)
+}
+
+/// The same of a robot with so many ECUs.
+pub(crate) fn hardware_ids_of(ecus: usize) -> Vec<String> {
+    (0..ecus).map(|index| format!("board-{index}")).collect()
 }
 
 /// Registers `count` robots and returns the first `keep` of them with their secrets.
 pub(crate) fn register(server: &Server, count: usize, keep: usize) -> Result<Vec<Identity>> {
-    let ecus: Vec<_> = hardware_ids()
+    register_with(server, ECUS, count, keep)
+}
+
+/// The same for robots with so many ECUs.
+pub(crate) fn register_with(
+    server: &Server,
+    ecus: usize,
+    count: usize,
+    keep: usize,
+) -> Result<Vec<Identity>> {
+    let ecus: Vec<_> = hardware_ids_of(ecus)
         .into_iter()
         .enumerate()
         .map(|(index, hardware_id)| EcuDescription {

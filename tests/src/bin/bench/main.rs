@@ -11,6 +11,7 @@ mod events;
 mod fleet;
 mod idle;
 mod launch;
+mod peers;
 mod procfs;
 mod report;
 mod restart;
@@ -51,6 +52,8 @@ struct Args {
     /// One JSON object on standard output instead of a table.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    peers: peers::PeersArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,6 +78,8 @@ enum What {
     Storm,
     /// The engine without a server: cost of inputs and memory, as the fleet grows.
     Engine,
+    /// Rollcall beside mosquitto, rumqttd and rmqtt, as a Markdown table; not part of `all`.
+    Peers,
 }
 
 /// What every measurement needs to know.
@@ -113,6 +118,13 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool> {
     if let (Some(address), Some(certificates)) = (args.serve_tls, &args.certificates) {
         tls::serve(address, certificates)?;
+        return Ok(true);
+    }
+    if args.what == What::Peers {
+        raise_open_files()?;
+        let server = server_binary(args.server.clone())?;
+        let text = peers::measure(&args.peers, server, &Machine::here()?)?;
+        write!(std::io::stdout().lock(), "{text}")?;
         return Ok(true);
     }
     let robots = args.robots.map(usize::try_from).transpose()?;

@@ -105,6 +105,21 @@ impl Machine {
     }
 }
 
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            cores,
+            kernel,
+            load_before,
+            data,
+        } = self;
+        write!(
+            f,
+            "{cores} cores, Linux {kernel}, load {load_before} before, data in {data}"
+        )
+    }
+}
+
 const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// All that a run has to tell.
@@ -161,16 +176,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine {
-            cores,
-            kernel,
-            load_before,
-            data,
-        } = &self.machine;
-        writeln!(
-            f,
-            "{cores} cores, Linux {kernel}, load {load_before} before, data in {data}"
-        )?;
+        writeln!(f, "{}", self.machine)?;
         if !self.figures.is_empty() {
             writeln!(f, "{}", self.table())?;
         }

@@ -5,7 +5,7 @@
 
 mod load;
 mod peer;
-mod pki;
+pub(crate) mod pki;
 
 pub(crate) use peer::serve;
 
