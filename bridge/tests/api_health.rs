@@ -91,6 +91,16 @@ fn metrics_are_what_prometheus_reads() {
         text.contains("rollcall_rollouts{status=\"running\"} 0\n"),
         "{text}"
     );
+    for part in [
+        "rollcall_commit_seconds_bucket{le=\"0.000500\"} ",
+        "rollcall_commit_inputs_bucket{le=\"+Inf\"} ",
+        "rollcall_commit_inputs_sum ",
+        "rollcall_mqtt_queued_messages 0\n",
+        "rollcall_intake_waiting 0\n",
+        "rollcall_mqtt_events_total{kind=\"bytes_in\"} ",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
     let mut families = std::collections::BTreeSet::new();
     for line in text.lines() {
         if let Some(family) = line.strip_prefix("# TYPE ") {
@@ -101,7 +111,12 @@ fn metrics_are_what_prometheus_reads() {
         } else if !line.starts_with('#') {
             let (name, value) = line.rsplit_once(' ').unwrap();
             let family = name.split('{').next().unwrap();
-            assert!(families.contains(family), "{line} has no type before it");
+            let of_histogram = ["_bucket", "_sum", "_count"]
+                .iter()
+                .filter_map(|part| family.strip_suffix(part))
+                .any(|family| families.contains(family));
+            let known = families.contains(family) || of_histogram;
+            assert!(known, "{line} has no type before it");
             assert!(value.parse::<f64>().is_ok(), "{line}");
         }
     }

@@ -88,6 +88,22 @@ impl Message {
     }
 }
 
+/// Messages that wait, for the metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Queued {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Queued {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
 /// One message for one client.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {

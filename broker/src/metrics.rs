@@ -199,6 +199,14 @@ pub struct MetricsSnapshot {
     pub retained_messages: usize,
     /// Bytes of retained messages.
     pub retained_bytes: usize,
+    /// Messages that wait for clients, connected or not.
+    pub queued_messages: usize,
+    /// Bytes of these (topic, payload, properties), counted for each client.
+    pub queued_bytes: usize,
+    /// Events that wait for the owner.
+    pub events_waiting: usize,
+    /// Changed rows that wait to be stored.
+    pub unstored: usize,
     pub(crate) counts: Vec<u64>,
 }
 

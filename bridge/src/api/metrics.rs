@@ -4,6 +4,7 @@ use super::Context;
 use super::error::ApiError;
 use super::request::Viewer;
 use super::status::FleetView;
+use crate::writer::Distribution;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -29,6 +30,23 @@ impl Exposition {
             Some((key, word)) => writeln!(self.text, "rollcall_{name}{{{key}=\"{word}\"}} {value}"),
             None => writeln!(self.text, "rollcall_{name} {value}"),
         };
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        distribution: &Distribution,
+        write: impl Fn(u64) -> String,
+    ) {
+        self.family(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in &distribution.buckets {
+            self.sample(&bucket, Some(("le", &write(*bound))), count);
+        }
+        self.sample(&bucket, Some(("le", "+Inf")), distribution.count);
+        self.sample(&format!("{name}_sum"), None, write(distribution.sum));
+        self.sample(&format!("{name}_count"), None, distribution.count);
     }
 
     fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
@@ -100,20 +118,12 @@ fn writer_metrics(out: &mut Exposition, context: &Context) {
         "Inputs in the largest commit.",
         writer.largest_batch,
     );
-    out.family(
-        "commit_seconds_total",
-        "counter",
-        "Seconds spent in commits.",
-    );
-    let (seconds, micros) = (
-        writer.commit_micros / 1_000_000,
-        writer.commit_micros % 1_000_000,
-    );
-    out.sample(
-        "commit_seconds_total",
-        None,
-        format_args!("{seconds}.{micros:06}"),
-    );
+    let (micros, inputs) = context.bridge.status().distributions();
+    let seconds = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    let help = "How long commits took, seconds: what an acknowledgement waits for at least.";
+    out.histogram("commit_seconds", help, &micros, seconds);
+    let help = "Inputs that a commit held; those of robots are at most 10,000.";
+    out.histogram("commit_inputs", help, &inputs, |inputs| inputs.to_string());
     let stopped = u8::from(writer.intake_stopped.is_some());
     out.single(
         "intake_stopped",
@@ -179,6 +189,26 @@ fn broker_metrics(out: &mut Exposition, context: &Context) {
             "mqtt_retained_bytes",
             "Bytes of retained messages.",
             broker.retained_bytes,
+        ),
+        (
+            "mqtt_queued_messages",
+            "Messages that wait for clients, connected or not.",
+            broker.queued_messages,
+        ),
+        (
+            "mqtt_queued_bytes",
+            "Bytes of the messages that wait for clients, each counted for every client.",
+            broker.queued_bytes,
+        ),
+        (
+            "intake_waiting",
+            "What robots did that waits for the writer.",
+            broker.events_waiting,
+        ),
+        (
+            "mqtt_unstored",
+            "Changed rows of sessions and retained messages that wait for a commit.",
+            broker.unstored,
         ),
     ] {
         out.single(name, "gauge", help, value);

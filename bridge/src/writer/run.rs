@@ -194,10 +194,9 @@ impl<S: Store + Retention> Writer<S> {
         status
             .largest_batch
             .fetch_max(pending.inputs as u64, Relaxed);
-        status.commit_micros.fetch_add(
-            u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            Relaxed,
-        );
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        status.commit_micros.add(micros);
+        status.commit_inputs.add(pending.inputs as u64);
         tracing::trace!(commit = stats.commit, inputs = pending.inputs, "committed");
         Ok(())
     }

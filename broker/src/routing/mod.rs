@@ -22,7 +22,7 @@ use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions, topic};
 use crate::config::Limits;
 use crate::connection::Session;
 use crate::event::{ConnectionId, Verdict};
-use crate::message::{Delivery, Message};
+use crate::message::{Delivery, Message, Queued};
 use crate::storage::{Journal, SessionJournal};
 use durable::Durable;
 use retained::Retained;
@@ -195,6 +195,20 @@ impl Router {
 
     pub(crate) fn retained(&self) -> (usize, usize) {
         (self.retained.len(), self.retained.bytes())
+    }
+
+    /// Messages that wait for absent clients.
+    pub(crate) fn waiting(&self) -> Queued {
+        let absent = self.sessions.iter().filter_map(|(_, entry)| {
+            let Presence::Absent(absent) = &entry.presence else {
+                return None;
+            };
+            Some(Queued {
+                messages: absent.session.queue.len(),
+                bytes: absent.queued_bytes,
+            })
+        });
+        absent.fold(Queued::default(), Queued::and)
     }
 
     pub(crate) fn is_known(&self, name: &str) -> bool {

@@ -10,7 +10,7 @@ use crate::codec::{QoS, ReasonCode, SubscribeOptions};
 use crate::config::{Config, Limits};
 use crate::connection::{Close, Connection};
 use crate::event::{ConnectionId, DisconnectReason, Event, Ticket, Verdict};
-use crate::message::{Delivery, Message};
+use crate::message::{Delivery, Message, Queued};
 use crate::metrics::{Count, Metrics, MetricsSnapshot};
 use crate::routing::{
     Claim, Handed, Opened, Ready, Routed, Router, SessionKey, Testament, TooManySessions,
@@ -432,8 +432,13 @@ impl Hub {
     }
 
     pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+        // Each lock by itself: a look must not stop everybody.
+        let mailboxes: Vec<_> = self.connections.read().values().cloned().collect();
+        let waiting = mailboxes.iter().map(|mailbox| mailbox.waiting());
+        let online = waiting.fold(Queued::default(), Queued::and);
         let routing = self.routing.lock();
         let (retained_messages, retained_bytes) = routing.router.retained();
+        let queued = online.and(routing.router.waiting());
         MetricsSnapshot {
             connections: self.established.load(Ordering::Relaxed),
             handshaking: self.handshaking.load(Ordering::Relaxed),
@@ -441,6 +446,13 @@ impl Hub {
             subscriptions: routing.router.subscriptions(),
             retained_messages,
             retained_bytes,
+            queued_messages: queued.messages,
+            queued_bytes: queued.bytes,
+            events_waiting: self.events.max_capacity() - self.events.capacity(),
+            unstored: self
+                .journal
+                .as_ref()
+                .map_or(0, |journal| journal.unstored()),
             counts: Count::ALL
                 .iter()
                 .map(|count| self.metrics.get(*count))

@@ -7,7 +7,7 @@ use crate::codec::{QoS, topic};
 use crate::config::Limits;
 use crate::connection::Close;
 use crate::event::{ConnectionId, DisconnectReason, Verdict};
-use crate::message::Delivery;
+use crate::message::{Delivery, Queued};
 use crate::routing::SessionKey;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -224,6 +224,15 @@ impl Mailbox {
             content.queue = VecDeque::new();
         }
         Some(delivery)
+    }
+
+    /// Messages that wait.
+    pub(crate) fn waiting(&self) -> Queued {
+        let content = self.content.lock();
+        Queued {
+            messages: content.queue.len(),
+            bytes: content.queued_bytes,
+        }
     }
 
     /// Notes a granted subscription, for `push_if_subscribed`.

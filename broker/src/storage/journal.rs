@@ -174,6 +174,11 @@ impl Journal {
         state.mark > state.collected
     }
 
+    /// Rows that wait for a collection.
+    pub(crate) fn unstored(&self) -> usize {
+        self.state.lock().dirty.len()
+    }
+
     /// Takes what has gathered; `None` if nothing has changed.
     pub(crate) fn collect(&self) -> Option<Unstored> {
         let mut state = self.state.lock();
