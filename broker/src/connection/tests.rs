@@ -1,8 +1,9 @@
 //! The connection core against a naive model, and against packets in any order.
 
 use super::*;
-use crate::codec::{Connect, Properties, Publish, header};
+use crate::codec::{Connect, Properties, Publish, QoS, header};
 use crate::config::Limits;
+use crate::event::Verdict;
 use crate::message::{Delivery, Message};
 use bytes::Bytes;
 use proptest::collection::vec;
