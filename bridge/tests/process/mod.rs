@@ -39,7 +39,7 @@ pub struct ServerProcess {
 
 /// A free port below those that the system gives to outgoing connections, so that none of the robots can take it while
 /// the server is down, and another one for each caller.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(101);
     loop {

@@ -1,6 +1,9 @@
 //! HTTP requests that are no handshake, frames that are none, and MQTT where a frame belongs.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::abuse::arena::Arena;
 use crate::abuse::attack::{Attack, Fault, Findings, Needs, ensure};
@@ -14,11 +17,33 @@ pub(super) const ATTACK: Attack = Attack {
     run: |arena| Box::pin(run(arena)),
 };
 
+/// How long a server may wait for the rest of what might become a request.
+const MOMENT: Duration = Duration::from_millis(300);
+
+const REQUESTS: &[&str] = &[
+    "websocket_request_malformed",
+    "websocket_request_too_large",
+    "websocket_not_asked",
+    "websocket_version_refused",
+    "websocket_subprotocol_refused",
+    "connect_abandoned",
+    "connect_timeout",
+];
+
+const FRAMES: &[&str] = &[
+    "websocket_unmasked",
+    "websocket_not_binary",
+    "websocket_frame_too_large",
+    "websocket_malformed",
+    "connect_malformed",
+    "connect_abandoned",
+];
+
 async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
     let Some(target) = &arena.websocket else {
         return Err(Fault::new("no listener for WebSocket"));
     };
-    let mut ended = 0;
+    let (mut requests, mut waited) = (0, 0);
     for request in [
         &b"GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n"[..],
         b"POST /mqtt HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
@@ -30,23 +55,28 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
     ] {
         let mut peer = Peer::open(target, Version::V4).await?;
         let _ = peer.send(request).await;
-        let answer = answer(&mut peer).await;
-        ensure(!answer.starts_with("HTTP/1.1 101"), || format!("a handshake is accepted that is none: {request:?}"))?;
-        ended += 1;
+        let (answer, ended) = answer(&mut peer, MOMENT).await;
+        ensure(!answer.starts_with("HTTP/1.1 101"), || {
+            format!("a handshake is accepted that is none: {request:?}")
+        })?;
+        requests += 1;
+        waited += usize::from(!ended);
     }
     // A header that never ends.
     let mut peer = Peer::open(target, Version::V4).await?;
     let _ = peer.send(b"GET /mqtt HTTP/1.1\r\n").await;
-    for _ in 0..100_000 {
-        if peer
-            .send(b"X-More: and more and more and more and more\r\n")
-            .await
-            .is_err()
-        {
-            ended += 1;
-            break;
-        }
+    let mut lines = 0;
+    while peer
+        .send(b"X-More: and more and more and more and more\r\n")
+        .await
+        .is_ok()
+    {
+        lines += 1;
+        ensure(lines < 1_000_000, || {
+            "a header without an end is read on and on".to_owned()
+        })?;
     }
+    requests += 1;
     let frames = [
         &b"\x82\x02ab"[..],                                  // not masked
         b"\x81\x82\0\0\0\0ab",                               // text
@@ -63,10 +93,18 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
     for frame in frames {
         let mut peer = upgraded(&arena).await?;
         let _ = peer.send(frame).await;
-        answer(&mut peer).await;
-        ended += 1;
+        let (_, ended) = answer(&mut peer, target.patience).await;
+        ensure(ended, || {
+            format!("the connection hangs after a frame of {frame:?}")
+        })?;
     }
-    Ok(Findings::said(format!("ended {ended} connections")))
+    let said = format!(
+        "refused {requests} requests ({waited} of them not at once) and {} frames",
+        frames.len()
+    );
+    Ok(Findings::said(said)
+        .counted(REQUESTS, requests)
+        .counted(FRAMES, frames.len()))
 }
 
 /// A connection whose handshake was good.
@@ -89,14 +127,14 @@ async fn upgraded(arena: &Arena) -> Result<Peer, Fault> {
     Ok(peer)
 }
 
-/// All that comes until the server ends the connection, or says no more.
-async fn answer(peer: &mut Peer) -> String {
+/// All that comes until the server ends the connection, and whether it did before it was silent for so long.
+async fn answer(peer: &mut Peer, patience: Duration) -> (String, bool) {
     let mut answer = String::new();
-    while let Ok(bytes) = peer.raw().await {
-        if bytes.is_empty() {
-            break;
+    loop {
+        match timeout(patience, peer.raw()).await {
+            Ok(Ok(bytes)) if bytes.is_empty() => return (answer, true),
+            Ok(Ok(bytes)) => answer.push_str(&String::from_utf8_lossy(&bytes)),
+            Ok(Err(_)) | Err(_) => return (answer, false),
         }
-        answer.push_str(&String::from_utf8_lossy(&bytes));
     }
-    answer
 }
