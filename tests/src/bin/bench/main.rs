@@ -9,6 +9,7 @@ mod edgehog;
 mod engine;
 mod events;
 mod fleet;
+mod growth;
 mod idle;
 mod launch;
 mod peers;
@@ -80,6 +81,10 @@ enum What {
     Engine,
     /// Rollcall beside mosquitto, rumqttd and rmqtt, as a Markdown table; not part of `all`.
     Peers,
+    /// Memory and time per robot as the fleet grows to 500,000, over pipes within this process. Not part of `all`.
+    Growth,
+    /// The same over sockets, as far as there are files. Not part of `all`.
+    Sockets,
 }
 
 /// What every measurement needs to know.
@@ -154,7 +159,7 @@ fn run(args: &Args) -> Result<bool> {
 
 fn measure_server(what: What, bench: &Bench, report: &mut Report) -> Result<()> {
     type Measure = fn(&Bench) -> Result<Vec<Figure>>;
-    let all: [(What, Measure); 8] = [
+    let all: [(What, Measure); 10] = [
         (What::Events, events::measure),
         (What::Launch, launch::measure),
         (What::Idle, idle::measure),
@@ -163,10 +168,13 @@ fn measure_server(what: What, bench: &Bench, report: &mut Report) -> Result<()> 
         (What::Tls, tls::measure),
         (What::Pairing, edgehog::pairing::measure),
         (What::Storm, edgehog::storm::measure),
+        (What::Growth, growth::pipes),
+        (What::Sockets, growth::sockets),
     ];
     raise_open_files()?;
     for (part, measure) in all {
-        if what != What::All && what != part {
+        let in_all = !matches!(part, What::Growth | What::Sockets);
+        if what != part && !(what == What::All && in_all) {
             continue;
         }
         match measure(bench) {
@@ -197,15 +205,12 @@ fn raise_open_files() -> Result<()> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let needed = MAX_CONNECTED as u64 + OTHER_FILES;
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|soft| soft >= needed) {
-        return Ok(());
-    }
     if let Some(hard) = limit.maximum.filter(|hard| *hard < needed) {
         bail!(
             "{needed} open files are needed, but the hard limit is {hard}: raise it (ulimit -Hn)"
         );
     }
-    limit.current = Some(needed);
+    limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).context("the limit of open files cannot be raised")
 }
 

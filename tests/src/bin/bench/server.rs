@@ -58,6 +58,18 @@ impl Server {
         )
     }
 
+    /// The same for so many connections.
+    pub(crate) fn start_for(program: &Path, connections: usize) -> Result<Self> {
+        let device_http = free_address()?;
+        Self::start_with(
+            program,
+            &format!(
+                "[mqtts]\naddress = \"off\"\n[device_http]\naddress = \"{device_http}\"\n[mqtt.limits]\n\
+                 max_connections = {connections}\n"
+            ),
+        )
+    }
+
     /// The same with these listeners for devices.
     pub(crate) fn start_with(program: &Path, devices: &str) -> Result<Self> {
         let directory = tempfile::tempdir().context("no directory for the server's data")?;
@@ -90,6 +102,10 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn api(&self) -> &str {
+        &self.api
     }
 
     pub(crate) fn data_dir(&self) -> &Path {

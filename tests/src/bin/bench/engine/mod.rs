@@ -33,6 +33,11 @@ const TABLES: [(Gates, &str); 2] = [
     (Gates::All, "The engine, rollouts with every gate on"),
 ];
 
+/// Bytes that live on this process's heap, if they are counted.
+pub(crate) fn live_memory() -> Option<usize> {
+    memory::live()
+}
+
 /// All sizes, or that of `robots` robots only; without gates and with all of them.
 pub(crate) fn measure(robots: Option<usize>) -> Result<Vec<Growth>> {
     let sizes = robots.map_or(SIZES.to_vec(), |robots| vec![(robots * ECUS, 5)]);
