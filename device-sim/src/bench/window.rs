@@ -161,6 +161,7 @@ mod tests {
     fn a_queue_grows_when_its_end_is_longer_than_its_beginning_by_more_than_the_slack() {
         let rising: Vec<_> = (0..40).map(|look| look * 100).collect();
         assert!(grows(&rising, 500.0));
+        assert!(!grows(&rising, 5_000.0));
         let saw: Vec<_> = (0..40).map(|look| look % 5 * 100).collect();
         assert!(!grows(&saw, 50.0));
         let start: Vec<_> = (0..40)

@@ -29,13 +29,16 @@ pub(crate) struct Publishing {
     pub(crate) repeat: u32,
 }
 
-/// The program.
+/// The program, and how many threads it has.
 #[derive(Debug, Clone)]
-pub(crate) struct Generator(PathBuf);
+pub(crate) struct Generator {
+    program: PathBuf,
+    threads: u16,
+}
 
 impl Generator {
     /// The one that is named, or `device-sim` beside this program.
-    pub(crate) fn find(named: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn find(named: Option<PathBuf>, threads: u16) -> Result<Self> {
         let path = match named {
             Some(path) => path,
             None => std::env::current_exe()
@@ -47,7 +50,10 @@ impl Generator {
             "{} is missing; build it with `cargo build --release --bin device-sim`, or name another with --generator",
             path.display()
         );
-        Ok(Self(path))
+        Ok(Self {
+            program: path,
+            threads,
+        })
     }
 
     pub(crate) fn fan_in(&self, peer: &Peer, publishing: Publishing) -> Result<FanInReport> {
@@ -126,14 +132,20 @@ impl Generator {
     }
 
     fn start(&self, what: &str, arguments: &[String]) -> Result<Child> {
-        Command::new(&self.0)
-            .args(["bench", what, "--json"])
+        Command::new(&self.program)
+            .args([
+                "bench",
+                what,
+                "--json",
+                "--threads",
+                &self.threads.to_string(),
+            ])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("{} does not start", self.0.display()))
+            .with_context(|| format!("{} does not start", self.program.display()))
     }
 }
 

@@ -4,6 +4,7 @@
 //! acknowledged after its commit and goes into the engine. The others keep nothing and deliver to one subscriber. Every
 //! server is a fresh process for every figure of every round. What does not work is shown as broken and ends nothing.
 
+mod args;
 mod generator;
 mod kind;
 mod table;
@@ -18,46 +19,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use table::{Better, Goal, Outcome, Row};
 
-/// What the comparison is told.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct PeersArgs {
-    /// peers: a few seconds per figure and one round, to see that it works; its figures say nothing.
-    #[arg(long)]
-    quick: bool,
-    /// peers: rounds; default 5, with --quick 1.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: Option<u32>,
-    /// peers: only figures whose name contains this, such as "fan-in".
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
-    /// peers: where peer-rumqttd and peer-rmqtt are; default: where Cargo builds them.
-    #[arg(long, value_name = "DIR", default_value = "tests/peers/target/release")]
-    peers: PathBuf,
-    /// peers: the load generator; default: `device-sim` beside this program.
-    #[arg(long, value_name = "FILE")]
-    generator: Option<PathBuf>,
-    /// peers: bytes of a payload.
-    #[arg(long, value_name = "BYTES", default_value_t = 200)]
-    size: u32,
-    /// peers: unacknowledged publishes of a client where there are 100; where there are more it is 8.
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    window: u16,
-    /// peers: how long the last round holds the rate that it calls the peak; 0s leaves that out.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_seconds)]
-    hold: Duration,
-    /// peers: write the table into this document, between its two marks, beside standard output.
-    #[arg(long, value_name = "FILE")]
-    into: Option<PathBuf>,
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let number = text
-        .strip_suffix('s')
-        .and_then(|number| number.parse().ok());
-    number
-        .map(Duration::from_secs)
-        .ok_or_else(|| "write seconds, such as 30s".to_owned())
-}
+pub(crate) use args::PeersArgs;
 
 /// A comparison under way.
 struct Comparison<'a> {
@@ -133,7 +95,7 @@ pub(crate) fn measure(args: &PeersArgs, rollcall: PathBuf, machine: &Machine) ->
     }
     let mut comparison = Comparison {
         args,
-        generator: Generator::find(args.generator.clone())?,
+        generator: Generator::find(args.generator.clone(), args.threads)?,
         rollcall,
         kinds,
         rows: Vec::new(),
@@ -165,11 +127,12 @@ impl Comparison<'_> {
         };
         format!(
             "Medians of {rounds} alternating rounds (least–most), ratios within a round; windows of {} s with payloads of {} \
-             bytes, {} unacknowledged publishes of a client where 100 publish and {MANY_WINDOW} where more do; {} minutes in \
-             all.{quick}",
+             bytes, {} unacknowledged publishes of a client where 100 publish and {MANY_WINDOW} where more do; {} threads of \
+             the generator; {} minutes in all.{quick}",
             window.as_secs(),
             self.args.size,
             self.args.window,
+            self.args.threads,
             lasted.div_ceil(60),
         )
     }
