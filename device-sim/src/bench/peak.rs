@@ -18,7 +18,7 @@ const DOWN: f64 = 0.92;
 const UP: f64 = 1.05;
 
 /// Rates that are tried at most; the last ones are then far below what went through.
-const TRIES: usize = 12;
+const TRIES: usize = 20;
 
 /// Tries above one that was held.
 const RAISES: usize = 2;
