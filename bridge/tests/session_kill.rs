@@ -1,5 +1,5 @@
 //! Messages for sessions and retained messages, against SIGKILL: whatever the broker has acknowledged is there after
-//! the restart.
+//! the restart, and what is of QoS 2 comes once, whether the publisher or the subscriber was at work.
 //!
 //! `ROLLCALL_LONG=1` kills 200 times instead of 8.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -8,12 +8,13 @@ mod process;
 
 use bytes::Bytes;
 use process::{Line, ServerProcess};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rollcall_broker::codec::{
     Ack, Connect, Packet, Properties, Publish, Subscribe, SubscribeOptions, Subscription,
 };
 use rollcall_broker::{ProtocolVersion, QoS};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 const OPEN: &str =
@@ -42,10 +43,24 @@ fn connect(mqtt: SocketAddr, client_id: &str, clean: bool) -> (Line, bool) {
     }
 }
 
-fn message(number: u32, qos: QoS, packet_id: u16, retain: bool) -> Packet {
+/// Every third message is retained instead of queued, every second is of QoS 2.
+const fn is_retained(number: u32) -> bool {
+    number.is_multiple_of(3)
+}
+
+const fn qos(number: u32) -> QoS {
+    if number.is_multiple_of(2) {
+        QoS::ExactlyOnce
+    } else {
+        QoS::AtLeastOnce
+    }
+}
+
+fn message(number: u32, packet_id: u16) -> Packet {
+    let retain = is_retained(number);
     Packet::Publish(Publish {
         dup: false,
-        qos,
+        qos: qos(number),
         retain,
         topic: if retain { "open/last" } else { "open/queue" }.into(),
         packet_id,
@@ -54,17 +69,23 @@ fn message(number: u32, qos: QoS, packet_id: u16, retain: bool) -> Packet {
     })
 }
 
-/// Publishes numbers from `first` on until the server is killed, which happens after `acks` acknowledgements. Every third
-/// is retained. Returns the numbers that were acknowledged, and the first that was not sent.
+fn number(publish: &Publish) -> u32 {
+    std::str::from_utf8(&publish.payload)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Publishes numbers from `first` on until the server is killed, which happens after `acks` acknowledgements. Returns the
+/// numbers that were acknowledged, and the first that was not sent.
 fn publish_until_killed(server: &mut ServerProcess, first: u32, acks: usize) -> (Vec<u32>, u32) {
     let (mut line, _) = connect(server.mqtt, "publisher", false);
-    let (mut next, mut under_way) = (first, std::collections::VecDeque::new());
+    let (mut next, mut under_way) = (first, VecDeque::new());
     let mut acknowledged = Vec::new();
     loop {
         while under_way.len() < WINDOW {
             let id = u16::try_from(next % 60_000 + 1).unwrap();
-            let sent = line.send(&message(next, QoS::AtLeastOnce, id, next.is_multiple_of(3)));
-            if sent.is_err() {
+            if line.send(&message(next, id)).is_err() {
                 return (acknowledged, next);
             }
             under_way.push_back(next);
@@ -72,6 +93,12 @@ fn publish_until_killed(server: &mut ServerProcess, first: u32, acks: usize) -> 
         }
         match line.packet() {
             Some(Packet::PubAck(_)) => acknowledged.extend(under_way.pop_front()),
+            Some(Packet::PubRec(received)) => {
+                acknowledged.extend(under_way.pop_front());
+                // A killed server shows at the next packet.
+                let _ = line.send(&Packet::PubRel(Ack::success(received.packet_id)));
+            }
+            Some(Packet::PubComp(_)) => continue,
             None => return (acknowledged, next),
             Some(other) => panic!("{other:?}"),
         }
@@ -81,29 +108,60 @@ fn publish_until_killed(server: &mut ServerProcess, first: u32, acks: usize) -> 
     }
 }
 
-/// Everything that waits for the subscriber, acknowledged, until the server has nothing more.
-fn fetch(mqtt: SocketAddr) -> BTreeSet<u32> {
-    let (mut line, present) = connect(mqtt, "subscriber", false);
-    assert!(present, "the session survives");
-    line.send(&Packet::PingReq).unwrap();
-    let (mut got, mut quiet) = (BTreeSet::new(), 0);
-    while quiet < 3 {
-        match line.packet().unwrap() {
-            Packet::Publish(publish) => {
-                let number = std::str::from_utf8(&publish.payload).unwrap();
-                got.insert(number.parse().unwrap());
-                let ack = Packet::PubAck(Ack::success(publish.packet_id));
-                line.send(&ack).unwrap();
-                quiet = 0;
+/// A subscriber who keeps his part of QoS 2 through every kill.
+#[derive(Default)]
+struct Subscriber {
+    /// Identifiers whose PUBREL has not come.
+    held: BTreeSet<u16>,
+    got: Vec<u32>,
+}
+
+impl Subscriber {
+    /// Takes everything that waits, or as many packets as `until_kill` says before it kills the server; whether all came.
+    fn fetch(&mut self, server: &mut ServerProcess, until_kill: Option<usize>) -> bool {
+        let (mut line, present) = connect(server.mqtt, "subscriber", false);
+        assert!(present, "the session survives");
+        let (mut quiet, mut packets) = (0, 0);
+        let send = |line: &mut Line, packet| drop(line.send(&packet));
+        send(&mut line, Packet::PingReq);
+        while quiet < 3 {
+            let Some(packet) = line.packet() else {
+                return false;
+            };
+            packets += 1;
+            quiet += 1;
+            match packet {
+                Packet::Publish(publish) => {
+                    quiet = 0;
+                    let ack = Ack::success(publish.packet_id);
+                    let again = publish.qos == QoS::ExactlyOnce && !self.held.insert(ack.packet_id);
+                    if !again {
+                        self.got.push(number(&publish));
+                    }
+                    let twice = publish.qos == QoS::ExactlyOnce;
+                    send(
+                        &mut line,
+                        if twice {
+                            Packet::PubRec(ack)
+                        } else {
+                            Packet::PubAck(ack)
+                        },
+                    );
+                }
+                Packet::PubRel(release) => {
+                    quiet = 0;
+                    self.held.remove(&release.packet_id);
+                    send(&mut line, Packet::PubComp(Ack::success(release.packet_id)));
+                }
+                Packet::PingResp => send(&mut line, Packet::PingReq),
+                other => panic!("{other:?}"),
             }
-            Packet::PingResp => {
-                quiet += 1;
-                line.send(&Packet::PingReq).unwrap();
+            if until_kill == Some(packets) {
+                server.kill();
             }
-            other => panic!("{other:?}"),
         }
+        until_kill.is_none_or(|kill| packets < kill)
     }
-    got
 }
 
 fn subscribe(line: &mut Line, filter: &str) {
@@ -118,27 +176,27 @@ fn subscribe(line: &mut Line, filter: &str) {
     line.send(&subscribe).unwrap();
 }
 
-fn retained(mqtt: SocketAddr) -> Option<u32> {
+fn retained(mqtt: SocketAddr) -> u32 {
     let (mut line, _) = connect(mqtt, "looker", true);
     subscribe(&mut line, "open/last");
     loop {
         match line.packet() {
             Some(Packet::SubAck(_)) => {}
-            Some(Packet::Publish(publish)) => {
-                return std::str::from_utf8(&publish.payload).ok()?.parse().ok();
-            }
+            Some(Packet::Publish(publish)) => return number(&publish),
             other => panic!("{other:?}"),
         }
     }
 }
 
 #[test]
-fn kills_lose_nothing_that_was_acknowledged_to_a_publisher() {
+fn kills_lose_nothing_that_was_acknowledged_and_double_nothing_of_qos_2() {
     let kills = if std::env::var_os("ROLLCALL_LONG").is_some() {
         200
     } else {
         8
     };
+    let seed = rand::random();
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let directory = tempfile::tempdir().unwrap();
     let mut server = ServerProcess::start(directory.path(), OPEN);
     let (mut line, present) = connect(server.mqtt, "subscriber", false);
@@ -146,27 +204,32 @@ fn kills_lose_nothing_that_was_acknowledged_to_a_publisher() {
     subscribe(&mut line, "open/queue");
     assert!(matches!(line.packet(), Some(Packet::SubAck(_))));
     drop(line);
-    let mut next = 0;
+    let (mut next, mut subscriber) = (0, Subscriber::default());
     for kill in 0..kills {
-        // Below the bound of an absent client's queue, in which both kinds of messages do not fit for ever.
-        let acks = rand::rng().random_range(1..600);
+        let place = format!("seed {seed}, kill {kill}");
+        // Below the bound of an absent client's queue.
+        let acks = chance.random_range(1..600);
         let (acknowledged, after) = publish_until_killed(&mut server, next, acks);
         server.restart();
-        let got = fetch(server.mqtt);
-        for number in acknowledged
-            .iter()
-            .filter(|number| !number.is_multiple_of(3))
-        {
-            assert!(
-                got.contains(number),
-                "kill {kill}: {number} was acknowledged and is lost"
-            );
+        if chance.random() && !subscriber.fetch(&mut server, Some(chance.random_range(1..200))) {
+            server.restart();
         }
-        if let Some(last) = acknowledged.iter().rfind(|number| number.is_multiple_of(3)) {
-            let kept = retained(server.mqtt);
+        subscriber.fetch(&mut server, None);
+        let got: BTreeSet<_> = subscriber.got.iter().copied().collect();
+        let mut queued = acknowledged.iter().filter(|number| !is_retained(**number));
+        let lost = queued.find(|number| !got.contains(number));
+        assert_eq!(lost, None, "{place}: acknowledged and lost");
+        let once = subscriber
+            .got
+            .iter()
+            .filter(|number| qos(**number) == QoS::ExactlyOnce);
+        let mut seen = BTreeSet::new();
+        let twice = once.copied().find(|number| !seen.insert(*number));
+        assert_eq!(twice, None, "{place}: of QoS 2, and came twice");
+        if let Some(last) = acknowledged.iter().rfind(|number| is_retained(**number)) {
             assert!(
-                kept >= Some(*last),
-                "kill {kill}: {last} was to be retained, not {kept:?}"
+                retained(server.mqtt) >= *last,
+                "{place}: {last} was to be retained"
             );
         }
         next = after;

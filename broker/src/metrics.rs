@@ -104,6 +104,8 @@ counts! {
     ConnectionLimit => "connection_limit",
     /// CONNECTs refused because too many sessions exist.
     SessionLimit => "session_limit",
+    /// CONNECTs refused because an older connection of the client did not end in time.
+    TakeOverTimeout => "take_over_timeout",
     /// CONNECTs refused because their session could not be stored in time.
     StorageUnavailable => "storage_unavailable",
     /// CONNECTs refused by the owner.

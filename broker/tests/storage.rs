@@ -16,7 +16,8 @@ use rollcall_broker::{
 use std::sync::Arc;
 use std::time::Duration;
 use support::shelf::{Shelf, Stored};
-use support::{ANY, Client, V4, V5, ack, connect, publish, soon, subscription, will};
+use support::{ANY, CHANGED, Client, V4, V5, ack, connect, publish, soon, subscription, will};
+use tokio::io::AsyncWriteExt;
 
 const LASTING: u32 = 1_000;
 
@@ -56,6 +57,13 @@ async fn cut(server: &Stored, client: Client<Pipe>) {
         }
     })
     .await;
+}
+
+/// Ends a connection whose CONNECT is still waiting for its answer.
+async fn cut_unheard(mut client: Client<Pipe>) {
+    // The order to end comes from the next connection, or from the deadline.
+    client.stream.shutdown().await.unwrap();
+    drop(client);
 }
 
 /// An absent session `sub` that subscribes to `t/#`, on disk.
@@ -397,6 +405,139 @@ async fn a_delayed_will_and_a_sessions_end_are_due_after_a_restart_too() {
     .await;
     server.commit();
     assert_eq!(shelf.rows(), []);
+}
+
+#[tokio::test]
+async fn a_will_that_was_published_is_not_published_again_at_every_start() {
+    let shelf = Arc::default();
+    let server = Stored::start(&shelf);
+    let mut mortal = lasting(V5, "mortal");
+    let mut testament = will("wills", b"gone");
+    testament.retain = true;
+    mortal.will = Some(testament);
+    let _client = open(&server, mortal).await;
+    // Connected when the process dies: the will is due at the start.
+    let server = Stored::start(&shelf);
+    let (mut watcher, _) = open(&server, connect(V5, "watcher")).await;
+    watcher.subscribe("wills", ANY).await;
+    assert_eq!(&*watcher.message().await.payload, b"gone");
+    let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
+    let mut back = publish("wills", b"all is well", QoS::AtLeastOnce, 1);
+    back.retain = true;
+    publisher.publish(back).await;
+    server.commit_wanted().await;
+    publisher.expect(Packet::PubAck(ack(1))).await;
+    let server = Stored::start(&shelf);
+    // Wills that are due come before anything that a client is told.
+    let (mut watcher, _) = open(&server, lasting(V5, "other")).await;
+    watcher.send(subscription(3, "wills", ANY)).await;
+    server.commit_wanted().await;
+    let told = watcher.until_pong().await;
+    let kept: Vec<_> = told
+        .iter()
+        .filter_map(|packet| match packet {
+            Packet::Publish(publish) => Some(&*publish.payload),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, [b"all is well"]);
+}
+
+#[tokio::test]
+async fn what_came_for_a_session_while_it_was_opened_counts_with_what_waited() {
+    let shelf = Arc::default();
+    let limits = Limits {
+        queue_messages: 4,
+        ..Limits::default()
+    };
+    drop(absent_subscriber(&shelf).await);
+    let server = Stored::with(&shelf, limits).unwrap();
+    let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
+    let mut id = 0;
+    for _ in 0..6 {
+        // A client that is let in only after all this, and takes one message at a time.
+        let mut client = Client::over(server.handle.pipe(), V5);
+        let mut again = lasting(V5, "sub");
+        again.properties = Properties::builder()
+            .number(PropertyId::SessionExpiryInterval, LASTING)
+            .number(PropertyId::ReceiveMaximum, 1)
+            .build()
+            .unwrap();
+        client.send(Packet::Connect(Box::new(again))).await;
+        for _ in 0..4 {
+            id += 1;
+            publisher
+                .publish(publish("t", b"x", QoS::AtLeastOnce, id))
+                .await;
+        }
+        publisher.until_pong().await;
+        cut_unheard(client).await;
+        server.commit();
+        publisher.until_pong().await;
+        let kept = shelf.count(StoredTable::Deliveries);
+        assert!(kept <= 4 + 1, "{kept} in a queue of 4 with one under way");
+    }
+}
+
+#[tokio::test]
+async fn a_connect_that_is_refused_for_want_of_storage_leaves_the_will_of_the_last_one() {
+    let shelf = Arc::default();
+    let limits = Limits {
+        connect_timeout: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let server = Stored::with(&shelf, limits).unwrap();
+    let mut mortal = lasting(V5, "mortal");
+    let mut testament = will("wills", b"gone");
+    testament.properties = Properties::builder()
+        .number(PropertyId::WillDelayInterval, 1)
+        .build()
+        .unwrap();
+    mortal.will = Some(testament);
+    let (client, _) = open(&server, mortal).await;
+    let (mut watcher, _) = open(&server, connect(V5, "watcher")).await;
+    watcher.subscribe("wills", ANY).await;
+    cut(&server, client).await;
+    let mut refused = Client::over(server.handle.pipe(), V5);
+    let connack = refused.introduce(lasting(V5, "mortal")).await;
+    assert_eq!(connack.code, ReasonCode::ServerUnavailable);
+    assert_eq!(&*watcher.message().await.payload, b"gone");
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_not_allowed_any_more_takes_what_it_brought_along() {
+    let shelf = Arc::default();
+    let server = Stored::start(&shelf);
+    let (mut client, _) = open(&server, lasting(V5, "sub")).await;
+    for filter in ["once/#", "t"] {
+        subscribe(&server, &mut client, filter).await;
+    }
+    cut(&server, client).await;
+    let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
+    for (id, topic) in [(1, "once/secret"), (2, "t")] {
+        publisher
+            .publish(publish(topic, topic.as_bytes(), QoS::AtLeastOnce, id))
+            .await;
+        server.commit_wanted().await;
+        publisher.expect(Packet::PubAck(ack(id))).await;
+    }
+    let server = Stored::start(&shelf);
+    let mut changed = lasting(V5, "sub");
+    changed.username = Some("sub".into());
+    changed.password = Some(CHANGED.into());
+    let (mut client, present) = open(&server, changed).await;
+    assert!(present);
+    assert_eq!(&*client.message().await.payload, b"t");
+    assert_eq!(client.until_pong().await, []);
+    server.commit();
+    assert_eq!(shelf.count(StoredTable::Deliveries), 0);
+    // On disk too: whoever may read it again has to ask again.
+    let server = Stored::start(&shelf);
+    let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
+    publisher
+        .publish(publish("once/more", b"x", QoS::AtLeastOnce, 1))
+        .await;
+    publisher.expect(Packet::PubAck(ack(1))).await;
 }
 
 #[tokio::test]

@@ -117,6 +117,23 @@ impl ServerProcess {
         self.child.wait().unwrap();
     }
 
+    /// Waits until the process has ended by itself; whether it said that all was well.
+    pub fn wait_for_end(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// What it wrote on its standard error.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.config.with_extension("log")).unwrap()
+    }
+
     pub fn restart(&mut self) {
         self.child = spawn(&self.config);
         self.wait_until_ready();

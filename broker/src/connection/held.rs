@@ -16,11 +16,10 @@ pub(super) struct Held {
 impl Connection {
     /// The first change that something to be sent waits for.
     pub(crate) fn awaits(&self) -> Option<Mark> {
-        let stored = self.journal.stored();
         let held = self.held.front().map(|held| held.awaits);
         [
-            self.acks.awaits(stored),
-            self.session.outbound.awaits(stored),
+            self.acks.awaits(self.seen),
+            self.session.outbound.awaits(self.seen),
             held,
         ]
         .into_iter()
@@ -28,10 +27,11 @@ impl Connection {
         .min()
     }
 
-    /// Sends what waited for changes that are durable now.
-    pub(crate) fn stored(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
-        let stored = self.journal.stored();
-        while let Some(held) = self.held.pop_front_if(|held| held.awaits <= stored) {
+    /// Looks what is durable by now, and sends the answers that waited for it.
+    pub(crate) fn send_stored(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
+        self.seen = self.journal.stored();
+        let seen = self.seen;
+        while let Some(held) = self.held.pop_front_if(|held| held.awaits <= seen) {
             out.extend_from_slice(&held.bytes);
         }
         self.release(out)
@@ -45,7 +45,7 @@ impl Connection {
         packet: &Packet,
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
-        if self.held.is_empty() && awaits <= self.journal.stored() {
+        if self.held.is_empty() && awaits <= self.seen {
             return self.write(packet, out);
         }
         let kind = packet.kind();

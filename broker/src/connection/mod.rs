@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     session: Session,
     /// Where changes of the session are noted if it is stored.
     journal: SessionJournal,
+    /// What was stored when the task last looked. Everything between two looks goes by it, so that nothing overtakes.
+    seen: Mark,
     acks: AckQueue,
     /// Answers other than PUBACK and PUBREC that promise what is not durable yet.
     held: VecDeque<Held>,
@@ -101,6 +103,7 @@ impl Connection {
         Self {
             terms,
             session,
+            seen: journal.stored(),
             journal,
             acks: AckQueue::default(),
             held: VecDeque::new(),

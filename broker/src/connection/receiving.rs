@@ -222,8 +222,7 @@ impl Connection {
     }
 
     pub(super) fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
-        let stored = self.journal.stored();
-        while let Some(released) = self.acks.release(stored, &mut self.session.inbound) {
+        while let Some(released) = self.acks.release(self.seen, &mut self.session.inbound) {
             let kind = if released.exactly_once {
                 PacketType::PubRec
             } else {

@@ -23,7 +23,7 @@ impl Connection {
     /// Sends what an earlier connection left unfinished, and what had to be durable first, as far as the client's
     /// window allows.
     pub(crate) fn resend(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Close> {
-        let (window, stored) = (self.terms.send_window, self.journal.stored());
+        let (window, stored) = (self.terms.send_window, self.seen);
         while let Some(resend) = self.session.outbound.resend(window, stored) {
             match resend {
                 Resend::Publish {
@@ -81,7 +81,7 @@ impl Connection {
                 awaits = noted;
             }
         }
-        let stored = self.journal.stored();
+        let stored = self.seen;
         let outbound = &mut self.session.outbound;
         outbound.start(delivery.clone(), packet_id, awaits, stored);
         if awaits > stored {

@@ -89,10 +89,13 @@ impl Router {
     ) {
         let was_connected = state.until.is_none();
         let until = state.until.or_else(|| now.checked_add(state.keep));
-        let until = until.unwrap_or(now);
+        // A clock that went back must not make sessions eternal.
+        let latest = now.checked_add(self.limits.max_session_expiry);
+        let until = until.unwrap_or(now).min(latest.unwrap_or(now));
         let will = state.will.map(|will| {
-            let due = will.due.or_else(|| now.checked_add(will.testament.delay));
-            (due.map_or(until, |due| due.min(until)), will.testament)
+            let latest = now.checked_add(will.testament.delay).unwrap_or(until);
+            let due = will.due.unwrap_or(latest).min(latest).min(until);
+            (due, will.testament)
         });
         let absent = Absent::new(session, until, will);
         let due = absent.will.as_ref().map(|(due, _)| *due);

@@ -130,6 +130,8 @@ pub(crate) struct Ready {
     pub(crate) durable: Option<NonZeroU64>,
     pub(crate) present: bool,
     pub(crate) session: Session,
+    /// The will that was to be published if nobody had come, and when.
+    pub(crate) will: Option<(Instant, Testament)>,
     /// Filters that a resumed session brings along.
     pub(crate) subscriptions: Vec<(Box<str>, QoS)>,
 }
@@ -255,6 +257,7 @@ impl Router {
             durable,
             present: false,
             session: Session::default(),
+            will: None,
             subscriptions: Vec::new(),
         })))
     }
@@ -285,8 +288,8 @@ impl Router {
             return None;
         };
         self.deadlines.remove(&(absent.until, key));
-        if let Some((at, _)) = absent.will {
-            self.deadlines.remove(&(at, key));
+        if let Some((at, _)) = &absent.will {
+            self.deadlines.remove(&(*at, key));
         }
         let number = entry.number;
         let durable = entry.durable.as_mut().map(|durable| {
@@ -303,6 +306,7 @@ impl Router {
             durable,
             present: true,
             session: absent.session,
+            will: absent.will,
             subscriptions: subscriptions
                 .map(|(filter, wish)| (filter.into(), wish.qos))
                 .collect(),
@@ -418,8 +422,10 @@ impl Router {
             return Ok(Vec::new());
         }
         let deliveries = self.retained.matching(filter, now).into_iter();
+        let kept = self.limits.queue_messages;
         Ok(deliveries
-            .map(|(message, qos)| {
+            .enumerate()
+            .map(|(index, (message, qos))| {
                 let mut delivery = Delivery {
                     message,
                     qos: qos.min(options.qos),
@@ -429,7 +435,10 @@ impl Router {
                     share: None,
                     sequence: None,
                 };
-                self.note(key, &mut delivery);
+                // More would not be kept for a client that leaves.
+                if index < kept {
+                    self.note(key, &mut delivery);
+                }
                 delivery
             })
             .collect())
@@ -581,6 +590,8 @@ impl Router {
             let ended = absent.until <= now;
             if let Some((_, will)) = will {
                 self.execute(Some(key), &will, now, routed);
+                // Else it would be published again after a restart.
+                self.save(key, false);
             }
             if ended {
                 self.tally.expired_sessions += 1;

@@ -16,7 +16,7 @@ use crate::routing::{
     Claim, Handed, Opened, Ready, Routed, Router, SessionKey, Testament, TooManySessions,
 };
 use crate::storage::{
-    self, Journal, Mark, RestoreError, SessionJournal, Storage, StoredRow, Unstored, Waiter,
+    self, Journal, Mark, RestoreError, SessionJournal, Storage, StoredRow, Taken, Unstored, Waiter,
 };
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
@@ -210,7 +210,9 @@ impl Hub {
                 other.order(Close::because(DisconnectReason::TakenOver));
                 Ok(Opening::Wait(ended))
             }
-            Opened::Ready(ready) => {
+            Opened::Ready(mut ready) => {
+                // Before anything new can come, which goes behind it and counts with it.
+                mailbox.preload(std::mem::take(&mut ready.session.queue));
                 routing.links.insert(ready.key, Arc::clone(mailbox));
                 Ok(Opening::Ready(ready, noted))
             }
@@ -240,10 +242,19 @@ impl Hub {
         let mut session = connection.into_session();
         let lasts = |delivery: &Delivery| !delivery.transient && delivery.qos != QoS::AtMostOnce;
         let waiting: Vec<_> = remains.queue.into_iter().filter(lasts).collect();
-        let mut retained = retained.into_iter().filter(lasts);
+        let mut retained = retained.into_iter().filter(lasts).peekable();
         // What was gathered for a client that reads is more than what is kept for one that is away.
-        let room = self.limits.queue_messages.saturating_sub(waiting.len());
-        session.queue.extend(retained.by_ref().take(room));
+        let mut room = self.limits.queue_messages.saturating_sub(waiting.len());
+        let sizes = waiting.iter().map(|delivery| delivery.message.size());
+        let mut bytes = self.limits.queue_bytes.saturating_sub(sizes.sum());
+        while let Some(size) = retained.peek().map(|delivery| delivery.message.size())
+            && room > 0
+            && size <= bytes
+        {
+            room -= 1;
+            bytes -= size;
+            session.queue.extend(retained.next());
+        }
         session.queue.extend(waiting);
         for delivery in retained {
             routing.router.drop_noted(key, &delivery);
@@ -359,8 +370,10 @@ impl Hub {
         if !journal.is_dirty() {
             return None;
         }
-        let _between = self.routing.lock();
-        journal.collect()
+        let between = self.routing.lock();
+        let taken = journal.take();
+        drop(between);
+        taken.map(Taken::encode)
     }
 
     /// What was collected is durable.

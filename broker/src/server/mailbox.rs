@@ -131,6 +131,38 @@ impl Mailbox {
         wake(waker);
     }
 
+    /// Whether the connection has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.content.lock().closed
+    }
+
+    /// Whether the connection is ordered to end; if not, the waker is left for whoever orders it.
+    pub(crate) fn is_ordered_to_end(&self, cx: &Context<'_>) -> bool {
+        let mut content = self.content.lock();
+        if content.order.is_none() {
+            content.waker = Some(cx.waker().clone());
+        }
+        content.order.is_some()
+    }
+
+    /// Takes out what no subscription asks for any more.
+    pub(crate) fn take_unwanted(&self) -> Vec<Delivery> {
+        let mut content = self.content.lock();
+        let filters = std::mem::take(&mut content.filters);
+        let is_wanted = |delivery: &Delivery| {
+            let topic = &delivery.message.topic;
+            let mut filters = filters.iter();
+            filters.any(|(filter, _)| topic::matches(topic::unshared(filter), topic))
+        };
+        let queue = std::mem::take(&mut content.queue);
+        let (wanted, unwanted): (Vec<_>, Vec<_>) = queue.into_iter().partition(is_wanted);
+        let sizes = unwanted.iter().map(|delivery| delivery.message.size());
+        content.queued_bytes -= sizes.sum::<usize>();
+        content.queue = wanted.into();
+        content.filters = filters;
+        unwanted
+    }
+
     /// Orders the connection to end. The first order counts.
     pub(crate) fn order(&self, close: Close) {
         let mut content = self.content.lock();

@@ -23,6 +23,7 @@ use crate::routing::{Claim, Ready, Testament};
 use crate::storage::{Mark, SessionJournal, Waiter};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -283,10 +284,20 @@ async fn establish(
         will: will.as_ref(),
         connection: line.mailbox.id(),
     };
+    // One bound for everything that a CONNECT waits for: who gave up long ago must not keep the places of others.
+    let deadline = tokio::time::Instant::now() + line.hub.limits.connect_timeout;
     let (mut ready, noted) = loop {
         match line.hub.open(&claim, &line.mailbox) {
             // Ends with an error when the older connection is gone; either way it is time to try again.
-            Ok(Opening::Wait(ended)) => drop(ended.await),
+            Ok(Opening::Wait(ended)) => {
+                if tokio::time::timeout_at(deadline, ended).await.is_err() {
+                    return Err(Refused::new(
+                        Count::TakeOverTimeout,
+                        ReasonCode::ServerBusy,
+                        "an older connection of the client does not end; try again later",
+                    ));
+                }
+            }
             Ok(Opening::Ready(ready, noted)) => break (ready, noted),
             Err(_) => {
                 return Err(Refused::new(
@@ -298,7 +309,7 @@ async fn establish(
         }
     };
     let journal = line.hub.journal_of(ready.durable);
-    if !is_stored(line, noted).await {
+    if !is_stored(line, noted, deadline).await {
         give_back(line, terms, *ready, journal);
         return Err(Refused::new(
             Count::StorageUnavailable,
@@ -314,8 +325,6 @@ async fn establish(
         announce(line, connect, &principal).await;
     }
     restore_subscriptions(line, &principal, &mut ready).await;
-    line.mailbox
-        .preload(std::mem::take(&mut ready.session.queue));
     let offer = Offer {
         session_present: ready.present,
         assigned_id: is_assigned.then_some(&*principal.client_id),
@@ -337,17 +346,26 @@ async fn establish(
     )))
 }
 
-/// Waits until the session is stored, but not long: a client that is told of its session finds it again, and one that
-/// began anew never finds the old one.
-async fn is_stored(line: &Line, noted: Mark) -> bool {
+/// Waits until the session is stored, but not long, and not if a newer connection wants it: a client that is told of its
+/// session finds it again, and one that began anew never finds the old one.
+async fn is_stored(line: &Line, noted: Mark, deadline: tokio::time::Instant) -> bool {
     let (sender, stored) = oneshot::channel();
     if noted == 0 || !line.hub.wait(noted, Waiter::Task(sender)) {
         return true;
     }
-    // The sender's end is the message.
-    tokio::time::timeout(line.hub.limits.connect_timeout, stored)
-        .await
-        .is_ok()
+    let ordered = std::future::poll_fn(|cx| {
+        if line.mailbox.is_ordered_to_end(cx) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    tokio::select! {
+        // The sender's end is the message.
+        _ = stored => true,
+        () = ordered => false,
+        () = tokio::time::sleep_until(deadline) => false,
+    }
 }
 
 /// Gives a session back that was not used. One that has just begun ends.
@@ -357,8 +375,14 @@ fn give_back(line: &Line, terms: Terms, ready: Ready, journal: SessionJournal) {
     } else {
         Duration::ZERO
     };
-    let connection = Connection::new(terms, ready.session, journal, Instant::now());
-    let (will, retained) = (None, VecDeque::new());
+    let now = Instant::now();
+    let connection = Connection::new(terms, ready.session, journal, now);
+    // The client was not let in, so the will of its last connection is still to come.
+    let will = ready.will.map(|(due, will)| Testament {
+        delay: due.saturating_duration_since(now),
+        ..will
+    });
+    let retained = VecDeque::new();
     line.hub
         .close(ready.key, &line.mailbox, connection, keep, will, retained);
 }
@@ -375,8 +399,10 @@ async fn announce(line: &Line, connect: &Connect, principal: &Principal) {
     let _ = line.hub.events.send(event).await;
 }
 
-/// Puts a resumed session's subscriptions in force again, as far as they are still allowed.
+/// Puts a resumed session's subscriptions in force again, as far as they are still allowed. What others brought goes with
+/// them.
 async fn restore_subscriptions(line: &Line, principal: &Principal, ready: &mut Ready) {
+    let mut denied = false;
     for (filter, granted) in std::mem::take(&mut ready.subscriptions) {
         if let SubscribeAccess::Deny { .. } = line
             .hub
@@ -385,6 +411,7 @@ async fn restore_subscriptions(line: &Line, principal: &Principal, ready: &mut R
         {
             line.hub.metrics.one(Count::SubscribeDenied);
             line.hub.unsubscribe(ready.key, &filter);
+            denied = true;
             continue;
         }
         line.mailbox.subscribed(&filter, granted);
@@ -397,6 +424,13 @@ async fn restore_subscriptions(line: &Line, principal: &Principal, ready: &mut R
             };
             // A dropped receiver has chosen not to hear.
             let _ = line.hub.events.send(event).await;
+        }
+    }
+    if denied {
+        line.hub.save(ready.key);
+        let journal = line.hub.journal_of(ready.durable);
+        for unwanted in line.mailbox.take_unwanted() {
+            journal.finished(&unwanted);
         }
     }
 }

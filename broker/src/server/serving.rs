@@ -121,7 +121,7 @@ impl Served {
         with_output(|out| {
             let done = self
                 .connection
-                .stored(out)
+                .send_stored(out)
                 .and_then(|()| self.packets(line, out))
                 .and_then(|()| self.messages(line, out));
             let written = write(line, out);

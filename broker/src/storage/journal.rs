@@ -23,6 +23,9 @@ use tokio::sync::oneshot;
 /// Stands for all changes up to it. 0: nothing to wait for.
 pub(crate) type Mark = u64;
 
+/// Waiters among whom nobody is looked for who has given up.
+const WAITERS: usize = 1_024;
+
 /// Changes that may gather before they are collected although nobody waits for them.
 const GATHERED: usize = 10_000;
 
@@ -45,6 +48,10 @@ struct State {
     last_message: u64,
     last_session: u64,
     waiting: BTreeMap<Mark, Vec<Waiter>>,
+    /// How many wait, those who have given up included.
+    waiters: usize,
+    /// How many may wait before it is looked who has given up.
+    patience: usize,
 }
 
 struct Dirty {
@@ -60,6 +67,12 @@ enum Value {
     Encoded(Vec<u8>),
 }
 
+/// What one collection has taken.
+pub(crate) struct Taken {
+    dirty: BTreeMap<(StoredTable, StoredKey), Dirty>,
+    mark: Mark,
+}
+
 /// Who waits for a mark.
 #[derive(Debug)]
 pub(crate) enum Waiter {
@@ -67,6 +80,15 @@ pub(crate) enum Waiter {
     Connection(Arc<Mailbox>),
     /// A task; it learns of it by the sender's end.
     Task(oneshot::Sender<()>),
+}
+
+impl Waiter {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Connection(mailbox) => !mailbox.is_closed(),
+            Self::Task(sender) => !sender.is_closed(),
+        }
+    }
 }
 
 impl fmt::Debug for Journal {
@@ -159,6 +181,8 @@ impl Journal {
         if mark <= self.stored() {
             return false;
         }
+        state.forget_who_gave_up();
+        state.waiters += 1;
         state.waiting.entry(mark).or_default().push(waiter);
         if mark > state.collected && !state.told {
             state.told = true;
@@ -180,29 +204,16 @@ impl Journal {
     }
 
     /// Takes what has gathered; `None` if nothing has changed.
-    pub(crate) fn collect(&self) -> Option<Unstored> {
+    pub(crate) fn take(&self) -> Option<Taken> {
         let mut state = self.state.lock();
         state.told = false;
         if state.mark == state.collected {
             return None;
         }
         state.collected = state.mark;
-        let mark = state.mark;
-        let dirty = std::mem::take(&mut state.dirty);
-        drop(state);
-        let clock = records::Clock::read(Instant::now(), SystemTime::now());
-        let changes = dirty.into_iter().map(|((table, key), dirty)| StoredChange {
-            table,
-            key,
-            value: dirty.value.map(|value| match value {
-                Value::Session(session) => session.encode(clock),
-                Value::Message(message) => records::encode_message(&message, clock),
-                Value::Encoded(bytes) => bytes,
-            }),
-        });
-        Some(Unstored {
-            changes: changes.collect(),
-            mark,
+        Some(Taken {
+            dirty: std::mem::take(&mut state.dirty),
+            mark: state.mark,
         })
     }
 
@@ -212,6 +223,7 @@ impl Journal {
         self.stored.fetch_max(mark, Ordering::Release);
         let later = state.waiting.split_off(&(mark + 1));
         let done = std::mem::replace(&mut state.waiting, later);
+        state.waiters -= done.values().map(Vec::len).sum::<usize>();
         drop(state);
         for waiter in done.into_values().flatten() {
             match waiter {
@@ -236,6 +248,27 @@ impl Journal {
     /// Ends a row that nothing in memory stands for.
     pub(super) fn delete_stored(&self, table: StoredTable, key: StoredKey) {
         self.state.lock().delete(table, key.parts());
+    }
+}
+
+impl Taken {
+    /// The changes as the owner gets them. Nothing is locked meanwhile.
+    pub(crate) fn encode(self) -> Unstored {
+        let clock = records::Clock::read(Instant::now(), SystemTime::now());
+        let dirty = self.dirty.into_iter();
+        let changes = dirty.map(|((table, key), dirty)| StoredChange {
+            table,
+            key,
+            value: dirty.value.map(|value| match value {
+                Value::Session(session) => session.encode(clock),
+                Value::Message(message) => records::encode_message(&message, clock),
+                Value::Encoded(bytes) => bytes,
+            }),
+        });
+        Unstored {
+            changes: changes.collect(),
+            mark: self.mark,
+        }
     }
 }
 
@@ -285,6 +318,20 @@ impl State {
         )));
         let key = (session.get(), sequence.get());
         self.put(StoredTable::Deliveries, key, value, is_new);
+    }
+
+    /// While nothing is stored, clients that come and go must not leave more and more behind. Looking costs as much as there
+    /// are, so it is done when their number has doubled.
+    fn forget_who_gave_up(&mut self) {
+        if self.waiters < self.patience.max(WAITERS) {
+            return;
+        }
+        self.waiting.retain(|_, waiters| {
+            waiters.retain(Waiter::is_there);
+            !waiters.is_empty()
+        });
+        self.waiters = self.waiting.values().map(Vec::len).sum();
+        self.patience = 2 * self.waiters;
     }
 
     /// Counts one more row that refers to a message; the message's number.

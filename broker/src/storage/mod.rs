@@ -18,7 +18,7 @@ mod journal;
 mod records;
 mod restore;
 
-pub(crate) use journal::{Journal, Mark, SessionJournal, Waiter};
+pub(crate) use journal::{Journal, Mark, SessionJournal, Taken, Waiter};
 pub(crate) use records::{SessionState, SubscriptionState, WillState};
 pub(crate) use restore::restore;
 
