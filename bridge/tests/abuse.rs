@@ -64,7 +64,9 @@ async fn survives(open: bool, tls: bool, more: &[&str]) -> Vec<&'static str> {
     words.extend(["--credentials", &credentials, "--server-pid", &pid]);
     words.extend(["--metrics", &metrics, "--token", &token]);
     words.extend(["--websocket", &websocket]);
-    // Slow machines are slow to everybody; what is lost, doubled or cut off is found whatever the limit.
+    // A build without optimisation on two cores that other tests' servers share may keep an innocent client waiting for
+    // tens of seconds during a flood of TLS handshakes, and nobody can tell that from a stall of the server's. What is
+    // lost, doubled or cut off is found whatever the limit; waits are judged with the default, 5 s, on a quiet machine.
     words.extend([
         "--stall-limit",
         "60s",

@@ -18,6 +18,8 @@ pub(super) struct Effort {
     pub(super) things: usize,
     /// How long a slow attack goes on.
     pub(super) time: Duration,
+    /// Whether every attack waits until those are gone who never said a whole CONNECT; otherwise only the first does.
+    pub(super) waits: bool,
 }
 
 impl Effort {
@@ -25,11 +27,13 @@ impl Effort {
         connections: 200,
         things: 2_000,
         time: Duration::from_millis(600),
+        waits: false,
     };
     pub(super) const FULL: Self = Self {
         connections: 1_500,
         things: 100_000,
         time: Duration::from_secs(12),
+        waits: true,
     };
 }
 
@@ -117,8 +121,13 @@ impl Arena {
 
     /// Sends a CONNECT and waits for the answer.
     pub(super) async fn enter(&self, connect: &Connect) -> Result<Entry, Fault> {
-        let mut peer = self.silent(connect.version).await?;
-        if peer.send(&connect.encode()).await.is_err() {
+        let peer = self.silent(connect.version).await?;
+        self.enter_on(peer, connect).await
+    }
+
+    /// The same on a connection that has said nothing yet.
+    pub(super) async fn enter_on(&self, mut peer: Peer, connect: &Connect) -> Result<Entry, Fault> {
+        if !peer.offer(&connect.encode()).await.goes_on()? {
             return Ok(Entry::Closed);
         }
         match peer.hear().await? {

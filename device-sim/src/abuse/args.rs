@@ -97,6 +97,10 @@ pub struct AbuseArgs {
     #[arg(long, value_name = "MB", default_value_t = 256)]
     pub memory_limit: u32,
 
+    /// Megabytes by which it may be larger after an attack than before the first.
+    #[arg(long, value_name = "MB", default_value_t = 512)]
+    pub total_memory_limit: u32,
+
     /// Rollcall's counters, http://HOST:PORT/metrics: each refusal must be among them.
     #[arg(long, value_name = "URL")]
     pub metrics: Option<Uri>,
@@ -162,6 +166,9 @@ pub enum AbuseError {
     /// The file of authorities cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// TLS, and nobody to trust.
+    #[error("{0} is reached over TLS: give --ca FILE, the certificate of its authority")]
+    NoTrust(String),
     /// TLS cannot be set up.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
@@ -197,7 +204,16 @@ impl AbuseError {
     /// Whether the command line is wrong, and not the broker or the machine.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NoSuchAttack(_) | Self::NoBroker)
+        matches!(
+            self,
+            Self::NoSuchAttack(_)
+                | Self::NoBroker
+                | Self::Open { .. }
+                | Self::Credentials(_)
+                | Self::Trust(_)
+                | Self::NoTrust(_)
+                | Self::NoProcess(_)
+        )
     }
 }
 
@@ -250,10 +266,20 @@ fn chosen(only: &[String]) -> Result<Vec<Attack>, AbuseError> {
 }
 
 async fn suite(args: &AbuseArgs) -> Result<Suite, AbuseError> {
+    let broker = args.broker.as_ref().ok_or(AbuseError::NoBroker)?;
     let trust = match &args.ca {
         Some(path) => Trust::load(path)?,
         None => Trust::nobody(),
     };
+    if broker.tls && trust.is_nobody() {
+        return Err(AbuseError::NoTrust(broker.host.clone()));
+    }
+    if let Some(url) = &args.metrics
+        && url.scheme_str() == Some("https")
+        && trust.is_nobody()
+    {
+        return Err(AbuseError::NoTrust(url.to_string()));
+    }
     let tls = Arc::new(client_config(&trust)?);
     let target = |broker: &Broker| Target {
         host: broker.host.clone(),
@@ -277,7 +303,6 @@ async fn suite(args: &AbuseArgs) -> Result<Suite, AbuseError> {
         topic_prefix: args.topic_prefix.clone(),
         run: format!("{:x}", millis_since_1970()),
     };
-    let broker = args.broker.as_ref().ok_or(AbuseError::NoBroker)?;
     let websocket = args.websocket.as_ref().map(target);
     let robots = robots(args)?;
     let mut arena = Arena::new(target(broker), websocket, guests, robots, effort, args.seed);
@@ -290,6 +315,7 @@ async fn suite(args: &AbuseArgs) -> Result<Suite, AbuseError> {
         }),
         server_pid: args.server_pid,
         memory_limit: u64::from(args.memory_limit) * 1_000_000,
+        total_memory_limit: u64::from(args.total_memory_limit) * 1_000_000,
         stall_limit: args.stall_limit,
         attack_limit: args.attack_limit,
     })

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::attack::Fault;
 use super::incoming::{self, Incoming};
 use super::packet::Version;
 use super::target::Target;
@@ -31,6 +32,29 @@ pub(super) struct Peer {
     buffer: BytesMut,
     version: Version,
     patience: Duration,
+}
+
+/// What became of bytes for a server that may have ended the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    Done,
+    /// The server has ended the connection.
+    Closed,
+    /// The server neither reads nor ends it.
+    Stalled,
+}
+
+impl Sent {
+    /// Whether the connection goes on. A server that does neither is at fault.
+    pub(super) fn goes_on(self) -> Result<bool, Fault> {
+        match self {
+            Self::Done => Ok(true),
+            Self::Closed => Ok(false),
+            Self::Stalled => Err(Fault::new(
+                "the server neither reads what is sent nor ends the connection",
+            )),
+        }
+    }
 }
 
 /// What came, or that nothing will any more.
@@ -67,6 +91,21 @@ impl Peer {
 
     pub(super) fn version(&self) -> Version {
         self.version
+    }
+
+    /// Sends to a server that may end the connection, which is no fault of its own.
+    pub(super) async fn offer(&mut self, bytes: &[u8]) -> Sent {
+        self.offer_within(self.patience, bytes).await
+    }
+
+    /// The same with another patience. After [`Sent::Stalled`] a part of it may have been sent.
+    pub(super) async fn offer_within(&mut self, patience: Duration, bytes: &[u8]) -> Sent {
+        match timeout(patience, self.send(bytes)).await {
+            Ok(Ok(())) => Sent::Done,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Sent::Stalled,
+            Ok(Err(_)) => Sent::Closed,
+            Err(_) => Sent::Stalled,
+        }
     }
 
     /// Sends all of it, which takes longer than patience only if the server does not read.
@@ -152,6 +191,14 @@ impl Peer {
         ending
     }
 
+    /// Whether the server ends the connection by then, whatever else it says.
+    pub(super) async fn is_gone_by(&mut self, deadline: Instant) -> bool {
+        match &mut self.stream {
+            Stream::Plain(stream) => is_gone_by(stream, deadline).await,
+            Stream::Tls(stream) => is_gone_by(stream, deadline).await,
+        }
+    }
+
     /// Makes the end of this connection a TCP reset.
     pub(super) fn reset(self) {
         let socket = match &self.stream {
@@ -171,6 +218,15 @@ pub(super) enum Ending {
     GoesOn,
     /// It neither answers nor ends.
     Hangs,
+}
+
+/// Whether the server ends a connection by then, whatever else it says: by FIN, by RST, or without TLS's goodbye.
+pub(super) async fn is_gone_by(stream: &mut (impl AsyncRead + Unpin), deadline: Instant) -> bool {
+    let end = async {
+        let mut ignored = [0; 1_024];
+        while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+    };
+    timeout_at(deadline, end).await.is_ok()
 }
 
 async fn in_time<T>(

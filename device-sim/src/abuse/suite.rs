@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::arena::{Arena, Entry, subscribed};
-use super::attack::{Attack, Fault, Findings, Needs};
+use super::attack::{Attack, Fault, Findings, Needs, ensure};
 use super::incoming::Incoming;
 use super::innocents::Innocents;
 use super::memory::{self, Watch};
@@ -28,6 +28,8 @@ pub(super) struct Suite {
     pub(super) server_pid: Option<u32>,
     /// Bytes by which the server may grow during one attack.
     pub(super) memory_limit: u64,
+    /// Bytes by which it may be larger after an attack than before the first.
+    pub(super) total_memory_limit: u64,
     /// Longest time that an innocent client may have to wait for anything.
     pub(super) stall_limit: Duration,
     /// Longest time for one attack.
@@ -43,13 +45,16 @@ impl Suite {
     ) -> Result<Report, MetricsError> {
         let mut reports = Vec::new();
         let mut dead = false;
+        let first = self.memory();
         for attack in attacks {
             let report = if dead {
                 AttackReport::skipped(attack.name, "the server is dead")
             } else if let Some(lacking) = self.lacking(attack.needs) {
                 AttackReport::skipped(attack.name, lacking)
             } else {
-                self.judge(attack).await?
+                let mut report = self.judge(attack).await?;
+                self.judge_growth(&mut report, first);
+                report
             };
             dead |= report.verdict == Verdict::ServerDied;
             progress(&report);
@@ -155,7 +160,6 @@ impl Suite {
         let peak = peak.max(after);
         let grown = peak.saturating_sub(before);
         if grown > self.memory_limit {
-            let mb = |bytes: u64| bytes.div_ceil(1_000_000);
             let fault = format!(
                 "memory grew by {} MB, {} MB are allowed",
                 mb(grown),
@@ -168,6 +172,22 @@ impl Suite {
             peak,
             after,
         });
+    }
+
+    /// Many attacks that each take a little, and give nothing back, take much.
+    fn judge_growth(&self, report: &mut AttackReport, first: Option<u64>) {
+        let (Some(first), Some(memory)) = (first, report.memory) else {
+            return;
+        };
+        let grown = memory.after.saturating_sub(first);
+        if grown > self.total_memory_limit {
+            let fault = format!(
+                "after this attack memory is {} MB above what it was before the first, {} MB are allowed in all",
+                mb(grown),
+                mb(self.total_memory_limit)
+            );
+            report.blame(Verdict::MemoryGrew, vec![fault]);
+        }
     }
 
     /// Whether a new client is served.
@@ -192,10 +212,17 @@ impl Suite {
         };
         let mut peer = arena.accepted(&connect).await?;
         peer.send(&packet::PING).await?;
-        peer.hear().await?;
+        let heard = peer.hear().await?;
+        ensure(heard == Heard::Packet(Incoming::Pong), || {
+            format!("{heard:?} instead of a PINGRESP")
+        })?;
         peer.send(&packet::GOODBYE).await?;
         Ok(())
     }
+}
+
+const fn mb(bytes: u64) -> u64 {
+    bytes.div_ceil(1_000_000)
 }
 
 /// What the broker lets its clients do.

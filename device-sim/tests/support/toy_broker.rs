@@ -1,4 +1,5 @@
-//! A small MQTT broker with a flaw. Filters match only topics of the same name, which is all that innocent clients need.
+//! A small MQTT broker with a flaw. Filters match only topics of the same name, which is all that innocent
+//! clients need, and `#` matches all but reserved ones.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -20,6 +22,9 @@ use tokio::sync::{mpsc, watch};
 
 /// Publishes of a client before a flaw that shows once does.
 const SOUND_FOR: u64 = 30;
+
+/// How long a client may take for its CONNECT.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
@@ -34,6 +39,13 @@ pub enum Flaw {
     HangsAtMalformed,
     ReleasesTheWrongMessage,
     Hoards,
+    WaitsForConnectForever,
+    /// Wildcards reach topics that begin with $.
+    LeaksReservedTopics,
+    /// A client id may be in use twice.
+    IgnoresTakeOvers,
+    /// Neither reads what is malformed nor ends the connection.
+    StallsAtMalformed,
 }
 
 #[derive(Debug)]
@@ -109,6 +121,7 @@ struct Client {
     held: BTreeMap<u16, Publish>,
     hangs: bool,
     connected: bool,
+    since: tokio::time::Instant,
 }
 
 async fn serve(shared: Arc<Shared>, stream: TcpStream) {
@@ -128,6 +141,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         held: BTreeMap::new(),
         hangs: false,
         connected: false,
+        since: tokio::time::Instant::now(),
     };
     tokio::select! {
         _ = client.run() => {}
@@ -144,13 +158,21 @@ impl Client {
             while let Some(packet) = self.take()? {
                 self.handle(packet).await?;
             }
+            if self.hangs && self.shared.flaw == Flaw::StallsAtMalformed {
+                std::future::pending::<()>().await;
+            }
+            let patient =
+                self.connected || self.shared.flaw == Flaw::WaitsForConnectForever || self.hangs;
             tokio::select! {
+                // Whoever is taken over is so before it says another word.
+                biased;
+                mail = self.mail.recv() => self.deliver(mail?).await?,
+                () = tokio::time::sleep_until(self.since + CONNECT_TIMEOUT), if !patient => return None,
                 read = self.stream.read_buf(&mut self.buffer) => {
                     if read.ok()? == 0 {
                         return None;
                     }
                 }
-                mail = self.mail.recv() => self.deliver(mail?).await?,
             }
         }
     }
@@ -179,7 +201,7 @@ impl Client {
     fn malformed(&mut self) -> Option<Option<Packet>> {
         match self.shared.flaw {
             Flaw::TakesMalformed => self.take(),
-            Flaw::HangsAtMalformed => {
+            Flaw::HangsAtMalformed | Flaw::StallsAtMalformed => {
                 self.hangs = true;
                 Some(None)
             }
@@ -200,7 +222,8 @@ impl Client {
                 }
                 let id = connect.client_id.to_string();
                 let former = self.shared.owners.lock().insert(id, self.post.clone());
-                if let Some(former) = former {
+                if let Some(former) = former.filter(|_| self.shared.flaw != Flaw::IgnoresTakeOvers)
+                {
                     let _ = former.send(Mail::TakenOver);
                 }
                 self.send(Packet::ConnAck(ConnAck {
@@ -304,10 +327,11 @@ impl Client {
 
     fn route(&self, publish: &Publish, copies: usize) {
         let subscribers = self.shared.subscribers.lock();
-        let Some(subscribers) = subscribers.get(&*publish.topic) else {
-            return;
-        };
-        for (qos, post) in subscribers.values() {
+        let reserved = publish.topic.starts_with('$');
+        let wild = !reserved || self.shared.flaw == Flaw::LeaksReservedTopics;
+        let named = subscribers.get(&*publish.topic);
+        let wild = subscribers.get("#").filter(|_| wild);
+        for (qos, post) in named.into_iter().chain(wild).flat_map(HashMap::values) {
             for _ in 0..copies {
                 let topic = publish.topic.to_string();
                 let qos = publish.qos.min(*qos);

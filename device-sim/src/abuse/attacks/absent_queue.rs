@@ -41,7 +41,7 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
     end.clean = true;
     end.properties.clear();
     arena.accepted(&end).await?;
-    let dropped = flood.acknowledged - kept;
+    let dropped = flood.acknowledged.saturating_sub(kept);
     Ok(Findings::said(format!(
         "kept {kept} of {} messages for the absent client",
         flood.acknowledged

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::abuse::arena::{Arena, Entry};
-use crate::abuse::attack::{Attack, Fault, Findings, Needs};
+use crate::abuse::attack::{Attack, Fault, Findings, Needs, ensure};
 use crate::abuse::packet::VERSIONS;
 
 pub(super) const ATTACK: Attack = Attack {
@@ -21,24 +21,28 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
         let arena = arena.clone();
         tasks.spawn(async move {
             let connect = arena.attacker(VERSIONS[index % 2]);
+            // A full queue of the listener's is the system's answer to a flood, and no fault of the server's.
+            let Ok(mut peer) = arena.silent(connect.version).await else {
+                return Ok(Some(Entry::Closed));
+            };
             if index % 4 == 0 {
-                let mut peer = arena.silent(connect.version).await?;
-                peer.send(&connect.encode()).await?;
+                peer.offer(&connect.encode()).await.goes_on()?;
                 return Ok(None);
             }
-            arena.enter(&connect).await.map(Some)
+            arena.enter_on(peer, &connect).await.map(Some)
         });
     }
     let (mut accepted, mut refused, mut ignored) = (Vec::new(), 0, 0);
     while let Some(entered) = tasks.join_next().await {
-        match entered.unwrap_or_else(|error| Err(Fault::new(error.to_string()))) {
-            Ok(Some(Entry::Accepted(peer))) => accepted.push(peer),
-            Ok(Some(Entry::Refused(_) | Entry::Closed)) => refused += 1,
-            Ok(None) => ignored += 1,
-            // A full queue of the listener's is the system's answer to a flood, and no fault of the server's.
-            Err(_) => refused += 1,
+        match entered.unwrap_or_else(|error| Err(Fault::new(error.to_string())))? {
+            Some(Entry::Accepted(peer)) => accepted.push(peer),
+            Some(Entry::Refused(_) | Entry::Closed) => refused += 1,
+            None => ignored += 1,
         }
     }
+    ensure(!accepted.is_empty(), || {
+        format!("of {refused} clients nobody is let in")
+    })?;
     Ok(Findings::said(format!(
         "accepted {}, refused {refused}, and {ignored} did not wait",
         accepted.len()

@@ -9,9 +9,11 @@ use crate::abuse::peer::{Heard, Peer};
 const BATCH: u16 = 50;
 
 /// What became of them.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(super) struct Flood {
     pub(super) acknowledged: usize,
+    /// Numbers of those that were acknowledged, in order.
+    pub(super) numbers: Vec<u32>,
     /// Answered with an error.
     pub(super) refused: usize,
     /// Whether the server hung up.
@@ -31,6 +33,7 @@ pub(super) async fn publish(
     while left > 0 {
         let batch = usize::from(BATCH).min(left);
         let mut bytes = Vec::new();
+        let first = number;
         for id in (1..=BATCH).take(batch) {
             let mut payload = Vec::new();
             let topic = make(number, &mut payload);
@@ -38,13 +41,16 @@ pub(super) async fn publish(
             number += 1;
         }
         left -= batch;
-        if peer.send(&bytes).await.is_err() {
+        if !peer.offer(&bytes).await.goes_on()? {
             flood.closed = true;
             return Ok(flood);
         }
         for _ in 0..batch {
             match peer.hear().await? {
-                Heard::Packet(Incoming::Ack { code, .. }) if code < 0x80 => flood.acknowledged += 1,
+                Heard::Packet(Incoming::Ack { id, code, .. }) if code < 0x80 => {
+                    flood.acknowledged += 1;
+                    flood.numbers.push(first + u32::from(id.saturating_sub(1)));
+                }
                 Heard::Packet(Incoming::Ack { .. }) => flood.refused += 1,
                 Heard::Packet(Incoming::Disconnect { .. }) | Heard::Closed => {
                     flood.closed = true;

@@ -27,7 +27,11 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
         topic.clone()
     })
     .await?;
-    let Flood { acknowledged, .. } = flood;
+    let Flood {
+        acknowledged,
+        numbers,
+        ..
+    } = flood;
     let mut read = 0;
     let end = loop {
         match reader.hear().await? {
@@ -35,13 +39,14 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
                 let number = payload
                     .first_chunk()
                     .map_or(0, |first| u32::from_be_bytes(*first));
-                ensure(number == read, || {
+                let due = numbers.get(read).copied();
+                ensure(due == Some(number), || {
                     format!(
-                        "after message {read} the reader gets {number}: acknowledged messages are lost without a word"
+                        "the reader gets message {number} instead of {due:?}: acknowledged messages are lost without a word"
                     )
                 })?;
                 read += 1;
-                if reader.send(&packet::ack(PUBACK, id)).await.is_err() {
+                if !reader.offer(&packet::ack(PUBACK, id)).await.goes_on()? {
                     break "and then hung up on it";
                 }
             }
@@ -54,7 +59,7 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
                 )));
             }
         }
-        if usize::try_from(read).is_ok_and(|read| read == acknowledged) {
+        if read == acknowledged {
             break "all there were";
         }
     };

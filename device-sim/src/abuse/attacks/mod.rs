@@ -6,6 +6,7 @@ mod deep_topics;
 mod flood;
 mod foreign_robots;
 mod garbage_payloads;
+mod gone;
 mod half_open;
 mod half_packets;
 mod identifier_games;

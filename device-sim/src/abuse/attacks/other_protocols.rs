@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::gone::all_gone;
 use crate::abuse::arena::Arena;
 use crate::abuse::attack::{Attack, Fault, Findings, Needs};
 use crate::abuse::packet::Version;
@@ -25,18 +26,25 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
         b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n",
         b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a",
     ];
-    let (mut ended, mut waited) = (0, 0);
+    let mut ended = 0;
+    let mut held = Vec::new();
     for beginning in beginnings {
         let mut peer = arena.silent(Version::V4).await?;
-        let _ = peer.send(beginning).await;
+        peer.offer(beginning).await.goes_on()?;
         match peer.glance().await {
-            Ok(Ending::Closed(_)) | Err(_) => ended += 1,
-            Ok(Ending::Hangs) => waited += 1,
+            Ok(Ending::Closed(_)) => ended += 1,
+            // Perhaps it says in another protocol that it does not speak that; it has to hang up as well.
+            Ok(Ending::Hangs) | Err(_) => held.push(peer),
             Ok(Ending::GoesOn) => return Err(Fault::new("MQTT is answered that was never spoken")),
         }
     }
+    let waited = held.len();
+    let (_, judged) = all_gone(&arena, held, "speaks another protocol").await?;
     Ok(Findings::said(format!(
-        "ended {ended} at once, waited for more from {waited}"
+        "ended {ended} at once, waited for more from {waited}{judged}"
     ))
-    .counted(&["connect_malformed", "connect_abandoned"], ended + waited))
+    .counted(
+        &["connect_malformed", "connect_abandoned", "connect_timeout"],
+        ended + waited,
+    ))
 }

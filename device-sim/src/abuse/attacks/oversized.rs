@@ -17,31 +17,28 @@ pub(super) const ATTACK: Attack = Attack {
 };
 
 async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
-    let (mut ended, mut sent) = (0, 0);
+    let mut sent = 0;
     let count = arena.attackers(20);
     for index in 0..count {
         let first = [0x30, 0x82, 0x32, 0xa2][index % 4];
         let mut peer = arena.client(Version::V5).await?;
-        let streamed = stream(&arena, &mut peer, first).await;
-        (ended, sent) = (ended + usize::from(streamed.1), sent + streamed.0);
+        sent += stream(&arena, &mut peer, first).await?;
     }
-    let clients = ended;
     for _ in 0..count {
         let mut peer = arena.silent(Version::V5).await?;
-        let streamed = stream(&arena, &mut peer, 0x10).await;
-        (ended, sent) = (ended + usize::from(streamed.1), sent + streamed.0);
+        sent += stream(&arena, &mut peer, 0x10).await?;
     }
     Ok(Findings::said(format!(
-        "ended {ended} of {} after {} MB in all",
+        "ended {} after {} MB in all",
         2 * count,
         sent.div_ceil(1_000_000)
     ))
-    .counted(&["packet_too_large"], clients)
-    .counted(&["connect_malformed"], ended - clients))
+    .counted(&["packet_too_large"], count)
+    .counted(&["connect_malformed"], count))
 }
 
-/// Streams one packet; how many bytes, and whether the server put an end to it.
-async fn stream(arena: &Arena, peer: &mut Peer, first: u8) -> (usize, bool) {
+/// Streams one packet, to which the server must put an end; after how many bytes it did.
+async fn stream(arena: &Arena, peer: &mut Peer, first: u8) -> Result<usize, Fault> {
     /// What is streamed at most on one connection.
     const ENOUGH: usize = 16 << 20;
     let mut bytes = vec![first];
@@ -50,21 +47,22 @@ async fn stream(arena: &Arena, peer: &mut Peer, first: u8) -> (usize, bool) {
     let deadline = Instant::now() + arena.effort.time;
     let mut sent = 0;
     while sent < ENOUGH && Instant::now() < deadline {
-        if peer.send(&bytes).await.is_err() {
-            return (sent, true);
+        if !peer.offer(&bytes).await.goes_on()? {
+            return Ok(sent);
         }
         sent += bytes.len();
         if sent == bytes.len() {
             // The header alone has said enough.
-            if is_over(peer).await {
-                return (sent, true);
+            if matches!(peer.glance().await?, Ending::Closed(_)) {
+                return Ok(sent);
             }
             bytes.fill(b'a');
         }
     }
-    (sent, is_over(peer).await)
-}
-
-async fn is_over(peer: &mut Peer) -> bool {
-    !matches!(peer.glance().await, Ok(Ending::GoesOn | Ending::Hangs))
+    match peer.until_closed().await? {
+        Ending::Closed(_) => Ok(sent),
+        Ending::GoesOn | Ending::Hangs => Err(Fault::new(format!(
+            "{sent} bytes of a packet of 256 MiB are taken and the connection goes on: bound the size of packets"
+        ))),
+    }
 }

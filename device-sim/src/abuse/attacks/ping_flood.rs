@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::abuse::arena::Arena;
 use crate::abuse::attack::{Attack, Fault, Findings, Needs};
 use crate::abuse::packet::{self, VERSIONS};
+use crate::abuse::peer::Sent;
 
 pub(super) const ATTACK: Attack = Attack {
     name: "ping-flood",
@@ -17,7 +18,6 @@ pub(super) const ATTACK: Attack = Attack {
 };
 
 async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
-    let deadline = Instant::now() + arena.effort.time;
     let (mut sent, mut stopped, mut ended) = (0_usize, 0, 0);
     let count = arena.attackers(4);
     for index in 0..count {
@@ -29,18 +29,22 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
         };
         let bytes = question.repeat(4_096);
         let mut peer = arena.client(version).await?;
-        while Instant::now() < deadline || sent == 0 {
-            // What takes longer than this is not read any more.
-            match timeout(Duration::from_millis(200), peer.send(&bytes)).await {
-                Ok(Ok(())) => sent += bytes.len(),
-                Ok(Err(_)) => {
+        let deadline = Instant::now() + arena.effort.time;
+        loop {
+            // What takes longer than this is not read any more, which is a good answer.
+            match peer.offer_within(Duration::from_millis(200), &bytes).await {
+                Sent::Done => sent += bytes.len(),
+                Sent::Closed => {
                     ended += 1;
                     break;
                 }
-                Err(_) => {
+                Sent::Stalled => {
                     stopped += 1;
                     break;
                 }
+            }
+            if Instant::now() >= deadline {
+                break;
             }
         }
     }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::flood::publish;
 use crate::abuse::arena::Arena;
 use crate::abuse::attack::{Attack, Fault, Findings, Needs};
 use crate::abuse::packet::{self, QOS1, RETAIN, Version};
-use crate::abuse::peer::Peer;
+use crate::abuse::peer::{Peer, Sent};
 
 pub(super) const ATTACK: Attack = Attack {
     name: "retained-replay",
@@ -41,14 +39,14 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
     for _ in 0..arena.effort.connections / 20 {
         let mut peer = arena.client(Version::V5).await?;
         for _ in 0..200 {
-            match timeout(Duration::from_millis(200), peer.send(&ask)).await {
-                Ok(Ok(())) => asked += 1,
-                Ok(Err(_)) => {
+            match peer.offer_within(Duration::from_millis(200), &ask).await {
+                Sent::Done => asked += 1,
+                Sent::Closed => {
                     ended += 1;
                     break;
                 }
                 // It is not read any more, which is a good answer.
-                Err(_) => break,
+                Sent::Stalled => break,
             }
         }
         held.push(peer);

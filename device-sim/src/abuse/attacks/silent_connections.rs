@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use super::gone::wait_until_gone;
 use crate::abuse::arena::Arena;
 use crate::abuse::attack::{Attack, Fault, Findings, Needs};
 
@@ -29,13 +32,12 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
             held.push(stream);
         }
     }
-    tokio::time::sleep(arena.effort.time).await;
     let count = held.len();
-    let open = held.iter().filter(|stream| is_open(stream)).count();
-    drop(held);
+    let began = Instant::now();
+    wait_until_gone(&arena, held, "never said a whole CONNECT").await?;
     Ok(Findings::said(format!(
-        "{count} were silent, {open} of them still open after {:.1?}",
-        arena.effort.time
+        "{count} were silent, and gone after {:.1?}",
+        began.elapsed()
     ))
     .counted(
         &[
@@ -48,9 +50,4 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
         ],
         count,
     ))
-}
-
-fn is_open(stream: &tokio::net::TcpStream) -> bool {
-    let read = stream.try_read(&mut [0; 64]);
-    read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::gone::all_gone;
 use crate::abuse::arena::Arena;
 use crate::abuse::attack::{Attack, Fault, Findings, Needs};
 use crate::abuse::incoming::Incoming;
@@ -28,17 +29,25 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
         ));
     }
     let patient = byte_by_byte(&arena).await?;
-    let mut ended = 0;
+    let count = endless.len();
     for at in 0..arena.effort.time.as_secs().max(1) {
         let at = usize::try_from(at).unwrap_or(0);
-        for (peer, bytes) in &mut endless {
+        let mut rest = Vec::new();
+        for (mut peer, bytes) in endless {
             let byte = bytes.get(at..=at).unwrap_or(&[]);
-            ended += usize::from(peer.send(byte).await.is_err());
+            if peer.offer(byte).await.goes_on()? {
+                rest.push((peer, bytes));
+            }
         }
+        endless = rest;
         sleep(Duration::from_secs(1).min(arena.effort.time)).await;
     }
+    let ended = count - endless.len();
+    let held = endless.into_iter().map(|(peer, _)| peer).collect();
+    let (later, judged) = all_gone(&arena, held, "sent a byte a second of its CONNECT").await?;
     Ok(Findings::said(format!(
-        "served {patient} patient ones; hung up {ended} times on those that send a byte a second"
+        "served {patient} patient ones; hung up on {} of {count} that send a byte a second{judged}",
+        ended + later
     )))
 }
 

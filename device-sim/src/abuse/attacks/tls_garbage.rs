@@ -1,13 +1,16 @@
 //! Noise, plain MQTT and broken records where TLS is spoken.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
+use super::gone::all_gone;
 use crate::abuse::arena::Arena;
 use crate::abuse::attack::{Attack, Fault, Findings, Needs};
 use crate::abuse::packet::Version;
+use crate::abuse::peer::is_gone_by;
 
 pub(super) const ATTACK: Attack = Attack {
     name: "tls-garbage",
@@ -15,6 +18,9 @@ pub(super) const ATTACK: Attack = Attack {
     needs: Needs::Tls,
     run: |arena| Box::pin(run(arena)),
 };
+
+/// How long a server may take before others come.
+const GLANCE: Duration = Duration::from_millis(300);
 
 async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
     let plain = arena.attacker(Version::V4).encode();
@@ -29,6 +35,7 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
         b"\xff\xff\xff\xff\xff\xff\xff\xff",
     ];
     let (mut ended, mut waited) = (0, 0);
+    let mut held = Vec::new();
     for round in 0..arena.effort.connections / 4 {
         let mut stream = arena.target.tcp().await?;
         stream
@@ -40,27 +47,31 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
             waited += 1;
             continue;
         }
-        let mut answer = Vec::new();
-        match timeout(arena.effort.time, stream.read_to_end(&mut answer)).await {
-            Ok(_) => ended += 1,
-            Err(_) => waited += 1,
+        if is_gone_by(&mut stream, Instant::now() + GLANCE).await {
+            ended += 1;
+        } else {
+            waited += 1;
+            held.push(stream);
         }
     }
+    let (later, judged) = all_gone(&arena, held, "sent what is no TLS").await?;
+    ended += later;
     // A handshake that is good, and then no connection.
     for _ in 0..10 {
         arena.silent(Version::V4).await?.reset();
     }
-    Ok(
-        Findings::said(format!("ended {ended}, waited for more from {waited}")).counted(
-            &[
-                "tls_not_spoken",
-                "tls_malformed",
-                "tls_incompatible",
-                "tls_refused_by_client",
-                "connect_abandoned",
-                "connect_timeout",
-            ],
-            ended,
-        ),
-    )
+    Ok(Findings::said(format!(
+        "ended {ended}, waited for more from {waited}{judged}"
+    ))
+    .counted(
+        &[
+            "tls_not_spoken",
+            "tls_malformed",
+            "tls_incompatible",
+            "tls_refused_by_client",
+            "connect_abandoned",
+            "connect_timeout",
+        ],
+        ended,
+    ))
 }

@@ -67,9 +67,9 @@ async fn run(arena: Arc<Arena>) -> Result<Findings, Fault> {
     let _ = peer.send(b"GET /mqtt HTTP/1.1\r\n").await;
     let mut lines = 0;
     while peer
-        .send(b"X-More: and more and more and more and more\r\n")
+        .offer(b"X-More: and more and more and more and more\r\n")
         .await
-        .is_ok()
+        .goes_on()?
     {
         lines += 1;
         ensure(lines < 1_000_000, || {

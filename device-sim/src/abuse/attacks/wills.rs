@@ -45,9 +45,28 @@ async fn observed(observer: &mut Peer, is_mark: impl Fn(&str) -> bool) -> Result
     }
 }
 
+/// Reads until the control will has come; how many came to `name` before it.
+async fn until_control(observer: &mut Peer, control: &str, name: &str) -> Result<usize, Fault> {
+    let mut seen = 0;
+    loop {
+        match observer.hear().await? {
+            Heard::Packet(Incoming::Publish { topic, .. }) if topic == control => return Ok(seen),
+            Heard::Packet(Incoming::Publish { topic, .. }) => seen += usize::from(topic == name),
+            Heard::Packet(_) => {}
+            Heard::Closed => return Err(Fault::new("who observes wills is hung up on")),
+            Heard::Silence => {
+                return Err(Fault::new(format!(
+                    "the will of a client that was reset is not sent to {control}"
+                )));
+            }
+        }
+    }
+}
+
 async fn reserved(arena: Arc<Arena>) -> Result<Findings, Fault> {
     let name = format!("$SYS/abuse-{}", arena.number());
-    let mut observer = arena.client(Version::V5).await?;
+    let control = arena.topic("control-will");
+    let mut observer = arena.subscriber(Version::V5, &control, 0).await?;
     // A broker may refuse this; then there is less to see.
     let _ = subscribed(&mut observer, "$SYS/#", 0).await;
     let (mut refused, mut accepted) = (0, 0);
@@ -56,6 +75,9 @@ async fn reserved(arena: Arc<Arena>) -> Result<Findings, Fault> {
             let connect = arena.attacker(version).will(topic, 1);
             match arena.enter(&connect).await? {
                 Entry::Accepted(peer) => {
+                    ensure(!topic.is_empty() && !topic.contains(['+', '#']), || {
+                        format!("a will to {topic:?} is accepted, which is no topic (MQTT-4.7.1-1)")
+                    })?;
                     accepted += 1;
                     peer.reset();
                 }
@@ -63,7 +85,11 @@ async fn reserved(arena: Arc<Arena>) -> Result<Findings, Fault> {
             }
         }
     }
-    let seen = observed(&mut observer, |topic| *topic == name).await?;
+    // Wills are sent when the server notices; when this one has come it has noticed the resets before it.
+    let last = arena.attacker(Version::V5).will(&control, 1);
+    arena.accepted(&last).await?.reset();
+    let seen = until_control(&mut observer, &control, &name).await?
+        + observed(&mut observer, |topic| *topic == name).await?;
     ensure(seen == 0, || {
         format!("{seen} wills are sent to {name} in the server's name")
     })?;
