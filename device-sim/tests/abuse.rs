@@ -153,6 +153,14 @@ async fn reserved_topics_that_reach_a_wildcard_are_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wills_in_the_servers_name_are_found_out() {
+    let sound = verdict_on(Flaw::None, "reserved-wills", &[]).await;
+    assert_verdict(&sound, Verdict::Survived, "");
+    let report = verdict_on(Flaw::SendsReservedWills, "reserved-wills", &[]).await;
+    assert_verdict(&report, Verdict::Misbehaved, "in the server's name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_clients_of_one_id_are_found_out() {
     let report = verdict_on(Flaw::IgnoresTakeOvers, "takeover-storm", &[]).await;
     assert_verdict(&report, Verdict::Misbehaved, "connections go on");

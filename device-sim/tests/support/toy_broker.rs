@@ -42,6 +42,8 @@ pub enum Flaw {
     WaitsForConnectForever,
     /// Wildcards reach topics that begin with $.
     LeaksReservedTopics,
+    /// Wills to $SYS reach who subscribed to $SYS/#.
+    SendsReservedWills,
     /// A client id may be in use twice.
     IgnoresTakeOvers,
     /// Neither reads what is malformed nor ends the connection.
@@ -120,6 +122,8 @@ struct Client {
     /// QoS 2 messages that wait for PUBREL.
     held: BTreeMap<u16, Publish>,
     hangs: bool,
+    /// Sent unless the client says goodbye.
+    will: Option<Publish>,
     connected: bool,
     since: tokio::time::Instant,
 }
@@ -140,12 +144,16 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         last_id: 0,
         held: BTreeMap::new(),
         hangs: false,
+        will: None,
         connected: false,
         since: tokio::time::Instant::now(),
     };
     tokio::select! {
         _ = client.run() => {}
         _ = death.wait_for(|dead| *dead) => {}
+    }
+    if let Some(will) = client.will.take() {
+        client.route(&will, 1);
     }
     for subscribers in shared.subscribers.lock().values_mut() {
         subscribers.remove(&number);
@@ -220,6 +228,15 @@ impl Client {
                 if self.shared.flaw == Flaw::Hoards {
                     self.shared.hoard.lock().push(vec![1; 2 << 20]);
                 }
+                self.will = connect.will.map(|will| Publish {
+                    dup: false,
+                    qos: will.qos,
+                    retain: false,
+                    topic: will.topic,
+                    packet_id: 0,
+                    properties: Properties::none(),
+                    payload: will.payload,
+                });
                 let id = connect.client_id.to_string();
                 let former = self.shared.owners.lock().insert(id, self.post.clone());
                 if let Some(former) = former.filter(|_| self.shared.flaw != Flaw::IgnoresTakeOvers)
@@ -280,7 +297,10 @@ impl Client {
             Packet::PubRec(ack) => self.send(Packet::PubRel(Ack::success(ack.packet_id))).await,
             Packet::PingReq => self.send(Packet::PingResp).await,
             Packet::PubAck(_) | Packet::PubComp(_) => Some(()),
-            Packet::Disconnect(_) => None,
+            Packet::Disconnect(_) => {
+                self.will = None;
+                None
+            }
             _ if self.shared.flaw == Flaw::TakesMalformed => Some(()),
             _ => self.malformed().map(|_| ()),
         }
@@ -331,7 +351,11 @@ impl Client {
         let wild = !reserved || self.shared.flaw == Flaw::LeaksReservedTopics;
         let named = subscribers.get(&*publish.topic);
         let wild = subscribers.get("#").filter(|_| wild);
-        for (qos, post) in named.into_iter().chain(wild).flat_map(HashMap::values) {
+        let system =
+            publish.topic.starts_with("$SYS/") && self.shared.flaw == Flaw::SendsReservedWills;
+        let system = subscribers.get("$SYS/#").filter(|_| system);
+        let chosen = named.into_iter().chain(wild).chain(system);
+        for (qos, post) in chosen.flat_map(HashMap::values) {
             for _ in 0..copies {
                 let topic = publish.topic.to_string();
                 let qos = publish.qos.min(*qos);
