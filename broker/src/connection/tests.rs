@@ -389,3 +389,21 @@ fn reason_strings_are_left_out_for_clients_that_do_not_want_them() {
         assert_eq!(!ack.properties.is_empty(), expected);
     }
 }
+
+#[test]
+fn nothing_new_overtakes_what_an_earlier_connection_began_and_storage_holds_back() {
+    let mut outbound = outbound::Outbound::default();
+    let (twice, once) = (QoS::ExactlyOnce, QoS::AtLeastOnce);
+    outbound.start(delivery(twice, 1, false), 1, 5, 0);
+    outbound.start(delivery(once, 2, false), 2, 0, 0);
+    outbound.rest();
+    assert!(outbound.resend(10, 4).is_none(), "5 is not stored yet");
+    assert!(!outbound.has_room(10), "a new QoS 1 would come before 2");
+    for packet_id in [1, 2] {
+        assert!(matches!(
+            outbound.resend(10, 5),
+            Some(outbound::Resend::Publish { packet_id: id, .. }) if id == packet_id
+        ));
+    }
+    assert!(outbound.has_room(10));
+}
