@@ -255,6 +255,51 @@ async fn find_peak_tells_every_rate_that_it_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_no_acknowledgements_and_no_rate_is_held_with_them() {
+    let refuse = || Verdict::Refused {
+        code: ReasonCode::QuotaExceeded,
+        why: "full".into(),
+    };
+    let arguments = |url| {
+        [
+            "fan-in",
+            "--broker",
+            url,
+            "--mqtt",
+            "5",
+            "--publishers",
+            "2",
+            "--subscribers",
+            "0",
+            "--window",
+            "4",
+            "--duration",
+            "1s",
+            "--find-peak",
+            "--hold",
+            "100ms",
+        ]
+    };
+    // One of a hundred: the acknowledged ones alone would be enough of every rate.
+    let server = intake(move |number| {
+        if number % 100 == 7 {
+            refuse()
+        } else {
+            Verdict::Accepted
+        }
+    })
+    .await;
+    let report = measured(&arguments(&server.url)).await;
+    positive(&report, "refused");
+    positive(&report, "acknowledged");
+    assert!(report["peak"]["held_per_second"].is_null(), "{report}");
+    let server = intake(move |_| refuse()).await;
+    let (code, said) = refused(&arguments(&server.url)).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("refused every publish"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn robots_answer_their_requests_with_events() {
     let (site, url) = robots_server().await;
     let report = measured(&[
@@ -289,24 +334,12 @@ async fn robots_answer_their_requests_with_events() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn robots_without_requests_say_what_is_missing() {
-    // It takes what robots publish, and never answers.
-    let (events, mut incoming) = mpsc::channel(64);
-    let broker = Broker::new(Config::default(), Arc::new(Intake), events);
-    let handle = broker.handle();
-    tokio::spawn(async move {
-        while let Some(event) = incoming.recv().await {
-            if let rollcall_broker::Event::Publish { ticket, .. } = event {
-                handle.settle(ticket, Verdict::Accepted);
-            }
-        }
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("mqtt://{}", listener.local_addr().unwrap());
-    broker.listen(listener);
+    // It takes what robots publish, and never sends a request.
+    let server = intake(|_| Verdict::Accepted).await;
     let (code, said) = refused(&[
         "fan-in",
         "--broker",
-        &url,
+        &server.url,
         "--publishers",
         "2",
         "--payload",
@@ -317,6 +350,29 @@ async fn robots_without_requests_say_what_is_missing() {
     .await;
     assert_eq!(code, Some(1));
     assert!(said.contains("launch a rollout"), "{said}");
+}
+
+/// A server that takes in what is published, and answers with what `verdict` says to the message of this number.
+async fn intake(verdict: impl Fn(u64) -> Verdict + Send + 'static) -> Server {
+    let (events, mut incoming) = mpsc::channel(64);
+    let broker = Broker::new(Config::default(), Arc::new(Intake), events);
+    let handle = broker.handle();
+    tokio::spawn(async move {
+        let mut number = 0;
+        while let Some(event) = incoming.recv().await {
+            if let rollcall_broker::Event::Publish { ticket, .. } = event {
+                handle.settle(ticket, verdict(number));
+                number += 1;
+            }
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    broker.listen(listener);
+    Server {
+        url,
+        _broker: broker,
+    }
 }
 
 /// Takes everything in.

@@ -83,6 +83,9 @@ pub(super) fn measure(args: &LoadArgs, qos: u8) -> Result<FanInReport, BenchErro
     let report = assemble(args, qos, &load, &window, undelivered, peak);
     load.crew.end()?;
     if window.acknowledged == 0 {
+        if report.refused > 0 {
+            return Err(BenchError::AllRefused(report.refused));
+        }
         return Err(BenchError::nobody("was heard", &report.errors));
     }
     Ok(report)
@@ -105,6 +108,7 @@ fn assemble(
         window: u64::from(args.window),
         size: u64::from(args.size),
         rate: args.rate,
+        acknowledged: load.crew.sum(|tally| &tally.acknowledged),
         seconds,
         sent_per_second: per(window.sent as f64, seconds),
         acknowledged_per_second: per(messages, seconds),

@@ -57,6 +57,9 @@ pub enum BenchError {
         /// Reasons with their counts.
         why: String,
     },
+    /// The server answers, and takes nothing.
+    #[error("the server refused every publish, {0} of them: may these clients publish there?")]
+    AllRefused(u64),
     /// Figures of a part of the clients would say nothing.
     #[error("not all clients could {what}: {why}")]
     NotAll {

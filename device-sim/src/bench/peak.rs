@@ -1,4 +1,4 @@
-//! The search for the highest rate that is held without a growing queue.
+//! The search for the highest rate that is held without a growing queue, a refusal or a lost connection.
 //!
 //! It begins just below what went through with full windows. Short tries come first, so that only rates that have a
 //! chance cost the whole time.
@@ -73,12 +73,16 @@ impl Search<'_> {
     fn is_held(&mut self, rate: f64, duration: Duration) -> Result<bool, BenchError> {
         window::drain(self.load);
         let rate = whole(rate);
+        let harm = |load: &Load| {
+            load.crew.sum(|tally| &tally.lost) + load.crew.sum(|tally| &tally.refused)
+        };
+        let before = harm(self.load);
         self.load.rate.store(rate, Relaxed);
         std::thread::sleep(SETTLE.min(duration));
         let window = window::measure(self.load, Some(rate), duration)?;
-        let lost = self.load.crew.sum(|tally| &tally.lost);
+        let unharmed = harm(self.load) == before;
         let went = window.throughput(self.load.subscribers);
-        let held = lost == 0 && !window.grows && went >= rate as f64 * ENOUGH;
+        let held = unharmed && !window.grows && went >= rate as f64 * ENOUGH;
         self.tries.push(TryReport {
             rate,
             seconds: window.seconds,

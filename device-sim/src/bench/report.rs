@@ -91,11 +91,13 @@ pub struct FanInReport {
     pub size: u64,
     /// Messages per second that were asked for; nothing: as fast as it goes.
     pub rate: Option<u64>,
+    /// Messages acknowledged in all, before and after the window too.
+    pub acknowledged: u64,
     /// Length of the window that is measured.
     pub seconds: f64,
     /// Messages published per second.
     pub sent_per_second: f64,
-    /// Messages acknowledged per second: PUBACK, or PUBCOMP at QoS 2.
+    /// Messages acknowledged per second: PUBACK, or PUBCOMP at QoS 2. Refusals are not among them.
     pub acknowledged_per_second: f64,
     /// Messages delivered per second, all subscribers together.
     pub delivered_per_second: f64,

@@ -25,6 +25,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) struct Window {
     pub(super) seconds: f64,
     pub(super) sent: u64,
+    /// Refusals are not among them.
     pub(super) acknowledged: u64,
     pub(super) delivered: u64,
     pub(super) latency: LatencyReport,
@@ -52,6 +53,8 @@ struct Counts {
     due: u64,
     sent: u64,
     acknowledged: u64,
+    /// They leave the queue, and count as nothing else.
+    refused: u64,
     delivered: u64,
 }
 
@@ -60,10 +63,10 @@ impl Counts {
         let crew = &load.crew;
         // What comes later in a message's life is read first, so that no difference is negative for long.
         let delivered = crew.sum(|tally| &tally.delivered);
-        let acknowledged = crew.sum(|tally| &tally.acknowledged) + crew.sum(|tally| &tally.refused);
         Self {
             delivered,
-            acknowledged,
+            acknowledged: crew.sum(|tally| &tally.acknowledged),
+            refused: crew.sum(|tally| &tally.refused),
             sent: crew.sum(|tally| &tally.sent),
             due: crew.sum(|tally| &tally.due),
         }
@@ -79,7 +82,7 @@ impl Counts {
         let acknowledged = self.acknowledged - begin.acknowledged;
         let delivered = (self.delivered - begin.delivered).checked_div(subscribers);
         let taken = delivered.map_or(acknowledged, |delivered| acknowledged.min(delivered));
-        offered.saturating_sub(taken)
+        offered.saturating_sub(taken + (self.refused - begin.refused))
     }
 }
 
@@ -156,6 +159,21 @@ pub(super) fn drain(load: &Load) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_leaves_the_queue() {
+        let counts = |sent, acknowledged, refused, delivered| Counts {
+            due: sent,
+            sent,
+            acknowledged,
+            refused,
+            delivered,
+        };
+        let begin = counts(10, 5, 1, 5);
+        let end = counts(110, 75, 21, 75);
+        assert_eq!(end.queue(&begin, true, 1), 10);
+        assert_eq!(end.queue(&begin, false, 0), 10);
+    }
 
     #[test]
     fn a_queue_grows_when_its_end_is_longer_than_its_beginning_by_more_than_the_slack() {

@@ -211,10 +211,14 @@ impl Fleet {
             config.push_str("[mqtts]\naddress = \"off\"\n");
             None
         };
-        let server = Server::start_with(program, &config)?;
+        let mut server = Server::start_with(program, &config)?;
         let identities = fleet::register_with(&server, needs.ecus, needs.robots, needs.robots)?;
         let credentials = directory.path().join("robots.jsonl");
         std::fs::write(&credentials, lines(&identities)?)?;
+        // Memory that the registration needed must not be there for connections to grow into.
+        server.terminate()?;
+        server.respawn()?;
+        server.wait_until_ready()?;
         let url = match needs.tls {
             Some(_) => format!("mqtts://{mqtts}"),
             None => format!("mqtt://{}", server.mqtt),

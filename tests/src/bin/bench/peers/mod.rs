@@ -11,8 +11,9 @@ mod table;
 
 use crate::note;
 use crate::report::Machine;
+use crate::server::Counters;
 use crate::tls::pki::Pki;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use generator::{Generator, Publishing};
 use kind::{Kind, Needs, Peer};
 use std::path::PathBuf;
@@ -213,11 +214,15 @@ impl Comparison<'_> {
             ..publishing
         };
         self.with(kind, needs, |peer| {
-            if let Peer::Rollcall(fleet) = peer {
-                let rollout = fleet.prepare_rollout(needs)?;
-                fleet.server.launch(rollout)?;
-            }
-            self.generator.fan_in(peer, publishing)
+            let Peer::Rollcall(fleet) = peer else {
+                return self.generator.fan_in(peer, publishing);
+            };
+            let rollout = fleet.prepare_rollout(needs)?;
+            fleet.server.launch(rollout)?;
+            let before = fleet.server.counters()?;
+            let report = self.generator.fan_in(peer, publishing)?;
+            covered(&before, &fleet.server.counters()?, report.acknowledged)?;
+            Ok(report)
         })
     }
 
@@ -432,6 +437,26 @@ impl Comparison<'_> {
     }
 }
 
+/// Whether what Rollcall acknowledged is committed, and nothing was refused: MQTT 3.1.1 has no word for a refusal, so
+/// that its PUBACK looks like any other.
+fn covered(before: &Counters, after: &Counters, acknowledged: u64) -> Result<()> {
+    let refusals = |counters: &Counters| counters.refusals.values().sum::<u64>();
+    let refused = refusals(after).saturating_sub(refusals(before));
+    ensure!(
+        refused == 0,
+        "the server refused {refused} messages: {:?}",
+        after.refusals
+    );
+    let committed = after
+        .events_committed
+        .saturating_sub(before.events_committed);
+    ensure!(
+        committed >= acknowledged,
+        "{acknowledged} events were acknowledged, and {committed} committed"
+    );
+    Ok(())
+}
+
 /// Messages per second that went all the way.
 fn through(report: &device_sim::bench::FanInReport) -> f64 {
     if report.subscribers == 0 {
@@ -466,4 +491,24 @@ fn repeat(publishing: &Publishing, ecus: usize) -> u32 {
     u32::try_from(events.div_ceil(steps))
         .unwrap_or(u32::MAX)
         .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledged_events_must_be_committed_and_none_refused() {
+        let counters = |events_committed, refused: u64| Counters {
+            events_committed,
+            refusals: [("stale".to_owned(), refused)].into(),
+            ..Counters::default()
+        };
+        let before = counters(100, 1);
+        assert!(covered(&before, &counters(150, 1), 50).is_ok());
+        let error = covered(&before, &counters(150, 1), 51).unwrap_err();
+        assert!(error.to_string().contains("50 committed"), "{error}");
+        let error = covered(&before, &counters(200, 3), 50).unwrap_err();
+        assert!(error.to_string().contains("refused 2"), "{error}");
+    }
 }
