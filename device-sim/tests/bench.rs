@@ -163,6 +163,7 @@ async fn idle_reads_the_memory_of_the_process_that_is_named() {
     ];
     let report = measured(&[&arguments[..], &["--server-pid", &own]].concat()).await;
     assert_eq!(report["connect"]["connected"], 20);
+    assert_eq!(report["alive"], 20);
     positive(&report, "resident_before_bytes");
     let (code, said) = refused(&arguments).await;
     assert_eq!(code, Some(1));

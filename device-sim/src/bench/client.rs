@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::packet::{self, CONNACK, Frame, GOODBYE, Hello, SUBACK, Version};
+use super::packet::{self, CONNACK, Frame, GOODBYE, Hello, PING, PINGRESP, SUBACK, Version};
 
 /// Longest wait for a connection, its handshake and CONNACK. Storms of ten thousands take a while.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -206,6 +206,25 @@ impl Connection {
             Ok(Ok(())) if granted == Some(true) => Ok(()),
             Ok(Ok(())) => Err(Trouble::Subscription),
         }
+    }
+
+    /// Asks whether the server still knows it, and waits for the answer.
+    pub(super) async fn ping(&mut self) -> Result<(), Trouble> {
+        self.out.extend(PING);
+        self.flush().await?;
+        let mut answered = false;
+        let answer = async {
+            while !answered {
+                self.read(|frame, _, _| {
+                    answered |= frame.kind() == PINGRESP;
+                    Ok(())
+                })
+                .await?;
+            }
+            Ok(())
+        };
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        answer.unwrap_or(Err(Trouble::Silence))
     }
 
     /// Writes what is to be written.

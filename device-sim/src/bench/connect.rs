@@ -51,6 +51,12 @@ fn hold(args: &TargetArgs, clients: u32, at_once: u32) -> Result<Group, BenchErr
                 std::future::ready(())
             };
             desk.connect(&target, &clients, count(at_once), keep).await;
+            desk.wait_for(Phase::Go).await;
+            if !desk.is_over() {
+                for (_, connection) in held.take() {
+                    spawn_local(is_alive(connection, desk.clone()));
+                }
+            }
             desk.wait_for(Phase::End).await;
         }
     });
@@ -75,6 +81,17 @@ fn hold(args: &TargetArgs, clients: u32, at_once: u32) -> Result<Group, BenchErr
         return Err(BenchError::nobody("connected", &report.errors));
     }
     Ok(Group { crew, report })
+}
+
+/// Looks whether a connection is still there, and keeps it until the end.
+async fn is_alive(mut connection: Connection, desk: Desk) {
+    match connection.ping().await {
+        Ok(()) => {
+            desk.tally.ready.fetch_add(1, Relaxed);
+            desk.wait_for(Phase::End).await;
+        }
+        Err(trouble) => desk.tally.lost(&trouble),
+    }
 }
 
 fn cpu(server: Option<Process>) -> Result<Option<Duration>, BenchError> {
@@ -106,11 +123,18 @@ pub(super) fn idle(args: &IdleArgs) -> Result<IdleReport, BenchError> {
     std::thread::sleep(quiet);
     let used = server.cpu()? - before;
     let resident_after_bytes = server.resident()?;
+    crew.begin(Phase::Go);
+    let counted = |crew: &Crew| crew.sum(|tally| &tally.ready) + crew.sum(|tally| &tally.lost);
+    crew.look(PATIENCE, |crew| counted(crew) >= report.connected);
+    let alive = crew.sum(|tally| &tally.ready);
+    let mut report = report;
+    report.errors = crew.troubles();
     crew.end()?;
     let grown = resident_after_bytes as f64 - resident_before_bytes as f64;
     Ok(IdleReport {
         resident_before_bytes,
         resident_after_bytes,
+        alive,
         bytes_per_connection: per(grown, report.connected as f64),
         idle_cpu_ms_per_second: used.as_secs_f64() * 1e3 / quiet.as_secs_f64(),
         connect: report,

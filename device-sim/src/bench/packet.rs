@@ -25,6 +25,11 @@ pub(super) const PUBCOMP: u8 = 0x70;
 pub(super) const SUBACK: u8 = 0x90;
 pub(super) const DISCONNECT: u8 = 0xe0;
 
+pub(super) const PINGRESP: u8 = 0xd0;
+
+/// Is anybody there? The same in both versions.
+pub(super) const PING: [u8; 2] = [0xc0, 0];
+
 /// A clean goodbye, the same in both versions.
 pub(super) const GOODBYE: [u8; 2] = [DISCONNECT, 0];
 

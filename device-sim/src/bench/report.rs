@@ -70,6 +70,8 @@ pub struct IdleReport {
     pub resident_before_bytes: u64,
     /// The same with all of them connected and at rest.
     pub resident_after_bytes: u64,
+    /// Clients that answered a PING after the reading: those whose memory it was.
+    pub alive: u64,
     /// The difference for each.
     pub bytes_per_connection: f64,
     /// CPU that the server used per second while nothing was said, milliseconds.
