@@ -70,6 +70,12 @@ impl FaultDisk {
         state.off_at = Some(state.operations.saturating_add(operations));
     }
 
+    /// Changes and syncs so far.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
     /// Lets writes fail that would make the disk hold more than `bytes`; `None` ends that.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;

@@ -19,6 +19,7 @@ mod at_work;
 mod campaigns;
 mod clock;
 mod dice;
+mod disk;
 mod ends;
 mod gates;
 mod hours;
@@ -62,6 +63,18 @@ impl std::fmt::Display for Broken {
 pub fn play(seed: u64, trace: &Trace) -> Result<Tally, Broken> {
     let scenario = scenario::Scenario::draw(seed);
     world::World::new(seed, &scenario, trace.clone()).play()
+}
+
+/// Plays a world whose server keeps everything in the real store, on a disk that is without power again and again. One
+/// that is not `honest` reports syncs and does none.
+///
+/// # Errors
+/// The first rule that did not hold.
+pub fn play_losses_of_power(seed: u64, honest: bool, trace: &Trace) -> Result<Tally, Broken> {
+    let scenario = scenario::Scenario::without_power(seed);
+    let mut world = world::World::new(seed, &scenario, trace.clone());
+    world.server.disk = Some(disk::RealDisk::new(seed, honest)?);
+    world.play()
 }
 
 /// Plays a world of `robots` with four ECUs each, all of which are updated by one rollout while people do other things.

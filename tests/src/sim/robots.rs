@@ -3,12 +3,12 @@
 use super::Broken;
 use super::network::LinkId;
 use super::scenario::RobotPlan;
-use super::server::Publish;
+use super::server::{Publish, Server};
 use super::watch::{Asked, is_given_up};
 use device_sim::model::{Protocol, Robot, Violation};
 use rollcall_engine::{State, TargetState};
 use rollcall_proto::native::Ack;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// A robot with what the simulation knows of it.
@@ -61,17 +61,12 @@ impl Actor {
     }
 
     /// Design 2: what was acknowledged to the robot is in the durable history, or was refused.
-    pub(super) fn check_settled(
-        &mut self,
-        ticket: u64,
-        durable: &HashSet<Publish>,
-        refused: &HashSet<Publish>,
-    ) -> Result<(), Broken> {
+    pub(super) fn check_settled(&mut self, ticket: u64, server: &mut Server) -> Result<(), Broken> {
         let Some((operation, event)) = self.told.remove(&ticket) else {
             return Ok(());
         };
         self.heard.insert(operation);
-        if durable.contains(&event) || refused.contains(&event) {
+        if server.answers_for(&event) {
             return Ok(());
         }
         Err(Broken(format!(
@@ -81,16 +76,11 @@ impl Actor {
     }
 
     /// The same for the application's acknowledgement, which covers everything up to a number.
-    pub(super) fn check_ack(
-        &mut self,
-        ack: Ack,
-        durable: &HashSet<Publish>,
-        refused: &HashSet<Publish>,
-    ) -> Result<(), Broken> {
+    pub(super) fn check_ack(&mut self, ack: Ack, server: &mut Server) -> Result<(), Broken> {
         let later = self.numbered.split_off(&(ack.boot, ack.counter + 1));
         let covered = std::mem::replace(&mut self.numbered, later);
         for (number, event) in covered {
-            if number.0 == ack.boot && !durable.contains(&event) && !refused.contains(&event) {
+            if number.0 == ack.boot && !server.answers_for(&event) {
                 return Err(Broken(format!(
                     "design 2: Ack {ack:?} covers {number:?}, which is not durable"
                 )));

@@ -6,7 +6,7 @@
 use super::Broken;
 use super::standing::Hashed;
 use rollcall::records::{self, LoadError, Stored, Take};
-use rollcall::store::{Recovered, RowKey, Table};
+use rollcall::store::{Recovered, RedbStore, RowChange, RowKey, Table};
 use rollcall::writer::Chains;
 use rollcall_engine::{Link, Robot, RobotSet, Rollout, Row, State, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     pub(super) at: Timestamp,
-    counters: Vec<u8>,
+    pub(super) counters: Vec<u8>,
     tables: BTreeMap<Table, BTreeMap<RowKey, Vec<u8>>>,
 }
 
@@ -44,7 +44,33 @@ fn all_rows(state: &State) -> Vec<Row> {
     rows
 }
 
+/// The rows as `state` has them, as they are stored.
+pub(super) fn changes(state: &State, touched: &BTreeSet<Row>) -> impl Iterator<Item = RowChange> {
+    let chains = Chains::default();
+    let rows = touched.iter();
+    rows.filter_map(move |row| records::change(state, &chains, row))
+}
+
 impl Rows {
+    /// Everything that a store has.
+    pub(super) fn read(store: &RedbStore, recovered: &Recovered) -> Result<Self, Broken> {
+        let mut rows = Self {
+            at: Timestamp(recovered.at_ms),
+            counters: recovered.counters.clone(),
+            tables: BTreeMap::new(),
+        };
+        for table in Table::ALL {
+            let found = rows.tables.entry(table).or_default();
+            let mut take = |key, row: &[u8]| {
+                found.insert(key, row.to_vec());
+                Ok(())
+            };
+            let read = store.each(table, &mut take);
+            read.map_err(|error| Broken(format!("{table:?} cannot be read: {error}")))?;
+        }
+        Ok(rows)
+    }
+
     /// Everything of `state`, as it would be stored.
     pub(super) fn of(state: &State) -> Self {
         let mut rows = Self::default();
@@ -56,11 +82,7 @@ impl Rows {
     pub(super) fn commit(&mut self, state: &State, touched: &BTreeSet<Row>) {
         self.at = state.now();
         self.counters = records::encode_counters(state.counters());
-        let chains = Chains::default();
-        for change in touched
-            .iter()
-            .filter_map(|row| records::change(state, &chains, row))
-        {
+        for change in changes(state, touched) {
             let table = self.tables.entry(change.table).or_default();
             match change.value {
                 Some(value) => table.insert(change.key, value),

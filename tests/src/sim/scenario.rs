@@ -38,9 +38,16 @@ pub(super) struct Hazards {
     pub(super) crash_every: Option<u64>,
     /// Percent of commits in whose middle the server dies.
     pub(super) crash_in_commit: u32,
+    /// Percent of commits during or soon after which the power goes, where the server has a real disk.
+    pub(super) power: u32,
+    /// How long the server stays away at most; one of them each time.
+    pub(super) away: [u64; 3],
     /// Percent of fetches that break for reasons that are not the robot's.
     pub(super) broken_fetch: u32,
 }
+
+/// How long a server that dies now and then stays away at most.
+const AWAY: [u64; 3] = [2 * SECOND, MINUTE, 20 * MINUTE];
 
 /// In worlds with these seeds people plan by the clock.
 const TIMED: std::ops::Range<u64> = 6_000_000..7_000_000;
@@ -100,6 +107,21 @@ impl Scenario {
         }
     }
 
+    /// A world in which the server's power goes all the time, and it dies of nothing else.
+    pub(super) fn without_power(seed: u64) -> Self {
+        let mut scenario = Self::draw(seed);
+        // Losses are what it is for, and many robots make them slow.
+        scenario.robots.truncate(12);
+        scenario.hazards = Hazards {
+            crash_every: None,
+            crash_in_commit: 0,
+            power: 6,
+            away: [2 * SECOND, 10 * SECOND, MINUTE],
+            ..scenario.hazards
+        };
+        scenario
+    }
+
     /// A world whose trouble is its size.
     pub(super) fn large(seed: u64, robots: u64) -> Self {
         let dice = &mut Dice::new(seed, 1 << 40);
@@ -121,6 +143,8 @@ impl Scenario {
                 cut_every: Some(20 * SECOND),
                 crash_every: Some(10 * MINUTE),
                 crash_in_commit: 0,
+                power: 0,
+                away: AWAY,
                 broken_fetch: 1,
             },
             actions: 6,
@@ -180,6 +204,8 @@ fn hazards(dice: &mut Dice) -> Hazards {
         cut_every: rough.then(|| dice.within(5 * SECOND, 5 * MINUTE)),
         crash_every: (mortal && dice.chance(60)).then(|| dice.within(2 * MINUTE, 40 * MINUTE)),
         crash_in_commit: if mortal { 1 } else { 0 },
+        power: 0,
+        away: AWAY,
         broken_fetch: if rough { 5 } else { 0 },
     }
 }

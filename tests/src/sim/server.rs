@@ -4,10 +4,12 @@
 //! it, or not at all.
 
 use super::Broken;
-use super::rows::Rows;
+use super::disk::RealDisk;
+use super::rows::{Rows, changes};
 use super::watch::Watch;
 use rollcall::device;
 use rollcall::history::{self, Entry};
+use rollcall::records;
 use rollcall_engine::{
     Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, Report, RobotKey,
     Rollout, RolloutId, RolloutStatus, Row, State, TargetState, Timer, Timestamp,
@@ -54,7 +56,7 @@ pub(super) enum Leaving {
 /// One line of the history as it is stored: an input that was taken, and when.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) reply: Reply,
 }
 
@@ -99,14 +101,20 @@ pub(super) type Publish = (String, Vec<u8>);
 pub(super) struct Server {
     /// `None` while it is down.
     pub(super) state: Option<State>,
+    /// What is durable. In worlds with a real disk: what must be on it.
     pub(super) rows: Rows,
+    pub(super) disk: Option<RealDisk>,
+    /// The power went while a batch was on its way.
+    power_is_off: bool,
     pub(super) history: Vec<Record>,
     pub(super) queue: VecDeque<Incoming>,
     batch: Option<Batch>,
     /// OTAEvents in the durable history.
-    pub(super) durable: HashSet<Publish>,
+    durable: HashSet<Publish>,
     /// OTAEvents that were refused.
-    pub(super) refused: HashSet<Publish>,
+    refused: HashSet<Publish>,
+    /// OTAEvents that are durable, as robots were told.
+    acknowledged: HashSet<Publish>,
     /// Time that the engine was told to be lost, all starts together.
     pub(super) lost: u64,
     /// Rollouts were running at the last commit, so the time is made durable every few seconds.
@@ -116,6 +124,9 @@ pub(super) struct Server {
     next_checkpoint: usize,
 }
 
+/// The time is made durable at least so often while rollouts run; milliseconds.
+const HEARTBEAT: u64 = 5_000;
+
 /// Records between two checkpoints, at least.
 const CHECKPOINT: usize = 100;
 
@@ -124,16 +135,29 @@ impl Server {
         Self {
             state: Some(State::default()),
             rows: Rows::default(),
+            disk: None,
+            power_is_off: false,
             history: Vec::new(),
             queue: VecDeque::new(),
             batch: None,
             durable: HashSet::new(),
             refused: HashSet::new(),
+            acknowledged: HashSet::new(),
             lost: 0,
             heartbeat: false,
             checkpoints: Vec::new(),
             next_checkpoint: CHECKPOINT,
         }
+    }
+
+    /// Whether a robot may be told that this event is settled: it is durable, or was refused. What it is told once
+    /// must stay.
+    pub(super) fn answers_for(&mut self, event: &Publish) -> bool {
+        if self.durable.contains(event) {
+            self.acknowledged.insert(event.clone());
+            return true;
+        }
+        self.refused.contains(event)
     }
 
     pub(super) fn is_committing(&self) -> bool {
@@ -149,6 +173,7 @@ impl Server {
     /// One turn of the writer: everything that has queued up, then the timers that are due. The batch is on its way to
     /// the disk afterwards.
     pub(super) fn turn(&mut self, now: u64, watch: &mut Watch) -> Result<(), Broken> {
+        self.beat(now)?;
         let mut batch = Batch::default();
         while let Some(incoming) = self.queue.pop_front() {
             self.take(now, incoming, &mut batch, watch)?;
@@ -384,10 +409,13 @@ impl Server {
         Ok(reply)
     }
 
-    /// The batch is on the disk. Returns what may leave now, in the order in which it leaves.
-    pub(super) fn committed(&mut self, watch: &mut Watch) -> Result<Vec<Leaving>, Broken> {
+    /// Commits the batch. Returns what may leave now, in the order in which it leaves, unless the power went.
+    pub(super) fn committed(&mut self, watch: &mut Watch) -> Result<Option<Vec<Leaving>>, Broken> {
+        if !self.make_durable()? {
+            return Ok(None);
+        }
         let Some(batch) = self.batch.take() else {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         };
         let leaving = self.write(batch, watch)?;
         let (settled, rest): (Vec<_>, Vec<_>) = leaving
@@ -396,7 +424,34 @@ impl Server {
         let (acks, rest): (Vec<_>, Vec<_>) = rest
             .into_iter()
             .partition(|one| matches!(one, Leaving::Effect(Effect::Acknowledge { .. })));
-        Ok(settled.into_iter().chain(rest).chain(acks).collect())
+        Ok(Some(settled.into_iter().chain(rest).chain(acks).collect()))
+    }
+
+    /// While a server with a real disk was up, it was made durable all the time how late it is.
+    fn beat(&mut self, now: u64) -> Result<(), Broken> {
+        let before = Timestamp(now.saturating_sub(HEARTBEAT));
+        match &mut self.disk {
+            Some(disk) if self.heartbeat && before > self.rows.at => {
+                disk.beat(&mut self.rows, before)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands the batch to the real disk, where there is one. `false`: the power went.
+    fn make_durable(&mut self) -> Result<bool, Broken> {
+        let (Some(disk), Some(state)) = (&mut self.disk, &self.state) else {
+            return Ok(true);
+        };
+        let batch = self.batch.as_ref();
+        let Some(batch) = batch.filter(|batch| !batch.history.is_empty()) else {
+            return Ok(true);
+        };
+        let head = (state.now(), records::encode_counters(state.counters()));
+        let rows = changes(state, &batch.touched).collect();
+        let durable = disk.commit(head, rows, &batch.history)?;
+        self.power_is_off = !durable;
+        Ok(durable)
     }
 
     fn write(&mut self, batch: Batch, watch: &mut Watch) -> Result<Vec<Leaving>, Broken> {
@@ -412,8 +467,7 @@ impl Server {
                 self.next_checkpoint += CHECKPOINT + 10 * robots + self.history.len() / 8;
             }
             for event in batch.events {
-                // Native events are numbered, so each is one of a kind.
-                let native = event.0.contains("rollcall.v1");
+                let native = is_native(&event);
                 if !self.durable.insert(event.clone()) && native {
                     return Err(Broken(format!(
                         "design 2: an event is recorded twice: {}",
@@ -430,10 +484,22 @@ impl Server {
     pub(super) fn die(
         &mut self,
         now: u64,
-        (reached_the_disk, heartbeat_age): (bool, u64),
+        (mut reached_the_disk, heartbeat_age): (bool, u64),
         watch: &mut Watch,
     ) -> Result<(), Broken> {
+        if reached_the_disk && !self.power_is_off {
+            reached_the_disk = self.make_durable()?;
+        }
+        let power_went_in_commit = std::mem::take(&mut self.power_is_off);
+        if let (Some(disk), Some(batch), true) = (&mut self.disk, &self.batch, power_went_in_commit)
+        {
+            // It may be there or not; the check below takes neither more nor less than that.
+            let all = self.history.len() + batch.history.len();
+            reached_the_disk = disk.lose_power()? == all as u64;
+            watch.tally.in_flight(reached_the_disk);
+        }
         let moment = match (&self.batch, reached_the_disk) {
+            (Some(_), _) if power_went_in_commit => "in a commit",
             (Some(_), true) => "after a commit, before anything left",
             (Some(_), false) => "before a commit",
             (None, _) if !self.queue.is_empty() => "with a full queue",
@@ -451,19 +517,34 @@ impl Server {
         watch.died();
         self.queue.clear();
         // While rollouts run the engine's time is made durable every few seconds.
-        if self.heartbeat {
-            self.rows.at = self
-                .rows
-                .at
-                .max(Timestamp(now.saturating_sub(heartbeat_age)));
+        if self.heartbeat && !power_went_in_commit {
+            let at = Timestamp(now.saturating_sub(heartbeat_age)).max(self.rows.at);
+            match &mut self.disk {
+                Some(disk) => disk.beat(&mut self.rows, at)?,
+                None => self.rows.at = at,
+            }
+        }
+        if let Some(disk) = &mut self.disk {
+            if !power_went_in_commit {
+                disk.lose_power()?;
+            }
+            disk.check(&self.rows, &self.history, &self.acknowledged)?;
+            watch.tally.power_losses = disk.losses;
+            watch.tally.acknowledged = self.acknowledged.len() as u64;
         }
         self.state = None;
         Ok(())
     }
 
-    /// The process is back: recover, then tell the engine that time has passed, in a commit of its own.
-    pub(super) fn start(&mut self, now: u64, watch: &mut Watch) -> Result<(), Broken> {
-        let state = self.rows.recover();
+    /// The process is back: recover, then tell the engine that time has passed, in a commit of its own. `false`: the
+    /// power went in that.
+    pub(super) fn start(&mut self, now: u64, watch: &mut Watch) -> Result<bool, Broken> {
+        let mut state = self.rows.recover();
+        if let Some(disk) = &self.disk {
+            let loaded = disk.load()?;
+            Rows::of(&loaded).check_same("what was loaded", &Rows::of(&state))?;
+            state = loaded;
+        }
         self.lost += now.saturating_sub(state.now().0);
         watch.restarted(&state);
         self.state = Some(state);
@@ -480,9 +561,20 @@ impl Server {
         )?;
         reply.map_err(|refusal| Broken(format!("a start was refused: {refusal}")))?;
         self.next_checkpoint = self.next_checkpoint.min(self.history.len() + 1);
-        self.write(batch, watch)?;
-        Ok(())
+        self.batch = Some(batch);
+        if !self.make_durable()? {
+            return Ok(false);
+        }
+        if let Some(batch) = self.batch.take() {
+            self.write(batch, watch)?;
+        }
+        Ok(true)
     }
+}
+
+/// Events of Rollcall's own protocol are numbered, so each is one of a kind.
+pub(super) fn is_native(event: &Publish) -> bool {
+    event.0.contains("rollcall.v1")
 }
 
 /// It is, or was.

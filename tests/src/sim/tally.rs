@@ -18,6 +18,14 @@ pub struct Tally {
     pub starts: u64,
     /// Deaths of the server by their moment.
     pub deaths: BTreeMap<&'static str, u64>,
+    /// Losses of power under the real store.
+    pub power_losses: u64,
+    /// Batches that were there although their commit did not return.
+    pub in_flight_kept: u64,
+    /// Batches whose commit did not return, and that were not there.
+    pub in_flight_lost: u64,
+    /// OTAEvents that were acknowledged to robots, and were in the history after every loss of power.
+    pub acknowledged: u64,
     /// Operations that robots really installed.
     pub installed: u64,
     /// Robots at work on something that the server had given up, greatest number at one moment.
@@ -41,6 +49,13 @@ impl Tally {
 
     pub(super) fn died(&mut self, moment: &'static str) {
         *self.deaths.entry(moment).or_default() += 1;
+    }
+
+    pub(super) fn in_flight(&mut self, kept: bool) {
+        match kept {
+            true => self.in_flight_kept += 1,
+            false => self.in_flight_lost += 1,
+        }
     }
 
     pub(super) fn saw(&mut self, what: &str, which: &impl std::fmt::Debug) {
@@ -71,6 +86,10 @@ impl Tally {
         self.cancels += other.cancels;
         self.properties += other.properties;
         self.starts += other.starts;
+        self.power_losses += other.power_losses;
+        self.in_flight_kept += other.in_flight_kept;
+        self.in_flight_lost += other.in_flight_lost;
+        self.acknowledged += other.acknowledged;
         self.installed += other.installed;
         self.excess = self.excess.max(other.excess);
         self.given_up_and_busy += other.given_up_and_busy;

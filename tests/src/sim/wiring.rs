@@ -302,11 +302,7 @@ impl World {
                 session_present: false,
             },
             Down::Settled(ticket) => {
-                self.actors[index].check_settled(
-                    ticket,
-                    &self.server.durable,
-                    &self.server.refused,
-                )?;
+                self.actors[index].check_settled(ticket, &mut self.server)?;
                 Input::Acknowledged(device_sim::model::PublishId(ticket))
             }
             Down::Message { topic, payload } => {
@@ -316,11 +312,7 @@ impl World {
                 };
                 let message = Downlink::parse(&base, &topic, &payload);
                 if let Downlink::Ack(ack) = message {
-                    self.actors[index].check_ack(
-                        ack,
-                        &self.server.durable,
-                        &self.server.refused,
-                    )?;
+                    self.actors[index].check_ack(ack, &mut self.server)?;
                 }
                 Input::Received(message)
             }

@@ -265,11 +265,28 @@ impl World {
             && self.dice.chance(self.hazards.crash_in_commit)
             && self.dice.chance(20);
         self.at(done, Happening::Committed);
+        self.plan_loss_of_power();
         if dies {
             let at = self.dice.within(self.now, done);
             self.at(at, Happening::Die);
         }
         Ok(())
+    }
+
+    fn plan_loss_of_power(&mut self) {
+        let near = self.hazards.power > 0 && self.now < self.horizon;
+        if !near || !self.dice.chance(self.hazards.power) {
+            return;
+        }
+        // Nearly always it hurts most in a commit.
+        match &mut self.server.disk {
+            Some(disk) if self.dice.chance(80) => disk.arm(),
+            _ => {
+                let longest = *self.dice.pick(&[20, MINUTE]);
+                let at = self.now + self.dice.within(0, longest);
+                self.at(at, Happening::Die);
+            }
+        }
     }
 
     fn trace_queue(&self) {
@@ -296,7 +313,9 @@ impl World {
         if self.server.state.is_none() || !self.server.is_committing() {
             return Ok(());
         }
-        let leaving = self.server.committed(&mut self.watch)?;
+        let Some(leaving) = self.server.committed(&mut self.watch)? else {
+            return self.die();
+        };
         self.commits += 1;
         // The comparison takes long where there are many robots.
         if self.commits.is_multiple_of(12 * self.actors.len() as u64)
@@ -332,7 +351,7 @@ impl World {
         self.server.die(self.now, (reached, age), &mut self.watch)?;
         self.down_since = self.now;
         self.everybody_is_cut_off();
-        let longest = *self.dice.pick(&[2 * SECOND, MINUTE, 20 * MINUTE]);
+        let longest = *self.dice.pick(&self.hazards.away);
         let at = self.now + self.dice.within(1, longest);
         self.at(at, Happening::Start);
         Ok(())
@@ -341,7 +360,10 @@ impl World {
     fn start(&mut self) -> Result<(), Broken> {
         self.trace.line(self.now, || "server starts".to_owned());
         self.watch.downtimes.push((self.down_since, self.now));
-        self.server.start(self.now, &mut self.watch)?;
+        self.plan_loss_of_power();
+        if !self.server.start(self.now, &mut self.watch)? {
+            return self.die();
+        }
         self.plan_death();
         if let Some(state) = &self.server.state {
             self.server.rows.check_recovery(state)?;
