@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The engine and the robots are the real ones, and everything between them passes through the real codecs. Only time,
-//! network, disk and people are simulated. After every input the watch compares what the engine did with what it may
-//! do; at the end the outcomes are compared with what the robots really did, and the history is replayed.
+//! network, disk and people are simulated; in worlds in which the power goes the store is the real one, on a simulated
+//! disk. After every input the watch compares what the engine did with what it may do; at the end the outcomes are
+//! compared with what the robots really did, and the history is replayed.
 
 #![allow(
     clippy::expect_used,
