@@ -445,6 +445,14 @@ impl Watch {
         let Some(rollout) = state.rollout(place.0) else {
             return Ok(());
         };
+        // It waited for a retry that never came: the failure stands, which was judged when it began to wait.
+        let stands = old.retry.as_ref().is_some_and(|retry| {
+            let reason = retry.failure;
+            new == TargetState::Failed { reason }
+        });
+        if stands && old.state == TargetState::Pending {
+            return Ok(());
+        }
         let mechanism = &rollout.mechanism;
         let (since, span) = match new {
             TargetState::Failed {
