@@ -33,6 +33,9 @@ pub(crate) struct PeersArgs {
     /// peers: how long the last round holds the rate that it calls the peak; 0s leaves that out.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_seconds)]
     pub(super) hold: Duration,
+    /// peers: how long messages are counted; default 5s, with --quick 2s.
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    pub(super) count_for: Option<Duration>,
     /// peers: write the table into this document, between its two marks, beside standard output.
     #[arg(long, value_name = "FILE")]
     pub(super) into: Option<PathBuf>,

@@ -70,7 +70,7 @@ pub(crate) fn measure(args: &PeersArgs, rollcall: PathBuf, machine: &Machine) ->
     let size = if args.quick {
         Size {
             rounds: args.rounds.unwrap_or(1),
-            window: Duration::from_secs(2),
+            window: args.count_for.unwrap_or(Duration::from_secs(2)),
             rest: Duration::from_secs(1),
             divisor: 10,
             hold: None,
@@ -78,7 +78,7 @@ pub(crate) fn measure(args: &PeersArgs, rollcall: PathBuf, machine: &Machine) ->
     } else {
         Size {
             rounds: args.rounds.unwrap_or(5),
-            window: Duration::from_secs(5),
+            window: args.count_for.unwrap_or(Duration::from_secs(5)),
             rest: Duration::from_secs(2),
             divisor: 1,
             hold: Some(args.hold).filter(|hold| !hold.is_zero()),
