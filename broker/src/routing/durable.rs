@@ -120,7 +120,8 @@ impl Router {
                 identifier: subscription.identifier,
             };
             self.place(&subscription.filter, key, wish);
-            self.sessions[key].subscriptions.push(subscription.filter);
+            let subscriptions = &mut self.sessions[key].subscriptions;
+            subscriptions.push((subscription.filter, wish));
         }
         if was_connected {
             self.save(key, false);

@@ -11,6 +11,8 @@
 //! Invariant: every subscription in the tree or in a share belongs to a session in `sessions`, and its filter is in
 //! that session's list.
 
+mod absent;
+mod deadlines;
 mod durable;
 mod retained;
 mod shared;
@@ -24,6 +26,7 @@ use crate::connection::Session;
 use crate::event::{ConnectionId, Verdict};
 use crate::message::{Delivery, Message, Queued};
 use crate::storage::{Journal, SessionJournal};
+use absent::Absent;
 use durable::Durable;
 use retained::Retained;
 use shared::Shares;
@@ -72,7 +75,8 @@ struct Entry {
     /// Tells a session from an older one of the same client.
     number: u64,
     presence: Presence,
-    subscriptions: Vec<Box<str>>,
+    /// Filters, each with what is asked for.
+    subscriptions: Vec<(Box<str>, Wish)>,
     durable: Option<Box<Durable>>,
 }
 
@@ -80,16 +84,6 @@ struct Entry {
 enum Presence {
     Online(ConnectionId),
     Absent(Box<Absent>),
-}
-
-#[derive(Debug)]
-struct Absent {
-    session: Session,
-    queued_bytes: usize,
-    /// Before this nothing that waits expires.
-    next_expiry: Option<Instant>,
-    until: Instant,
-    will: Option<(Instant, Testament)>,
 }
 
 /// What a subscription asks for, as the tree keeps it.
@@ -315,14 +309,8 @@ impl Router {
 
     /// What a session subscribes to, and how.
     fn wishes(&self, key: SessionKey) -> impl Iterator<Item = (&str, Wish)> {
-        let filters = self.sessions[key].subscriptions.iter();
-        filters.filter_map(move |filter| {
-            let wish = match topic::shared(filter) {
-                topic::Shared::Yes { .. } => self.shares.get(filter, key),
-                topic::Shared::No | topic::Shared::Malformed => self.tree.get(filter, key),
-            };
-            Some((&**filter, wish?))
-        })
+        let subscriptions = self.sessions[key].subscriptions.iter();
+        subscriptions.map(|(filter, wish)| (&**filter, *wish))
     }
 
     /// Takes a session back when its connection ends. Without `keep` it ends; its will is published now, or after its
@@ -395,20 +383,24 @@ impl Router {
         now: Instant,
     ) -> Result<Vec<Delivery>, ReasonCode> {
         let entry = &mut self.sessions[key];
-        let is_new = !entry.subscriptions.iter().any(|known| **known == *filter);
-        if is_new {
-            if entry.subscriptions.len() >= self.limits.max_subscriptions {
-                return Err(ReasonCode::QuotaExceeded);
-            }
-            entry.subscriptions.reserve_exact(1);
-            entry.subscriptions.push(filter.into());
-        }
         let wish = Wish {
             qos: options.qos,
             no_local: options.no_local,
             retain_as_published: options.retain_as_published,
             identifier,
         };
+        let has_room = entry.subscriptions.len() < self.limits.max_subscriptions;
+        let mut known = entry.subscriptions.iter_mut();
+        let known = known.find(|(known, _)| **known == *filter);
+        let is_new = known.is_none();
+        if let Some((_, known)) = known {
+            *known = wish;
+        } else if has_room {
+            entry.subscriptions.reserve_exact(1);
+            entry.subscriptions.push((filter.into(), wish));
+        } else {
+            return Err(ReasonCode::QuotaExceeded);
+        }
         let is_shared = self.place(filter, key, wish);
         if is_shared {
             return Ok(Vec::new());
@@ -467,7 +459,7 @@ impl Router {
     pub(crate) fn unsubscribe(&mut self, key: SessionKey, filter: &str) -> bool {
         self.sessions[key]
             .subscriptions
-            .retain(|known| **known != *filter);
+            .retain(|(known, _)| **known != *filter);
         self.displace(filter, key)
     }
 
@@ -567,55 +559,6 @@ impl Router {
         self.note_retained(is_kept.then_some((message, qos)), &removed);
     }
 
-    /// The next moment at which `tick` has something to do.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
-    }
-
-    /// Publishes delayed wills and ends sessions whose time has come.
-    pub(crate) fn tick(&mut self, now: Instant, routed: &mut Vec<Routed>) {
-        while let Some(&(at, key)) = self.deadlines.first() {
-            if at > now {
-                return;
-            }
-            self.deadlines.remove(&(at, key));
-            let Some(Entry {
-                presence: Presence::Absent(absent),
-                ..
-            }) = self.sessions.get_mut(key)
-            else {
-                continue;
-            };
-            let will = absent.will.take_if(|(due, _)| *due <= now);
-            let ended = absent.until <= now;
-            if let Some((_, will)) = will {
-                self.execute(Some(key), &will, now, routed);
-                // Else it would be published again after a restart.
-                self.save(key, false);
-            }
-            if ended {
-                self.tally.expired_sessions += 1;
-                self.end(key, now, routed);
-            }
-        }
-    }
-
-    /// Ends an absent session.
-    fn end(&mut self, key: SessionKey, now: Instant, routed: &mut Vec<Routed>) {
-        let Presence::Absent(absent) = &mut self.sessions[key].presence else {
-            return;
-        };
-        let (session, until) = (std::mem::take(&mut absent.session), absent.until);
-        let will = absent.will.take();
-        self.deadlines.remove(&(until, key));
-        self.remove(key, &session);
-        self.pass_on(session.orphans(), now, routed);
-        if let Some((at, will)) = will {
-            self.deadlines.remove(&(at, key));
-            self.execute(None, &will, now, routed);
-        }
-    }
-
     fn remove(&mut self, key: SessionKey, session: &Session) {
         let Some(entry) = self.sessions.try_remove(key) else {
             return;
@@ -624,73 +567,8 @@ impl Router {
             self.forget(durable, session);
         }
         self.names.remove(&entry.name);
-        for filter in &entry.subscriptions {
+        for (filter, _) in &entry.subscriptions {
             self.displace(filter, key);
         }
-    }
-
-    /// Publishes a will. `publisher` is the session that left it, if it still has subscriptions.
-    fn execute(
-        &mut self,
-        publisher: Option<SessionKey>,
-        will: &Testament,
-        now: Instant,
-        routed: &mut Vec<Routed>,
-    ) {
-        self.tally.wills += 1;
-        let message = match will.expiry {
-            Some(expiry) => will.message.expiring(now.checked_add(expiry)),
-            None => Arc::clone(&will.message),
-        };
-        self.publish(publisher, &message, will.qos, will.retain, now, routed);
-    }
-}
-
-impl Absent {
-    fn new(session: Session, until: Instant, will: Option<(Instant, Testament)>) -> Self {
-        let mut absent = Self {
-            session,
-            queued_bytes: 0,
-            next_expiry: None,
-            until,
-            will,
-        };
-        absent.measure();
-        absent
-    }
-
-    fn measure(&mut self) {
-        let messages = || self.session.queue.iter().map(|delivery| &delivery.message);
-        self.queued_bytes = messages().map(|message| message.size()).sum();
-        self.next_expiry = messages().filter_map(|message| message.expires).min();
-    }
-
-    /// Drops what has expired while it waited (MQTT-3.3.2-5); how much.
-    fn drop_expired(&mut self, now: Instant, rows: &SessionJournal) -> u64 {
-        let mut dropped = 0;
-        self.session.queue.retain(|delivery| {
-            let expired = delivery.message.is_expired(now);
-            if expired {
-                rows.finished(delivery);
-                dropped += 1;
-            }
-            !expired
-        });
-        self.measure();
-        dropped
-    }
-
-    /// QoS 0 is not kept; neither is what exceeds the limits, which the caller counts.
-    fn has_room(&self, delivery: &Delivery, limits: &Limits) -> bool {
-        delivery.qos != QoS::AtMostOnce
-            && self.session.queue.len() < limits.queue_messages
-            && self.queued_bytes + delivery.message.size() <= limits.queue_bytes
-    }
-
-    fn queue(&mut self, delivery: Delivery) {
-        self.queued_bytes += delivery.message.size();
-        let expiries = self.next_expiry.into_iter().chain(delivery.message.expires);
-        self.next_expiry = expiries.min();
-        self.session.queue.push_back(delivery);
     }
 }

@@ -13,6 +13,8 @@ use std::time::Instant;
 pub(crate) struct Retained {
     messages: BTreeMap<ByteString, Entry>,
     bytes: usize,
+    /// Before this nothing expires.
+    next_expiry: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,8 @@ impl Retained {
     /// Takes over a message that was stored, whatever the limits are now.
     pub(crate) fn restore(&mut self, message: Arc<Message>, qos: QoS) {
         self.bytes += message.size();
+        let expiries = self.next_expiry.into_iter().chain(message.expires);
+        self.next_expiry = expiries.min();
         self.messages
             .insert(message.topic.clone(), Entry { message, qos });
     }
@@ -88,6 +92,10 @@ impl Retained {
     }
 
     fn drop_expired(&mut self, now: Instant, removed: &mut Vec<Arc<Message>>) {
+        // Else everybody who publishes to a full store would look through all of it.
+        if self.next_expiry.is_none_or(|expiry| expiry > now) {
+            return;
+        }
         let bytes = &mut self.bytes;
         self.messages.retain(|_, entry| {
             let expired = entry.message.is_expired(now);
@@ -97,5 +105,7 @@ impl Retained {
             }
             !expired
         });
+        let left = self.messages.values();
+        self.next_expiry = left.filter_map(|entry| entry.message.expires).min();
     }
 }

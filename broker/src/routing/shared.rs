@@ -155,13 +155,6 @@ impl Shares {
         existed
     }
 
-    pub(super) fn get(&self, name: &str, session: SessionKey) -> Option<Wish> {
-        let share = self.shares.get(self.names.get(name)?)?;
-        let members = share.online.members.iter().chain(&share.absent.members);
-        let mut own = members.filter(|member| member.session == session);
-        own.next().map(|member| member.wish)
-    }
-
     /// A member has come or gone.
     fn set_online(&mut self, name: &str, session: SessionKey, online: bool) {
         if let Some(number) = self.names.get(name)
@@ -201,7 +194,7 @@ impl Member {
 impl Router {
     /// Moves a session's memberships to those who are there, or to those who are not.
     pub(super) fn set_shares_online(&mut self, key: SessionKey, online: bool) {
-        for filter in &self.sessions[key].subscriptions {
+        for (filter, _) in &self.sessions[key].subscriptions {
             if filter.starts_with(topic::SHARED_PREFIX) {
                 self.shares.set_online(filter, key, online);
             }

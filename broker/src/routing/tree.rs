@@ -74,6 +74,7 @@ impl<T: Copy> Tree<T> {
     }
 
     /// Options of one session's subscription to exactly this filter.
+    #[cfg(test)]
     pub(crate) fn get(&self, filter: &str, session: usize) -> Option<T> {
         self.root
             .find(filter)?
@@ -139,6 +140,7 @@ impl<T: Copy> Node<T> {
         &mut node.here
     }
 
+    #[cfg(test)]
     fn find(&self, filter: &str) -> Option<&Vec<Subscriber<T>>> {
         let mut node = self;
         let mut rest = Some(filter);

@@ -400,14 +400,11 @@ impl Hub {
                 self.dispatch_shared(routing, key, delivery);
                 continue;
             }
-            let noted = delivery.sequence.is_some().then(|| delivery.clone());
             if let Some(mailbox) = routing.links.get(&key)
-                && mailbox.push(delivery, &self.limits).is_err()
+                && let Err(dropped) = mailbox.push(delivery, &self.limits)
             {
                 self.metrics.one(Count::MessageDropped);
-                if let Some(dropped) = noted {
-                    routing.router.drop_noted(key, &dropped);
-                }
+                routing.router.drop_noted(key, &dropped);
             }
         }
     }

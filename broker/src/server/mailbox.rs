@@ -69,15 +69,16 @@ impl Content {
         self.queue.len() < limits.queue_messages && bytes <= limits.queue_bytes
     }
 
-    fn push(&mut self, delivery: Delivery, limits: &Limits) -> Result<(), Rejected> {
+    /// Gives back what is not taken.
+    fn push(&mut self, delivery: Delivery, limits: &Limits) -> Result<(), (Rejected, Delivery)> {
         if self.closed {
-            return Err(Rejected::Closed);
+            return Err((Rejected::Closed, delivery));
         }
         if !self.has_room(&delivery, limits) {
             self.order
                 .get_or_insert(Close::because(DisconnectReason::QueueFull));
             wake(self.waker.take());
-            return Err(Rejected::Full);
+            return Err((Rejected::Full, delivery));
         }
         self.queued_bytes += delivery.message.size();
         self.queue.push_back(delivery);
@@ -176,8 +177,10 @@ impl Mailbox {
     }
 
     /// Queues a message. A client whose queue is full is ordered to leave; only the first overflow says so.
-    pub(crate) fn push(&self, delivery: Delivery, limits: &Limits) -> Result<(), Rejected> {
-        self.content.lock().push(delivery, limits)
+    /// What is not taken is given back.
+    pub(crate) fn push(&self, delivery: Delivery, limits: &Limits) -> Result<(), Delivery> {
+        let pushed = self.content.lock().push(delivery, limits);
+        pushed.map_err(|(_, delivery)| delivery)
     }
 
     /// Queues a message that somebody else can take as well; gives it back if there is no room.
@@ -212,7 +215,9 @@ impl Mailbox {
             });
         };
         delivery.qos = delivery.qos.min(granted);
-        content.push(delivery, limits)
+        content
+            .push(delivery, limits)
+            .map_err(|(rejected, _)| rejected)
     }
 
     /// Puts a resumed session's waiting messages in front.
