@@ -47,6 +47,14 @@ async fn subscribe(server: &Stored, client: &mut Client<Pipe>, filter: &str) {
     assert!(matches!(client.recv().await, Packet::SubAck(_)));
 }
 
+/// A publish at QoS 1 that a stored session wants, or that is retained: acknowledged after the commit that it asks for.
+async fn publish_stored(server: &Stored, publisher: &mut Client<Pipe>, message: Publish) {
+    let packet_id = message.packet_id;
+    publisher.publish(message).await;
+    server.commit_wanted().await;
+    publisher.expect(Packet::PubAck(ack(packet_id))).await;
+}
+
 /// Ends a connection without saying goodbye, and waits until the broker has seen it.
 async fn cut(server: &Stored, client: Client<Pipe>) {
     let before = server.handle.metrics().connections;
@@ -156,11 +164,12 @@ async fn a_subscription_is_answered_once_it_is_stored_and_survives_with_its_opti
     publisher
         .publish(publish("t/1", b"not wanted any more", QoS::AtMostOnce, 0))
         .await;
-    publisher
-        .publish(publish("s/1", b"shared", QoS::AtLeastOnce, 1))
-        .await;
-    server.commit_wanted().await;
-    publisher.expect(Packet::PubAck(ack(1))).await;
+    publish_stored(
+        &server,
+        &mut publisher,
+        publish("s/1", b"shared", QoS::AtLeastOnce, 1),
+    )
+    .await;
     let (mut client, present) = open(&server, lasting(V5, "sub")).await;
     assert!(present);
     assert_eq!(&*client.message().await.payload, b"shared");
@@ -292,9 +301,7 @@ async fn retained_messages_survive_and_so_does_their_removal() {
         let mut retained = publish(topic, payload.as_bytes(), QoS::AtLeastOnce, id);
         retained.retain = true;
         retained.properties = Properties::builder().user("k", "v").build().unwrap();
-        publisher.publish(retained).await;
-        server.commit_wanted().await;
-        publisher.expect(Packet::PubAck(ack(id))).await;
+        publish_stored(&server, &mut publisher, retained).await;
     }
     assert_eq!(shelf.count(StoredTable::Retained), 1);
     assert_eq!(shelf.count(StoredTable::Messages), 1);
@@ -320,11 +327,12 @@ async fn one_message_for_many_sessions_is_stored_once_and_goes_with_the_last() {
         cut(&server, client).await;
     }
     let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
-    publisher
-        .publish(publish("t", b"x", QoS::AtLeastOnce, 1))
-        .await;
-    server.commit_wanted().await;
-    publisher.expect(Packet::PubAck(ack(1))).await;
+    publish_stored(
+        &server,
+        &mut publisher,
+        publish("t", b"x", QoS::AtLeastOnce, 1),
+    )
+    .await;
     assert_eq!(shelf.count(StoredTable::Deliveries), 3);
     assert_eq!(shelf.count(StoredTable::Messages), 1);
     let server = Stored::start(&shelf);
@@ -424,9 +432,7 @@ async fn a_will_that_was_published_is_not_published_again_at_every_start() {
     let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
     let mut back = publish("wills", b"all is well", QoS::AtLeastOnce, 1);
     back.retain = true;
-    publisher.publish(back).await;
-    server.commit_wanted().await;
-    publisher.expect(Packet::PubAck(ack(1))).await;
+    publish_stored(&server, &mut publisher, back).await;
     let server = Stored::start(&shelf);
     // Wills that are due come before anything that a client is told.
     let (mut watcher, _) = open(&server, lasting(V5, "other")).await;
@@ -515,11 +521,12 @@ async fn a_subscription_that_is_not_allowed_any_more_takes_what_it_brought_along
     cut(&server, client).await;
     let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
     for (id, topic) in [(1, "once/secret"), (2, "t")] {
-        publisher
-            .publish(publish(topic, topic.as_bytes(), QoS::AtLeastOnce, id))
-            .await;
-        server.commit_wanted().await;
-        publisher.expect(Packet::PubAck(ack(id))).await;
+        publish_stored(
+            &server,
+            &mut publisher,
+            publish(topic, topic.as_bytes(), QoS::AtLeastOnce, id),
+        )
+        .await;
     }
     let server = Stored::start(&shelf);
     let mut changed = lasting(V5, "sub");
@@ -581,11 +588,12 @@ async fn damaged_rows_are_refused_by_name() {
     let shelf = Arc::default();
     let server = absent_subscriber(&shelf).await;
     let (mut publisher, _) = open(&server, connect(V5, "pub")).await;
-    publisher
-        .publish(publish("t", b"x", QoS::AtLeastOnce, 1))
-        .await;
-    server.commit_wanted().await;
-    publisher.expect(Packet::PubAck(ack(1))).await;
+    publish_stored(
+        &server,
+        &mut publisher,
+        publish("t", b"x", QoS::AtLeastOnce, 1),
+    )
+    .await;
     let whole = shelf.rows();
     assert_eq!(whole.len(), 3);
     for (index, row) in whole.iter().enumerate() {

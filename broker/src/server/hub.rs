@@ -197,7 +197,7 @@ impl Hub {
         routing.router.noted = false;
         let opened = routing.router.open(claim, Instant::now(), &mut routed);
         self.dispatch(routing, routed);
-        self.collect(&mut routing.router);
+        self.count(&mut routing.router);
         let noted = self.noted(&mut routing.router);
         match opened? {
             Opened::Busy(owner) => {
@@ -265,7 +265,7 @@ impl Hub {
             .router
             .close(key, session, keep, will, now, &mut routed);
         self.dispatch(routing, routed);
-        self.collect(&mut routing.router);
+        self.count(&mut routing.router);
         drop(guard);
         if !keep.is_zero() {
             self.deadlines.notify_one();
@@ -340,7 +340,7 @@ impl Hub {
             .router
             .publish(publisher, message, qos, retain, Instant::now(), &mut routed);
         self.dispatch(routing, routed);
-        self.collect(&mut routing.router);
+        self.count(&mut routing.router);
         also().max(self.noted(&mut routing.router))
     }
 
@@ -390,7 +390,7 @@ impl Hub {
         let routing = &mut *guard;
         routing.router.tick(Instant::now(), &mut routed);
         self.dispatch(routing, routed);
-        self.collect(&mut routing.router);
+        self.count(&mut routing.router);
         routing.router.next_deadline()
     }
 
@@ -430,7 +430,7 @@ impl Hub {
         self.metrics.one(Count::MessageDropped);
     }
 
-    fn collect(&self, router: &mut Router) {
+    fn count(&self, router: &mut Router) {
         let tally = std::mem::take(&mut router.tally);
         self.metrics.add(Count::MessageDropped, tally.queue_full);
         self.metrics.add(Count::RetainedLimit, tally.retained_limit);

@@ -45,25 +45,33 @@ pub(super) async fn receive_connect(line: &mut Line) -> Option<Box<Connect>> {
         let failure = match try_connect(line) {
             Ok(Some(connect)) => return Some(connect),
             Err(failure) => failure,
-            Ok(None) => match line.wake(want, &mut None).await {
-                Wake::Read(Ok(count)) if count > 0 => {
-                    line.count_in(count);
-                    continue;
-                }
-                Wake::Writable(Ok(())) if line.socket.flush().is_ok() => continue,
-                Wake::Read(read) => read
-                    .err()
-                    .as_ref()
-                    .and_then(count_breach)
-                    .unwrap_or(Count::ConnectAbandoned),
-                Wake::Writable(_) => Count::ConnectAbandoned,
-                Wake::Timer => Count::ConnectTimeout,
-                Wake::Mail(_) | Wake::Room(_) => return None,
+            Ok(None) => match more(line, want).await {
+                Ok(()) => continue,
+                Err(failure) => failure?,
             },
         };
         line.hub.metrics.one(failure);
         tracing::debug!(peer = %line.peer, reason = failure.name(), "no connect");
         return None;
+    }
+}
+
+/// Waits until a client that has not connected yet has sent or taken something. Otherwise what counts the end, which
+/// nothing does if the broker ordered it.
+pub(super) async fn more(line: &mut Line, want: Want) -> Result<(), Option<Count>> {
+    match line.wake(want, &mut None).await {
+        Wake::Read(Ok(count)) if count > 0 => {
+            line.count_in(count);
+            Ok(())
+        }
+        Wake::Writable(Ok(())) if line.socket.flush().is_ok() => Ok(()),
+        Wake::Read(read) => {
+            let breach = read.err().as_ref().and_then(count_breach);
+            Err(Some(breach.unwrap_or(Count::ConnectAbandoned)))
+        }
+        Wake::Writable(_) => Err(Some(Count::ConnectAbandoned)),
+        Wake::Timer => Err(Some(Count::ConnectTimeout)),
+        Wake::Mail(_) | Wake::Room(_) => Err(None),
     }
 }
 

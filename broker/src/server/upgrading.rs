@@ -1,7 +1,7 @@
 //! The request for WebSocket of one connection, before its CONNECT.
 
-use super::socket::count_breach;
-use super::task::{Line, Wake, Want};
+use super::opening::more;
+use super::task::{Line, Want};
 use crate::metrics::Count;
 
 /// Answers the request, within the time that the line's timer leaves. Every failure is counted here.
@@ -14,20 +14,10 @@ pub(super) async fn upgrade(line: &mut Line) -> bool {
         let failure = match line.socket.upgrade() {
             Ok(true) => break,
             Err(failure) => failure,
-            Ok(false) => match line.wake(want, &mut None).await {
-                Wake::Read(Ok(count)) if count > 0 => {
-                    line.count_in(count);
-                    continue;
-                }
-                Wake::Writable(Ok(())) if line.socket.flush().is_ok() => continue,
-                Wake::Read(read) => read
-                    .err()
-                    .as_ref()
-                    .and_then(count_breach)
-                    .unwrap_or(Count::ConnectAbandoned),
-                Wake::Writable(_) => Count::ConnectAbandoned,
-                Wake::Timer => Count::ConnectTimeout,
-                Wake::Mail(_) | Wake::Room(_) => return false,
+            Ok(false) => match more(line, want).await {
+                Ok(()) => continue,
+                Err(Some(failure)) => failure,
+                Err(None) => return false,
             },
         };
         line.hub.metrics.one(failure);
