@@ -11,7 +11,7 @@ use tokio::task::spawn_local;
 use super::args::{ChurnArgs, ConnectArgs, IdleArgs, StormArgs, TargetArgs};
 use super::client::{Connection, Target, Who};
 use super::crew::{Crew, Desk, Held, Phase};
-use super::process::Process;
+use super::process::{Meter, Process};
 use super::report::{ChurnReport, ConnectReport, IdleReport, StormReport};
 use super::{BenchError, count, per, setup};
 
@@ -39,8 +39,7 @@ fn hold(args: &TargetArgs, clients: u32, at_once: u32) -> Result<Group, BenchErr
     let (target, server) = (setup::target(args)?, setup::server(args)?);
     setup::files(clients.len())?;
     let needed = clients.len() as u64;
-    let (own_before, server_before) = (Process::own().cpu()?, cpu(server)?);
-    let began = Instant::now();
+    let (meter, began) = (Meter::begin(server)?, Instant::now());
     let crew = Crew::start(count(args.threads), move |desk: Desk| {
         let (target, clients) = (Rc::new(target.clone()), clients.clone());
         async move {
@@ -65,7 +64,7 @@ fn hold(args: &TargetArgs, clients: u32, at_once: u32) -> Result<Group, BenchErr
     });
     let connected = crew.sum(|tally| &tally.connected);
     let seconds = crew.last().map_or(0.0, |last| (last - began).as_secs_f64());
-    let server_cpu = cpu(server)?.zip(server_before);
+    let usage = meter.read()?;
     let report = ConnectReport {
         clients: needed,
         connected,
@@ -73,8 +72,9 @@ fn hold(args: &TargetArgs, clients: u32, at_once: u32) -> Result<Group, BenchErr
         seconds,
         connects_per_second: per(connected as f64, seconds),
         connect_latency: crew.take_latency(),
-        own_cpu_us_per_connect: each(Process::own().cpu()? - own_before, connected),
-        server_cpu_us_per_connect: server_cpu.map(|(now, then)| each(now - then, connected)),
+        own_cpu_us_per_connect: each(usage.own, connected),
+        own_busiest_thread: usage.busiest_thread,
+        server_cpu_us_per_connect: usage.server.map(|used| each(used, connected)),
         errors: crew.troubles(),
     };
     if connected == 0 {
@@ -92,10 +92,6 @@ async fn is_alive(mut connection: Connection, desk: Desk) {
         }
         Err(trouble) => desk.tally.lost(&trouble),
     }
-}
-
-fn cpu(server: Option<Process>) -> Result<Option<Duration>, BenchError> {
-    Ok(server.map(Process::cpu).transpose()?)
 }
 
 /// Microseconds of each.
@@ -145,8 +141,8 @@ pub(super) fn churn(args: &ChurnArgs) -> Result<ChurnReport, BenchError> {
     let clients = Arc::new(setup::clients(&args.target, count(args.clients))?);
     let (target, server) = (setup::target(&args.target)?, setup::server(&args.target)?);
     setup::files(clients.len())?;
-    let (cpu_before, resident) = (cpu(server)?, server.map(Process::resident).transpose()?);
-    let began = Instant::now();
+    let resident = server.map(Process::resident).transpose()?;
+    let (meter, began) = (Meter::begin(server)?, Instant::now());
     let crew = Crew::start(count(args.target.threads), move |desk: Desk| {
         let (target, clients) = (Rc::new(target.clone()), clients.clone());
         async move {
@@ -169,7 +165,7 @@ pub(super) fn churn(args: &ChurnArgs) -> Result<ChurnReport, BenchError> {
     std::thread::sleep(args.duration);
     let seconds = began.elapsed().as_secs_f64();
     let visits = crew.sum(|tally| &tally.delivered);
-    let cpu_used = cpu(server)?.zip(cpu_before);
+    let usage = meter.read()?;
     let resident_after = server.map(Process::resident).transpose()?;
     let growth = resident_after.zip(resident).map(|(now, then)| {
         i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(then).unwrap_or(i64::MAX)
@@ -181,7 +177,7 @@ pub(super) fn churn(args: &ChurnArgs) -> Result<ChurnReport, BenchError> {
         visits_per_second: per(visits as f64, seconds),
         connect_latency: crew.take_latency(),
         failed: crew.sum(|tally| &tally.failed),
-        server_cpu_us_per_visit: cpu_used.map(|(now, then)| each(now - then, visits)),
+        server_cpu_us_per_visit: usage.server.map(|used| each(used, visits)),
         resident_growth_bytes: growth,
         errors: crew.troubles(),
     };
@@ -255,21 +251,20 @@ pub(super) fn storm(args: &StormArgs) -> Result<StormReport, BenchError> {
         });
     }
     crew.take_latency();
-    let before = cpu(server)?;
-    let began = Instant::now();
+    let (meter, began) = (Meter::begin(server)?, Instant::now());
     crew.begin(Phase::Go);
     crew.look(args.patience, |crew| {
         crew.sum(|tally| &tally.ready) >= needed
     });
     let back = crew.sum(|tally| &tally.ready);
-    let used = cpu(server)?.zip(before);
+    let usage = meter.read()?;
     let report = StormReport {
         clients: needed,
         back,
         seconds: crew.last().map_or(0.0, |last| (last - began).as_secs_f64()),
         back_latency: crew.take_latency(),
         failed_attempts: crew.sum(|tally| &tally.failed),
-        server_cpu_us_per_client: used.map(|(now, then)| each(now - then, back)),
+        server_cpu_us_per_client: usage.server.map(|used| each(used, back)),
         errors: crew.troubles(),
     };
     crew.end()?;

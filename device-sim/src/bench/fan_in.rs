@@ -120,8 +120,9 @@ fn assemble(
         undelivered,
         refused: load.crew.sum(|tally| &tally.refused),
         lost: load.crew.sum(|tally| &tally.lost),
-        own_cpu_us_per_message: each(window.own_cpu),
-        server_cpu_us_per_message: window.server_cpu.map(each),
+        own_cpu_us_per_message: each(window.usage.own),
+        own_busiest_thread: window.usage.busiest_thread,
+        server_cpu_us_per_message: window.usage.server.map(each),
         peak,
         errors: load.crew.troubles(),
     }

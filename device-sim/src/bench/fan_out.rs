@@ -13,7 +13,7 @@ use super::args::FanOutArgs;
 use super::client::{Connection, Target, Trouble, Who};
 use super::crew::{Crew, Desk, Phase, Tally};
 use super::packet::{self, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL};
-use super::process::Process;
+use super::process::Meter;
 use super::publisher::{Line, Pace, Publisher, Source, answer};
 use super::report::FanOutReport;
 use super::robot::Robot;
@@ -90,16 +90,21 @@ pub(super) fn measure(args: &FanOutArgs) -> Result<FanOutReport, BenchError> {
         });
     }
     crew.take_latency();
-    let (own, before) = (Process::own().cpu()?, server.map(Process::cpu).transpose()?);
+    let meter = Meter::begin(server)?;
     if args.by_server {
         note("ready");
     }
+    let go = Instant::now();
     crew.begin(Phase::Go);
-    crew.look(args.patience, |crew| {
-        crew.sum(|tally| &tally.delivered) >= clients
-    });
-    let used = server.map(Process::cpu).transpose()?.zip(before);
-    let delivered = crew.sum(|tally| &tally.delivered);
+    let delivered = |crew: &Crew| crew.sum(|tally| &tally.delivered);
+    crew.look(args.patience, |crew| delivered(crew) > 0);
+    // Clients that wait for a server to begin are not busy, and that says nothing of them.
+    let since_first = Meter::begin(None)?;
+    let patience = args.patience.saturating_sub(go.elapsed());
+    crew.look(patience, |crew| delivered(crew) >= clients);
+    let busiest_thread = since_first.read()?.busiest_thread;
+    let usage = meter.read()?;
+    let delivered = delivered(&crew);
     let origin = *arrivals.origin.lock();
     let last = crew.last().zip(origin);
     let report = FanOutReport {
@@ -109,8 +114,9 @@ pub(super) fn measure(args: &FanOutArgs) -> Result<FanOutReport, BenchError> {
         delivery_latency: crew.take_latency(),
         first_delivery_unix_us: arrivals.first.load(SeqCst),
         last_delivery_unix_us: arrivals.last.load(SeqCst),
-        own_cpu_ms: (Process::own().cpu()? - own).as_secs_f64() * 1e3,
-        server_cpu_ms: used.map(|(now, then)| (now - then).as_secs_f64() * 1e3),
+        own_cpu_ms: usage.own.as_secs_f64() * 1e3,
+        own_busiest_thread: busiest_thread,
+        server_cpu_ms: usage.server.map(|used| used.as_secs_f64() * 1e3),
         errors: crew.troubles(),
     };
     crew.end()?;

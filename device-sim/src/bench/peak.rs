@@ -1,7 +1,7 @@
 //! The search for the highest rate that is held without a growing queue, a refusal or a lost connection.
 //!
-//! It begins just below what went through with full windows. Short tries come first, so that only rates that have a
-//! chance cost the whole time.
+//! From what went through with full windows it steps up until a rate is not held, or down until one is, and then halves
+//! the gap between the two. Short tries come first, so that only rates that have a chance cost the whole time.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -11,17 +11,15 @@ use super::fan_in::Load;
 use super::report::{PeakReport, TryReport};
 use super::window;
 
-/// Of the throughput with full windows: where the search begins, how far it goes down after a failure, and up after a
-/// success.
-const FIRST: f64 = 0.95;
-const DOWN: f64 = 0.92;
-const UP: f64 = 1.05;
+/// From one rate to the next, until the peak is between two of them.
+const STEP: f64 = 1.25;
 
-/// Rates that are tried at most; the last ones are then far below what went through.
-const TRIES: usize = 20;
+/// The peak is found when the least rate that was not held is no more than this times the highest that was.
+const NEAR: f64 = 1.05;
 
-/// Tries above one that was held.
-const RAISES: usize = 2;
+/// Rates that are held for the whole time at most, and rates that are tried at most.
+const HOLDS: usize = 6;
+const RATES: usize = 12;
 
 /// A short try takes so much of the whole time, and not less than the other.
 const SHORT: f64 = 0.1;
@@ -39,29 +37,51 @@ pub(super) fn find(load: &Load, open: f64, hold: Duration) -> Result<PeakReport,
         load,
         tries: Vec::new(),
     };
-    let mut held = None;
-    let (mut rate, mut raises) = (open * FIRST, 0);
-    while search.tries.len() < TRIES {
-        let goes = search.is_held(rate, short)? && search.is_held(rate, hold)?;
-        if goes {
-            held = Some(whole(rate));
-            if raises == RAISES {
-                break;
-            }
-            raises += 1;
-            rate *= UP;
-        } else if held.is_some() {
-            break;
-        } else {
-            raises = RAISES;
-            rate *= DOWN;
+    let mut gap = Gap::default();
+    let (mut rate, mut holds) = (open, 0);
+    for _ in 0..RATES {
+        let mut held = search.is_held(rate, short)?;
+        if held {
+            holds += 1;
+            held = search.is_held(rate, hold)?;
+        }
+        match gap.narrow(rate, held) {
+            Some(next) if holds < HOLDS => rate = next,
+            _ => break,
         }
     }
     Ok(PeakReport {
-        held_per_second: held,
+        held_per_second: gap.held.map(whole),
         hold_seconds: hold.as_secs_f64(),
         tries: search.tries,
     })
+}
+
+/// What is known of the peak.
+#[derive(Debug, Default)]
+struct Gap {
+    /// The highest rate that was held.
+    held: Option<f64>,
+    /// The least rate above it that was not.
+    broke: Option<f64>,
+}
+
+impl Gap {
+    /// Takes in how a rate went; returns which one to try next, or nothing if the peak is found.
+    fn narrow(&mut self, rate: f64, held: bool) -> Option<f64> {
+        if held {
+            self.held = Some(rate);
+        } else {
+            self.broke = Some(rate);
+        }
+        match (self.held, self.broke) {
+            (Some(held), Some(broke)) => {
+                (broke > held * NEAR).then_some(f64::midpoint(held, broke))
+            }
+            (Some(held), None) => Some(held * STEP),
+            (None, broke) => broke.map(|broke| broke / STEP),
+        }
+    }
 }
 
 struct Search<'a> {
@@ -87,6 +107,7 @@ impl Search<'_> {
             rate,
             seconds: window.seconds,
             held,
+            own_busiest_thread: window.usage.busiest_thread,
             ack_latency: window.latency,
         });
         Ok(held)
@@ -100,4 +121,35 @@ impl Search<'_> {
 )]
 fn whole(rate: f64) -> u64 {
     (rate as u64).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rates that are tried for a server whose peak is this, from 1,000 on.
+    fn search(peak: f64) -> (Gap, usize) {
+        let (mut gap, mut rate, mut tries) = (Gap::default(), 1_000.0, 0);
+        loop {
+            tries += 1;
+            match gap.narrow(rate, rate <= peak) {
+                Some(next) => rate = next,
+                None => return (gap, tries),
+            }
+        }
+    }
+
+    #[test]
+    fn the_peak_is_found_within_5_percent_below_and_above_the_first_rate() {
+        for peak in [300.0, 640.0, 870.0, 999.0, 1_000.0, 1_300.0, 4_000.0] {
+            let (gap, tries) = search(peak);
+            let held = gap.held.unwrap();
+            assert!(held <= peak && peak <= held * NEAR, "{peak}: {gap:?}");
+            assert!(tries <= RATES, "{peak}: {tries}");
+        }
+        // Where it is, as a rule: just below what went through with full windows.
+        for peak in [810.0, 870.0, 999.0] {
+            assert!(search(peak).1 <= HOLDS, "{peak}");
+        }
+    }
 }

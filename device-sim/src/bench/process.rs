@@ -1,7 +1,9 @@
 //! What the kernel says of a process: CPU time and resident memory.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::param::clock_ticks_per_second;
 
@@ -46,6 +48,75 @@ impl Process {
     }
 }
 
+/// CPU of this program and of the server, from one moment on.
+#[derive(Debug)]
+pub(super) struct Meter {
+    began: Instant,
+    server: Option<Process>,
+    own: Duration,
+    threads: BTreeMap<String, Duration>,
+    of_server: Option<Duration>,
+}
+
+/// What was used since a meter began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usage {
+    pub(super) own: Duration,
+    /// Of the whole time: how much of it that thread of this program ran, or waited for a core, which did so the most.
+    /// Nothing where the kernel does not tell.
+    pub(super) busiest_thread: Option<f64>,
+    pub(super) server: Option<Duration>,
+}
+
+impl Meter {
+    pub(super) fn begin(server: Option<Process>) -> Result<Self, ProcessError> {
+        Ok(Self {
+            began: Instant::now(),
+            server,
+            own: Process::own().cpu()?,
+            threads: busy_threads(),
+            of_server: server.map(Process::cpu).transpose()?,
+        })
+    }
+
+    pub(super) fn read(&self) -> Result<Usage, ProcessError> {
+        let server = self.server.map(Process::cpu).transpose()?;
+        let elapsed = self.began.elapsed().as_secs_f64();
+        let shares = busy_threads().into_iter().map(|(thread, busy)| {
+            let before = self.threads.get(&thread).copied().unwrap_or_default();
+            busy.saturating_sub(before).as_secs_f64() / elapsed
+        });
+        Ok(Usage {
+            own: Process::own().cpu()?.saturating_sub(self.own),
+            busiest_thread: shares.max_by(f64::total_cmp),
+            server: server
+                .zip(self.of_server)
+                .map(|(now, then)| now.saturating_sub(then)),
+        })
+    }
+}
+
+/// How long each thread of this program has run or waited for a core, by its number.
+fn busy_threads() -> BTreeMap<String, Duration> {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+    let busy = tasks.flatten().filter_map(|task| {
+        let number = task.file_name().into_string().ok()?;
+        Some((number, busy(&task.path())?))
+    });
+    busy.collect()
+}
+
+fn busy(task: &Path) -> Option<Duration> {
+    parse_busy(&fs::read_to_string(task.join("schedstat")).ok()?)
+}
+
+/// Nanoseconds on a core, and nanoseconds of waiting for one.
+fn parse_busy(schedstat: &str) -> Option<Duration> {
+    let mut fields = schedstat.split_ascii_whitespace();
+    let mut nanos = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_nanos(nanos()?.saturating_add(nanos()?)))
+}
+
 /// The name before the numbers may contain anything, brackets too.
 fn parse_cpu(stat: &str, ticks_per_second: u64) -> Option<Duration> {
     let (_, rest) = stat.rsplit_once(')')?;
@@ -73,6 +144,9 @@ mod tests {
         assert_eq!(parse_cpu(stat, 100), Some(Duration::from_millis(1_750)));
         assert_eq!(parse_resident("Name:\tx\nVmRSS:\t  12 kB\n"), Some(12_288));
         assert_eq!(parse_resident("Name:\tx\n"), None);
+        let busy = parse_busy("2000000000 500000000 77\n");
+        assert_eq!(busy, Some(Duration::from_millis(2_500)));
+        assert_eq!(parse_busy("2000000000"), None);
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub struct ConnectReport {
     pub connect_latency: LatencyReport,
     /// CPU of this program per connection, microseconds.
     pub own_cpu_us_per_connect: f64,
+    /// Of the time that is measured: how much the busiest thread of this program ran or waited for a core; near 1 the figure may be
+    /// bounded by this program. Nothing where the kernel does not tell.
+    pub own_busiest_thread: Option<f64>,
     /// CPU of the server per connection, microseconds, with `--server-pid`.
     pub server_cpu_us_per_connect: Option<f64>,
     /// Why attempts failed, and how often.
@@ -119,6 +122,9 @@ pub struct FanInReport {
     pub lost: u64,
     /// CPU of this program per acknowledged message, microseconds.
     pub own_cpu_us_per_message: f64,
+    /// Of the time that is measured: how much the busiest thread of this program ran or waited for a core; near 1 the figure may be
+    /// bounded by this program. Nothing where the kernel does not tell.
+    pub own_busiest_thread: Option<f64>,
     /// CPU of the server per acknowledged message, microseconds, with `--server-pid`.
     pub server_cpu_us_per_message: Option<f64>,
     /// With `--find-peak`: the highest rate that was held, and how it was found.
@@ -147,6 +153,8 @@ pub struct TryReport {
     pub seconds: f64,
     /// Whether the queue stayed.
     pub held: bool,
+    /// How much of it the busiest thread of this program ran or waited for a core.
+    pub own_busiest_thread: Option<f64>,
     /// Latency of acknowledgements meanwhile.
     pub ack_latency: LatencyReport,
 }
@@ -168,6 +176,9 @@ pub struct FanOutReport {
     pub last_delivery_unix_us: u64,
     /// CPU of this program meanwhile, milliseconds.
     pub own_cpu_ms: f64,
+    /// From the first delivery to the last: how much of it the busiest thread of this program ran or waited for a core;
+    /// near 1 the figure may be bounded by this program. Nothing where the kernel does not tell.
+    pub own_busiest_thread: Option<f64>,
     /// CPU of the server meanwhile, milliseconds, with `--server-pid`.
     pub server_cpu_ms: Option<f64>,
     /// Why connections failed or were lost, and how often.

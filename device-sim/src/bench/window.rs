@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::BenchError;
 use super::fan_in::{Load, STOPPED};
-use super::process::Process;
+use super::process::{Meter, Usage};
 use super::report::LatencyReport;
 
 /// Between two looks at the queue.
@@ -32,8 +32,7 @@ pub(super) struct Window {
     pub(super) queue_before: u64,
     pub(super) queue_after: u64,
     pub(super) grows: bool,
-    pub(super) own_cpu: Duration,
-    pub(super) server_cpu: Option<Duration>,
+    pub(super) usage: Usage,
 }
 
 impl Window {
@@ -92,9 +91,8 @@ pub(super) fn measure(
     rate: Option<u64>,
     duration: Duration,
 ) -> Result<Window, BenchError> {
-    let server = |load: &Load| load.server.map(Process::cpu).transpose();
     let (began, begin) = (Instant::now(), Counts::of(load));
-    let (own_before, server_before) = (Process::own().cpu()?, server(load)?);
+    let meter = Meter::begin(load.server)?;
     load.crew.take_latency();
     let mut queues = Vec::new();
     while began.elapsed() < duration {
@@ -106,6 +104,7 @@ pub(super) fn measure(
         }
     }
     let (end, seconds) = (Counts::of(load), began.elapsed().as_secs_f64());
+    let usage = meter.read()?;
     let latency = load.crew.take_latency();
     let acknowledged = end.acknowledged - begin.acknowledged;
     let pace = rate.map_or(acknowledged as f64 / seconds, |rate| rate as f64);
@@ -119,10 +118,7 @@ pub(super) fn measure(
         queue_before: queues.first().copied().unwrap_or(0),
         queue_after: queues.last().copied().unwrap_or(0),
         grows: grows(&queues, slack),
-        own_cpu: Process::own().cpu()? - own_before,
-        server_cpu: server(load)?
-            .zip(server_before)
-            .map(|(now, then)| now - then),
+        usage,
     })
 }
 
