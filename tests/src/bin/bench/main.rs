@@ -126,9 +126,13 @@ fn run(args: &Args) -> Result<bool> {
         return Ok(true);
     }
     if args.what == What::Peers {
-        raise_open_files()?;
-        let server = server_binary(args.server.clone())?;
-        let text = peers::measure(&args.peers, server, &Machine::here()?)?;
+        let text = if args.peers.from.is_empty() {
+            raise_open_files()?;
+            let server = server_binary(args.server.clone())?;
+            peers::measure(&args.peers, server, &Machine::here()?)?
+        } else {
+            peers::join(&args.peers)?
+        };
         write!(std::io::stdout().lock(), "{text}")?;
         return Ok(true);
     }

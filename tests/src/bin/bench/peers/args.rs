@@ -30,12 +30,18 @@ pub(crate) struct PeersArgs {
     /// peers: threads of the load generator; with two, the subscriber of fan-in has one for itself.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub(super) threads: u16,
-    /// peers: how long the last round holds the rate that it calls the peak; 0s leaves that out.
+    /// peers: how long a rate must be held to be the peak, which is searched for after the rounds; 0s leaves that out.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_seconds)]
     pub(super) hold: Duration,
     /// peers: how long messages are counted; default 5s, with --quick 2s.
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     pub(super) count_for: Option<Duration>,
+    /// peers: write every result into this file as it comes, one JSON object per line, after what is there already.
+    #[arg(long, value_name = "FILE")]
+    pub(super) keep: Option<PathBuf>,
+    /// peers: measure nothing; make the table of what --keep wrote, also of several files and runs.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "rounds", "only", "keep", "hold", "count_for"])]
+    pub(crate) from: Vec<PathBuf>,
     /// peers: write the table into this document, between its two marks, beside standard output.
     #[arg(long, value_name = "FILE")]
     pub(super) into: Option<PathBuf>,

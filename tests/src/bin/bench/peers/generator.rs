@@ -29,6 +29,14 @@ pub(crate) struct Publishing {
     pub(crate) repeat: u32,
 }
 
+impl Publishing {
+    /// The longest that a search for the peak lasts: six rates that are held, and twelve short tries.
+    pub(crate) fn longest_search(&self) -> Duration {
+        let held = |hold: Duration| hold * 8 + Duration::from_secs(12);
+        self.hold.map_or(Duration::ZERO, held)
+    }
+}
+
 /// The program, and how many threads it has.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
@@ -74,13 +82,12 @@ impl Generator {
         add("--window", window.to_string());
         add("--size", size.to_string());
         add("--duration", format!("{}ms", duration.as_millis()));
-        let mut longest = duration;
+        let longest = duration + publishing.longest_search();
         if let Some(rate) = rate {
             add("--rate", rate.to_string());
         }
         if let Some(hold) = hold {
             add("--hold", format!("{}ms", hold.as_millis()));
-            longest += hold * MOST_HOLDS;
         }
         if matches!(peer, Peer::Rollcall(_)) {
             add("--payload", "ota-events".to_owned());
@@ -102,13 +109,12 @@ impl Generator {
         self.run("idle", &arguments, rest)
     }
 
-    /// Seconds from the first publish, or from the launch of a rollout, to the last delivery.
-    pub(crate) fn fan_out(&self, peer: &Peer, needs: Needs<'_>) -> Result<f64> {
+    /// Its seconds are those from the first publish, or from the launch of a rollout, to the last delivery.
+    pub(crate) fn fan_out(&self, peer: &Peer, needs: Needs<'_>) -> Result<FanOutReport> {
         let mut arguments = peer.arguments();
         arguments.extend(["--clients".to_owned(), needs.robots.to_string()]);
         let Peer::Rollcall(fleet) = peer else {
-            let report: FanOutReport = self.run("fan-out", &arguments, Duration::ZERO)?;
-            return Ok(report.seconds);
+            return self.run("fan-out", &arguments, Duration::ZERO);
         };
         let rollout = fleet.prepare_rollout(needs)?;
         arguments.push("--by-server".to_owned());
@@ -117,9 +123,10 @@ impl Generator {
         fleet.server.settle()?;
         let launched = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         fleet.server.launch(rollout)?;
-        let report: FanOutReport = finish(child, "fan-out", TIMEOUT)?;
+        let mut report: FanOutReport = finish(child, "fan-out", TIMEOUT)?;
         let last = Duration::from_micros(report.last_delivery_unix_us);
-        Ok(last.saturating_sub(launched).as_secs_f64())
+        report.seconds = last.saturating_sub(launched).as_secs_f64();
+        Ok(report)
     }
 
     fn run<T: DeserializeOwned>(
@@ -148,9 +155,6 @@ impl Generator {
             .with_context(|| format!("{} does not start", self.program.display()))
     }
 }
-
-/// Rates that are held in a search are at most so many.
-const MOST_HOLDS: u32 = 12;
 
 /// Waits until the generator's clients are connected.
 fn wait_for_ready(child: &mut Child) -> Result<()> {

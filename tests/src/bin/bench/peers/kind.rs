@@ -5,6 +5,7 @@ use crate::server::{LOOK, PATIENCE, Server, free_address};
 use crate::tls::pki::{Files, Pki};
 use anyhow::{Context, Result, bail, ensure};
 use rollcall_tests::lean::Identity;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 const MAX_CONNECTIONS: usize = 25_000;
 
 /// The servers, ours first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Kind {
     Rollcall,
     Mosquitto,
