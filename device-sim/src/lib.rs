@@ -16,5 +16,8 @@ pub mod bench;
 pub mod cli;
 pub mod driver;
 pub mod fleet;
+mod inputs;
 pub mod model;
 pub mod profile;
+
+pub use inputs::InputError;

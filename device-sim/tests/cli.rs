@@ -186,23 +186,23 @@ async fn wrong_use_is_explained_with_an_exit_code() {
             2,
             "mqtt://HOST",
         ),
-        (vec![], 1, "how many robots"),
+        (vec![], 2, "how many robots"),
         (vec!["--robots", "0"], 2, "1..=100000"),
-        (vec!["--robots", "1", "--realm", "Fleet"], 1, "realm"),
+        (vec!["--robots", "1", "--realm", "Fleet"], 2, "realm"),
         (
             vec!["--robots", "1", "--profile", "/does/not/exist"],
-            1,
+            2,
             "/does/not/exist",
         ),
         (vec!["--robots", "1", "--time-scale", "0"], 2, "above 0"),
         (
             vec!["--robots", "1", "--ca", "/does/not/exist"],
-            1,
+            2,
             "read certificates /does/not/exist",
         ),
         (
             vec!["--robots", "1", "--broker", "mqtts://h:1"],
-            1,
+            2,
             "give --ca FILE",
         ),
         (

@@ -19,11 +19,9 @@ use device_sim::fleet::{Origin, ProtocolChoice, generate};
 use device_sim::model::RealOutcome;
 use device_sim::profile::{Percent, Profile};
 use rollcall_proto::Code;
-use support::site::{Site, serve};
+use support::site::{PATIENCE, Site, run_to_the_end, serve};
 use support::{Belief, MiniServer};
 use tokio::sync::watch;
-
-const PATIENCE: Duration = Duration::from_secs(300);
 
 fn options(address: Address, robots: usize, ecus: usize, profile: Profile) -> RunOptions {
     let origin = Origin {
@@ -42,15 +40,6 @@ fn options(address: Address, robots: usize, ecus: usize, profile: Profile) -> Ru
         pace: Pace::default(),
         until: Until::Idle(Duration::from_millis(300)),
     }
-}
-
-async fn run_to_the_end(options: RunOptions) -> Report {
-    let (_stop, stopped) = watch::channel(false);
-    let run = run(options, Arc::new(Stats::default()), stopped);
-    tokio::time::timeout(PATIENCE, run)
-        .await
-        .expect("the fleet comes to rest")
-        .unwrap()
 }
 
 /// Every operation that the server has judged ended as it believes; tells how many those are.

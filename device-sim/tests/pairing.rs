@@ -21,13 +21,11 @@ use device_sim::model::RealOutcome;
 use device_sim::profile::Profile;
 use rollcall_proto::Code;
 use support::authority::{Authority, Fault, TOKEN, bundle};
-use support::site::Site;
+use support::site::{PATIENCE, Site, run_to_the_end};
 use support::{Offer, REALM};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An authority, its pairing API, and a broker that wants its certificates.
 struct Town {
@@ -84,15 +82,6 @@ impl Town {
             until: Until::Idle(Duration::from_millis(300)),
         }
     }
-}
-
-async fn run_to_the_end(options: RunOptions) -> Report {
-    let (_stop, stopped) = watch::channel(false);
-    let run = run(options, Arc::new(Stats::default()), stopped);
-    tokio::time::timeout(PATIENCE, run)
-        .await
-        .expect("the fleet comes to rest")
-        .unwrap()
 }
 
 /// A run that goes on until it is told to stop.

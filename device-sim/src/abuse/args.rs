@@ -1,7 +1,6 @@
 //! `device-sim abuse`: arguments, and what they mean together.
 
-use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,8 +17,9 @@ use super::report::Report;
 use super::suite::{Suite, Welcome, survey};
 use super::target::{Guests, Robot, Target};
 use crate::cli::parse_broker;
-use crate::driver::{Broker, LimitError, Trust, TrustError, client_config, raise_open_files};
-use crate::fleet::{self, CredentialsError, Member, Origin};
+use crate::driver::{Broker, LimitError, client_config, raise_open_files};
+use crate::fleet::{Member, Origin};
+use crate::inputs::{self, InputError};
 
 /// Attack an MQTT broker, and see whether it and its other clients survive.
 ///
@@ -151,24 +151,9 @@ pub enum AbuseError {
     /// Neither a broker nor `--list`.
     #[error("which broker? give --broker")]
     NoBroker,
-    /// The credentials file cannot be opened.
-    #[error("open credentials {path}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The credentials file cannot be used.
+    /// Something that the command line names cannot be used.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// The file of authorities cannot be used.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// TLS, and nobody to trust.
-    #[error("{0} is reached over TLS: give --ca FILE, the certificate of its authority")]
-    NoTrust(String),
+    Input(#[from] InputError),
     /// TLS cannot be set up.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
@@ -206,13 +191,7 @@ impl AbuseError {
     pub const fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoSuchAttack(_)
-                | Self::NoBroker
-                | Self::Open { .. }
-                | Self::Credentials(_)
-                | Self::Trust(_)
-                | Self::NoTrust(_)
-                | Self::NoProcess(_)
+            Self::NoSuchAttack(_) | Self::NoBroker | Self::Input(_) | Self::NoProcess(_)
         )
     }
 }
@@ -267,18 +246,15 @@ fn chosen(only: &[String]) -> Result<Vec<Attack>, AbuseError> {
 
 async fn suite(args: &AbuseArgs) -> Result<Suite, AbuseError> {
     let broker = args.broker.as_ref().ok_or(AbuseError::NoBroker)?;
-    let trust = match &args.ca {
-        Some(path) => Trust::load(path)?,
-        None => Trust::nobody(),
-    };
+    let trust = inputs::trust(args.ca.as_deref())?;
     if broker.tls && trust.is_nobody() {
-        return Err(AbuseError::NoTrust(broker.host.clone()));
+        return Err(InputError::NoTrust(broker.host.clone()).into());
     }
     if let Some(url) = &args.metrics
         && url.scheme_str() == Some("https")
         && trust.is_nobody()
     {
-        return Err(AbuseError::NoTrust(url.to_string()));
+        return Err(InputError::NoTrust(url.to_string()).into());
     }
     let tls = Arc::new(client_config(&trust)?);
     let target = |broker: &Broker| Target {
@@ -342,16 +318,11 @@ fn robots(args: &AbuseArgs) -> Result<Vec<Robot>, AbuseError> {
     let Some(path) = &args.credentials else {
         return Ok(Vec::new());
     };
-    let file = File::open(path).map_err(|source| AbuseError::Open {
-        path: path.clone(),
-        source,
-    })?;
     let origin = Origin {
         seed: args.seed,
         first_boot: millis_since_1970() / 1_000,
     };
-    let fleet = fleet::read_credentials(BufReader::new(file), origin)?;
-    Ok(fleet
+    Ok(inputs::robots(path, origin)?
         .into_iter()
         .map(|member| robot(&args.realm, member))
         .collect())

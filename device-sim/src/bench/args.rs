@@ -32,6 +32,7 @@ pub(super) enum What {
     /// Messages per second from many publishers to one subscriber (or into the server itself, with OTAEvents).
     FanIn(FanInArgs),
     /// One message to each of N clients, each subscribed to a topic of its own: time to the last delivery.
+    #[command(mut_arg("window", |window| window.default_value("100")))]
     FanOut(FanOutArgs),
     /// As fan-in, at QoS 2: a message counts when its PUBCOMP has come.
     Qos2(LoadArgs),
@@ -103,22 +104,44 @@ pub(super) struct TargetArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) threads: u16,
 
-    /// Process id of the server, on this machine: its CPU and memory are told.
-    #[arg(long, value_name = "PID")]
-    pub(super) server_pid: Option<u32>,
-
     /// One line of JSON on standard output instead of a table.
     #[arg(long)]
     pub(super) json: bool,
 }
 
+/// The server's process.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServerArgs {
+    /// Process id of the server, on this machine: its CPU and memory are told.
+    #[arg(long, value_name = "PID")]
+    pub(super) server_pid: Option<u32>,
+}
+
+/// Messages, and those who wait for them.
+#[derive(Debug, Clone, Args)]
+pub(super) struct MessageArgs {
+    /// Publishes of one client that may be unacknowledged, at most what the server allows (MQTT 5).
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(super) window: u16,
+
+    /// Bytes of a payload.
+    #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(super) size: u32,
+
+    /// Robots without --credentials: ECUs of each.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(super) ecus: u16,
+
+    /// How long to wait for what clients are to get: robots their first OTARequest, subscribers of fan-out their messages.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(super) patience: Duration,
+}
+
 const CLIENTS: &str = "1000";
 
-#[derive(Debug, Clone, Args)]
-pub(super) struct ConnectArgs {
-    #[command(flatten)]
-    pub(super) target: TargetArgs,
-
+/// Clients that connect and stay.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct GroupArgs {
     /// How many clients.
     #[arg(long, value_name = "N", default_value = CLIENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) clients: u32,
@@ -129,17 +152,28 @@ pub(super) struct ConnectArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(super) struct ConnectArgs {
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+
+    #[command(flatten)]
+    pub(super) group: GroupArgs,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(super) struct IdleArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
 
-    /// How many clients.
-    #[arg(long, value_name = "N", default_value = CLIENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(super) clients: u32,
+    #[command(flatten)]
+    pub(super) group: GroupArgs,
 
-    /// How many may connect at one time.
-    #[arg(long, value_name = "K", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) at_once: u32,
+    /// Process id of the server, on this machine: its memory is what is measured.
+    #[arg(long, value_name = "PID")]
+    pub(super) server_pid: u32,
 
     /// Quiet before the server's memory is read.
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
@@ -177,6 +211,12 @@ pub(super) struct LoadArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
 
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+
+    #[command(flatten)]
+    pub(super) messages: MessageArgs,
+
     /// How many publish.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) publishers: u32,
@@ -188,14 +228,6 @@ pub(super) struct LoadArgs {
     /// Quality of service of the subscriptions; default: as the publishes.
     #[arg(long, value_name = "QOS", value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(super) subscriber_qos: Option<u8>,
-
-    /// Publishes of one client that may be unacknowledged, at most what the server allows (MQTT 5).
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub(super) window: u16,
-
-    /// Bytes of a payload.
-    #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    pub(super) size: u32,
 
     /// Messages per second, all publishers together; without it as fast as it goes.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -230,20 +262,18 @@ pub(super) struct LoadArgs {
     /// count. More of them make one rollout last longer.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) repeat: u32,
-
-    /// OTAEvents without --credentials: ECUs of each robot.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
-    pub(super) ecus: u16,
-
-    /// OTAEvents: how long robots wait for the first OTARequest.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
-    pub(super) patience: Duration,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct FanOutArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+
+    #[command(flatten)]
+    pub(super) messages: MessageArgs,
 
     /// How many clients get a message.
     #[arg(long, value_name = "N", default_value = CLIENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -253,32 +283,19 @@ pub(super) struct FanOutArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(super) qos: u8,
 
-    /// Bytes of a payload.
-    #[arg(long, value_name = "BYTES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    pub(super) size: u32,
-
-    /// Publishes that may be unacknowledged.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub(super) window: u16,
-
     /// Clients are native robots of Rollcall, and the messages are the server's: say `ready` on standard error, then
     /// wait for each robot's first OTARequest. Launch a rollout to all of them when you see it.
     #[arg(long)]
     pub(super) by_server: bool,
-
-    /// With --by-server and without --credentials: ECUs of each robot.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
-    pub(super) ecus: u16,
-
-    /// How long to wait for all messages.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
-    pub(super) patience: Duration,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ChurnArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
 
     /// How many clients come and go at one time.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -293,6 +310,9 @@ pub(super) struct ChurnArgs {
 pub(super) struct StormArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
 
     /// How many clients.
     #[arg(long, value_name = "N", default_value = CLIENTS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

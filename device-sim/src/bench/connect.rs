@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::spawn_local;
 
-use super::args::{ChurnArgs, ConnectArgs, IdleArgs, StormArgs, TargetArgs};
+use super::args::{ChurnArgs, ConnectArgs, GroupArgs, IdleArgs, StormArgs, TargetArgs};
 use super::client::{Connection, Target, Who};
-use super::crew::{Crew, Desk, Held, Phase};
+use super::crew::{Crew, Desk, Phase};
 use super::process::{Meter, Process};
 use super::report::{ChurnReport, ConnectReport, IdleReport, StormReport};
 use super::{BenchError, count, per, setup};
@@ -28,28 +28,33 @@ struct Group {
 }
 
 pub(super) fn connect(args: &ConnectArgs) -> Result<ConnectReport, BenchError> {
-    let group = hold(&args.target, args.clients, args.at_once)?;
+    let server = setup::server(&args.server)?;
+    let group = hold(
+        &args.target,
+        server,
+        args.group.clients,
+        count(args.group.at_once),
+    )?;
     group.crew.end()?;
     Ok(group.report)
 }
 
 /// Connects all; they stay until the crew ends.
-fn hold(args: &TargetArgs, clients: u32, at_once: u32) -> Result<Group, BenchError> {
+fn hold(
+    args: &TargetArgs,
+    server: Option<Process>,
+    clients: u32,
+    at_once: usize,
+) -> Result<Group, BenchError> {
     let clients = Arc::new(setup::clients(args, count(clients))?);
-    let (target, server) = (setup::target(args)?, setup::server(args)?);
+    let target = setup::target(args)?;
     setup::files(clients.len())?;
     let needed = clients.len() as u64;
     let (meter, began) = (Meter::begin(server)?, Instant::now());
     let crew = Crew::start(count(args.threads), move |desk: Desk| {
         let (target, clients) = (Rc::new(target.clone()), clients.clone());
         async move {
-            let held = Held::default();
-            let keep = held.clone();
-            let keep = move |number, connection| {
-                keep.borrow_mut().push((number, connection));
-                std::future::ready(())
-            };
-            desk.connect(&target, &clients, count(at_once), keep).await;
+            let held = desk.hold(&target, &clients, at_once).await;
             desk.wait_for(Phase::Go).await;
             if !desk.is_over() {
                 for (_, connection) in held.take() {
@@ -100,19 +105,15 @@ fn each(used: Duration, count: u64) -> f64 {
 }
 
 pub(super) fn idle(args: &IdleArgs) -> Result<IdleReport, BenchError> {
-    let server = setup::server(&args.target)?.ok_or(setup::SetupError::NoServerPid)?;
+    let server = Process::find(args.server_pid).map_err(setup::SetupError::from)?;
+    let GroupArgs { clients, at_once } = args.group;
+    let connect = |clients| hold(&args.target, Some(server), clients, count(at_once));
     if args.warm_up_clients > 0 {
-        hold(
-            &args.target,
-            args.warm_up_clients.min(args.clients),
-            args.at_once,
-        )?
-        .crew
-        .end()?;
+        connect(args.warm_up_clients.min(clients))?.crew.end()?;
         std::thread::sleep(args.rest);
     }
     let resident_before_bytes = server.resident()?;
-    let Group { crew, report } = hold(&args.target, args.clients, args.at_once)?;
+    let Group { crew, report } = connect(clients)?;
     std::thread::sleep(args.rest);
     let quiet = Duration::from_secs(1);
     let before = server.cpu()?;
@@ -139,7 +140,7 @@ pub(super) fn idle(args: &IdleArgs) -> Result<IdleReport, BenchError> {
 
 pub(super) fn churn(args: &ChurnArgs) -> Result<ChurnReport, BenchError> {
     let clients = Arc::new(setup::clients(&args.target, count(args.clients))?);
-    let (target, server) = (setup::target(&args.target)?, setup::server(&args.target)?);
+    let (target, server) = (setup::target(&args.target)?, setup::server(&args.server)?);
     setup::files(clients.len())?;
     let resident = server.map(Process::resident).transpose()?;
     let (meter, began) = (Meter::begin(server)?, Instant::now());
@@ -212,20 +213,14 @@ async fn visit(desk: &Desk, target: &Target, who: &Who, number: usize) {
 
 pub(super) fn storm(args: &StormArgs) -> Result<StormReport, BenchError> {
     let clients = Arc::new(setup::clients(&args.target, count(args.clients))?);
-    let (target, server) = (setup::target(&args.target)?, setup::server(&args.target)?);
+    let (target, server) = (setup::target(&args.target)?, setup::server(&args.server)?);
     // Old connections may still be closing while the new ones are made.
     setup::files(2 * clients.len())?;
     let needed = clients.len() as u64;
     let crew = Crew::start(count(args.target.threads), move |desk: Desk| {
         let (target, clients) = (Rc::new(target.clone()), clients.clone());
         async move {
-            let held = Held::default();
-            let keep = held.clone();
-            let keep = move |number, connection| {
-                keep.borrow_mut().push((number, connection));
-                std::future::ready(())
-            };
-            desk.connect(&target, &clients, AT_ONCE, keep).await;
+            let held = desk.hold(&target, &clients, AT_ONCE).await;
             desk.wait_for(Phase::Go).await;
             let dropped = Instant::now();
             drop(held.take());

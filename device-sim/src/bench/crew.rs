@@ -210,6 +210,23 @@ impl Desk {
             let _ = slot.await;
         }
     }
+
+    /// Connects this thread's share of the clients and holds their connections.
+    pub(super) async fn hold(
+        &self,
+        target: &Rc<Target>,
+        clients: &Arc<Vec<Who>>,
+        at_once: usize,
+    ) -> Held {
+        let held = Held::default();
+        let keep = held.clone();
+        let keep = move |number, connection| {
+            keep.borrow_mut().push((number, connection));
+            std::future::ready(())
+        };
+        self.connect(target, clients, at_once, keep).await;
+        held
+    }
 }
 
 /// Connections that are held.

@@ -105,8 +105,8 @@ fn assemble(
         publishers: load.publishers,
         subscribers: load.subscribers,
         qos,
-        window: u64::from(args.window),
-        size: u64::from(args.size),
+        window: u64::from(args.messages.window),
+        size: u64::from(args.messages.size),
         rate: args.rate,
         acknowledged: load.crew.sum(|tally| &tally.acknowledged),
         seconds,
@@ -152,7 +152,7 @@ fn start(args: &LoadArgs, qos: u8) -> Result<Load, BenchError> {
     load.crew.look(PATIENCE, over);
     let troubled =
         |crew: &Crew| crew.sum(|tally| &tally.failed) + crew.sum(|tally| &tally.lost) > 0;
-    load.crew.look(args.patience, |crew| {
+    load.crew.look(args.messages.patience, |crew| {
         troubled(crew) || crew.sum(|tally| &tally.ready) >= needed
     });
     if load.crew.sum(|tally| &tally.ready) < needed {
@@ -162,7 +162,7 @@ fn start(args: &LoadArgs, qos: u8) -> Result<Load, BenchError> {
             why = format!(
                 "only {asked} of {needed} robots got an OTARequest within {:?}: launch a rollout to all of them, with \
                  a cap that lets all be under way at once",
-                args.patience
+                args.messages.patience
             );
         }
         load.crew.end()?;
@@ -188,7 +188,7 @@ fn plan(args: &LoadArgs, qos: u8) -> Result<(Plan, Option<Process>), BenchError>
             (Vec::new(), clients.collect())
         }
         Payload::OtaEvents => {
-            let robots = setup::robots(target, wanted, usize::from(args.ecus))?;
+            let robots = setup::robots(target, wanted, usize::from(args.messages.ecus))?;
             let logins = robots.iter().map(|robot| setup::robot_login(target, robot));
             let logins: Vec<_> = logins.collect();
             (robots, logins)
@@ -208,12 +208,12 @@ fn plan(args: &LoadArgs, qos: u8) -> Result<(Plan, Option<Process>), BenchError>
         realm: target.realm.clone(),
         qos,
         subscriber_qos: args.subscriber_qos.unwrap_or(qos),
-        window: usize::from(args.window),
-        size: count(args.size),
+        window: usize::from(args.messages.window),
+        size: count(args.messages.size),
         repeat: args.repeat,
         ahead: args.ahead,
     };
-    Ok((plan, setup::server(target)?))
+    Ok((plan, setup::server(&args.server)?))
 }
 
 /// One thread: its subscribers, its publishers, and their clock.

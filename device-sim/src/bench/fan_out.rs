@@ -69,7 +69,7 @@ struct Plan {
 
 pub(super) fn measure(args: &FanOutArgs) -> Result<FanOutReport, BenchError> {
     let plan = plan(args)?;
-    let server = setup::server(&args.target)?;
+    let server = setup::server(&args.server)?;
     let clients = plan.clients.len() as u64;
     setup::files(plan.clients.len() + 1)?;
     let arrivals = plan.arrivals.clone();
@@ -97,10 +97,10 @@ pub(super) fn measure(args: &FanOutArgs) -> Result<FanOutReport, BenchError> {
     let go = Instant::now();
     crew.begin(Phase::Go);
     let delivered = |crew: &Crew| crew.sum(|tally| &tally.delivered);
-    crew.look(args.patience, |crew| delivered(crew) > 0);
+    crew.look(args.messages.patience, |crew| delivered(crew) > 0);
     // Clients that wait for a server to begin are not busy, and that says nothing of them.
     let since_first = Meter::begin(None)?;
-    let patience = args.patience.saturating_sub(go.elapsed());
+    let patience = args.messages.patience.saturating_sub(go.elapsed());
     crew.look(patience, |crew| delivered(crew) >= clients);
     let busiest_thread = since_first.read()?.busiest_thread;
     let usage = meter.read()?;
@@ -136,7 +136,7 @@ fn plan(args: &FanOutArgs) -> Result<Plan, BenchError> {
         return Err(setup::SetupError::RobotsHearTheServer.into());
     }
     let robots = if args.by_server {
-        setup::robots(target, wanted, usize::from(args.ecus))?
+        setup::robots(target, wanted, usize::from(args.messages.ecus))?
     } else {
         Vec::new()
     };
@@ -155,8 +155,8 @@ fn plan(args: &FanOutArgs) -> Result<Plan, BenchError> {
         realm: target.realm.clone(),
         publisher: (!args.by_server).then(|| setup::plain(target, "bench-sender", 0)),
         qos: args.qos,
-        size: count(args.size),
-        window: usize::from(args.window),
+        size: count(args.messages.size),
+        window: usize::from(args.messages.window),
         arrivals: Arc::default(),
     })
 }

@@ -74,6 +74,12 @@ pub enum BenchError {
 }
 
 impl BenchError {
+    /// Whether the command line is wrong, and not the server or the machine.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Setup(error) if error.is_usage())
+    }
+
     fn nobody(what: &'static str, troubles: &BTreeMap<String, u64>) -> Self {
         let why = reasons(troubles);
         Self::Nobody { what, why }

@@ -1,34 +1,27 @@
 //! From arguments to what clients need: addresses, trust, names, and enough open files.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::net::ToSocketAddrs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rollcall_proto::topic::Base;
 use rustls::pki_types::ServerName;
 
-use super::args::TargetArgs;
+use super::args::{ServerArgs, TargetArgs};
 use super::client::{Address, Target, Who};
 use super::process::{Process, ProcessError};
-use crate::driver::{self, LimitError, Trust, TrustError};
-use crate::fleet::{self, CredentialsError, Member, Origin, ProtocolChoice};
+use crate::driver::{self, LimitError};
+use crate::fleet::{self, Member, Origin, ProtocolChoice};
+use crate::inputs::{self, InputError};
 use crate::model::Protocol;
 
 /// Why a measurement cannot begin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The realm is not of Astarte's grammar.
-    #[error("realm {0:?} is not [a-z][a-z0-9]{{0,47}}")]
-    BadRealm(String),
-    /// The file of authorities cannot be used.
+    /// Something that the command line names cannot be used.
     #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// TLS, and nobody to trust.
-    #[error("{0} is reached over TLS: give --ca FILE, the certificate of its authority")]
-    NoTrust(String),
+    Input(#[from] InputError),
     /// TLS cannot be set up.
     #[error("set up TLS")]
     Tls(#[from] rustls::Error),
@@ -41,18 +34,6 @@ pub enum SetupError {
         #[source]
         source: io::Error,
     },
-    /// The credentials file cannot be opened.
-    #[error("open credentials {path}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The credentials file cannot be used.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
     /// The credentials file has too few robots.
     #[error(
         "{needed} robots are needed, and the credentials file has {found}: register more, or ask for fewer"
@@ -74,9 +55,6 @@ pub enum SetupError {
         "robots from --credentials get messages from the server only: add --by-server, and launch a rollout"
     )]
     RobotsHearTheServer,
-    /// Nothing to read memory from.
-    #[error("whose memory? give --server-pid PID, the server's process on this machine")]
-    NoServerPid,
     /// The server's process cannot be looked at.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -85,16 +63,28 @@ pub enum SetupError {
     Limit(#[from] LimitError),
 }
 
+impl SetupError {
+    /// Whether the command line is wrong, and not the server or the machine.
+    pub(super) const fn is_usage(&self) -> bool {
+        match self {
+            Self::Input(_)
+            | Self::TooFewRobots { .. }
+            | Self::NotNative(_)
+            | Self::RobotsSayEvents
+            | Self::RobotsHearTheServer
+            | Self::Process(_) => true,
+            Self::Tls(_) | Self::Resolve { .. } | Self::Limit(_) => false,
+        }
+    }
+}
+
 /// Where clients connect, from the arguments.
 pub(super) fn target(args: &TargetArgs) -> Result<Target, SetupError> {
-    let trust = match &args.ca {
-        Some(path) => Trust::load(path)?,
-        None => Trust::nobody(),
-    };
+    let trust = inputs::trust(args.ca.as_deref())?;
     let mut addresses = Vec::new();
     for broker in &args.broker {
         if broker.tls && trust.is_nobody() {
-            return Err(SetupError::NoTrust(broker.host.clone()));
+            return Err(InputError::NoTrust(broker.host.clone()).into());
         }
         let unresolved = |source| SetupError::Resolve {
             host: broker.host.clone(),
@@ -118,7 +108,7 @@ pub(super) fn target(args: &TargetArgs) -> Result<Target, SetupError> {
 }
 
 /// The server's process, if it is to be looked at.
-pub(super) fn server(args: &TargetArgs) -> Result<Option<Process>, SetupError> {
+pub(super) fn server(args: &ServerArgs) -> Result<Option<Process>, SetupError> {
     Ok(args.server_pid.map(Process::find).transpose()?)
 }
 
@@ -151,9 +141,7 @@ pub(super) fn robots(
     count: usize,
     ecus: usize,
 ) -> Result<Vec<Member>, SetupError> {
-    if !rollcall_proto::ident::is_realm(&args.realm) {
-        return Err(SetupError::BadRealm(args.realm.clone()));
-    }
+    inputs::check_realm(&args.realm)?;
     // As in a run: the number of a robot's first start must rise from one to the next.
     let origin = Origin {
         seed: 1,
@@ -162,11 +150,7 @@ pub(super) fn robots(
     let Some(path) = &args.credentials else {
         return Ok(fleet::generate(count, ecus, ProtocolChoice::Native, origin));
     };
-    let file = File::open(path).map_err(|source| SetupError::Open {
-        path: path.clone(),
-        source,
-    })?;
-    let mut found = fleet::read_credentials(BufReader::new(file), origin)?;
+    let mut found = inputs::robots(path, origin)?;
     if found.len() < count {
         return Err(SetupError::TooFewRobots {
             needed: count,

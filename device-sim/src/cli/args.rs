@@ -1,16 +1,13 @@
 //! Arguments, and what they mean together.
 
-use std::fs::File;
-use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use crate::driver::{
-    Broker, MqttVersion, Pace, Pairing, RunOptions, TimeScale, Trust, TrustError, Until,
-};
-use crate::fleet::{self, CredentialsError, Origin, ProtocolChoice};
+use crate::driver::{Broker, MqttVersion, Pace, Pairing, RunOptions, TimeScale, Until};
+use crate::fleet::{self, Origin, ProtocolChoice};
+use crate::inputs::{self, InputError};
 use crate::profile::{Profile, ProfileError};
 
 /// Run a fleet of simulated robots against an MQTT broker.
@@ -138,27 +135,12 @@ pub enum ArgsError {
     /// Neither a number of robots nor a credentials file.
     #[error("how many robots? give --robots or --credentials")]
     NoFleet,
-    /// The realm is not of Astarte's grammar.
-    #[error("realm {0:?} is not [a-z][a-z0-9]{{0,47}}")]
-    BadRealm(String),
-    /// The credentials file cannot be opened.
-    #[error("open credentials {path}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The credentials file cannot be used.
+    /// Something that they name cannot be used.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
+    Input(#[from] InputError),
     /// The profile cannot be used.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// The file of authorities cannot be used.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
 }
 
 impl RunArgs {
@@ -167,9 +149,7 @@ impl RunArgs {
     /// # Errors
     /// Says which argument or file cannot be used, and why.
     pub fn options(&self) -> Result<RunOptions, ArgsError> {
-        if !rollcall_proto::ident::is_realm(&self.realm) {
-            return Err(ArgsError::BadRealm(self.realm.clone()));
-        }
+        inputs::check_realm(&self.realm)?;
         let profile = match &self.profile {
             Some(path) => Profile::load(path)?,
             None => Profile::default(),
@@ -186,11 +166,7 @@ impl RunArgs {
                 fleet::generate(robots, usize::from(self.ecus), self.protocol, origin)
             }
             (Some(path), robots) => {
-                let file = File::open(path).map_err(|source| ArgsError::Open {
-                    path: path.clone(),
-                    source,
-                })?;
-                let mut fleet = fleet::read_credentials(BufReader::new(file), origin)?;
+                let mut fleet = inputs::robots(path, origin)?;
                 fleet.truncate(robots.unwrap_or(usize::MAX));
                 fleet
             }
@@ -200,10 +176,7 @@ impl RunArgs {
             (None, true) => Until::Idle(IDLE),
             (None, false) => Until::Stopped,
         };
-        let trust = match &self.ca {
-            Some(path) => Trust::load(path)?,
-            None => Trust::nobody(),
-        };
+        let trust = inputs::trust(self.ca.as_deref())?;
         let pairing = self.pairing_url.as_ref().map(|url| Pairing {
             url: url.clone(),
             token: self.pairing_token.clone(),

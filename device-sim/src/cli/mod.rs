@@ -37,6 +37,21 @@ pub enum CliError {
     Signals(#[source] io::Error),
 }
 
+impl CliError {
+    /// Whether the command line is wrong, and not a server or the machine.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        match self {
+            Self::Args(_) => true,
+            Self::Run(error) => matches!(
+                error,
+                RunError::NoBroker | RunError::NoRobots | RunError::NoTrust(_)
+            ),
+            Self::Write(_) | Self::Encode(_) | Self::Signals(_) => false,
+        }
+    }
+}
+
 /// Runs robots as the arguments say until the run ends, SIGINT or SIGTERM comes, or, where the
 /// arguments ask for it, standard input closes; then writes the report to `out`.
 ///

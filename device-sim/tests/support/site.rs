@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use device_sim::driver::Broker as Address;
+use device_sim::driver::{Broker as Address, Report, RunOptions, Stats, run};
 use parking_lot::Mutex;
 use rollcall_broker::{
     Access, Broker, Config, ConnectRefusal, ConnectRequest, ConnectionId, Event, Limits, Principal,
@@ -13,9 +14,22 @@ use rollcall_proto::topic::{Base, is_device_publishable};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{MiniServer, Offer};
+
+/// Longest time for anything.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Runs a fleet until it comes to rest.
+pub async fn run_to_the_end(options: RunOptions) -> Report {
+    let (_stop, stopped) = watch::channel(false);
+    let run = run(options, Arc::new(Stats::default()), stopped);
+    tokio::time::timeout(PATIENCE, run)
+        .await
+        .expect("the fleet comes to rest")
+        .unwrap()
+}
 
 #[derive(Debug)]
 struct Robots;
