@@ -3,6 +3,8 @@
 //!
 //! **Invariant**: a figure counts only when the checks beside it hold (nothing acknowledged is lost, nothing out of
 //! order); a missed mark is told, a failed check fails the run.
+//!
+//! Exit codes: 0 measured, 1 a measurement or a check failed, 2 the command line is wrong, or names what is not there.
 
 mod cpu;
 mod edgehog;
@@ -23,6 +25,7 @@ mod verify;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use report::{Figure, Machine, Report};
+use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -114,8 +117,18 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             note(&format!("error: {error:#}"));
-            ExitCode::FAILURE
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
+    }
+}
+
+/// What is wrong with the command line, or with a file that it names.
+#[derive(Debug)]
+struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -128,7 +141,7 @@ fn run(args: &Args) -> Result<bool> {
     if args.what == What::Peers {
         let text = if args.peers.from.is_empty() {
             raise_open_files()?;
-            let server = server_binary(args.server.clone())?;
+            let server = program(args.server.clone(), "rollcall", "--server")?;
             peers::measure(&args.peers, server, &Machine::here()?)?
         } else {
             peers::join(&args.peers)?
@@ -146,7 +159,7 @@ fn run(args: &Args) -> Result<bool> {
     }
     if args.what != What::Engine {
         let bench = Bench {
-            server: server_binary(args.server.clone())?,
+            server: program(args.server.clone(), "rollcall", "--server")?,
             robots,
             window: Duration::from_secs(args.seconds),
         };
@@ -189,17 +202,20 @@ fn measure_server(what: What, bench: &Bench, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-fn server_binary(given: Option<PathBuf>) -> Result<PathBuf> {
+/// The program that the option names, or the one beside this program.
+fn program(given: Option<PathBuf>, name: &str, option: &str) -> Result<PathBuf> {
     let path = match given {
         Some(path) => path,
         None => std::env::current_exe()
             .context("this program does not know where it is")?
-            .with_file_name("rollcall"),
+            .with_file_name(name),
     };
     ensure!(
         path.is_file(),
-        "{} is missing; build it with `cargo build --release --bin rollcall`, or name another with --server",
-        path.display()
+        Usage(format!(
+            "{} is missing; build it with `cargo build --release --bin {name}`, or name another with {option}",
+            path.display()
+        ))
     );
     Ok(path)
 }

@@ -3,7 +3,7 @@
 use super::checks::{all_in, repeat, through, whole};
 use super::generator::Publishing;
 use super::kind::{Kind, Needs, Peer};
-use super::table::{Better, Figure, Goal, Sample};
+use super::rows::{Better, Figure, Goal, Sample};
 use super::{Comparison, checks};
 use crate::tls::pki::Pki;
 use anyhow::Result;

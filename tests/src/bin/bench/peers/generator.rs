@@ -47,21 +47,8 @@ pub(crate) struct Generator {
 impl Generator {
     /// The one that is named, or `device-sim` beside this program.
     pub(crate) fn find(named: Option<PathBuf>, threads: u16) -> Result<Self> {
-        let path = match named {
-            Some(path) => path,
-            None => std::env::current_exe()
-                .context("this program does not know where it is")?
-                .with_file_name("device-sim"),
-        };
-        ensure!(
-            path.is_file(),
-            "{} is missing; build it with `cargo build --release --bin device-sim`, or name another with --generator",
-            path.display()
-        );
-        Ok(Self {
-            program: path,
-            threads,
-        })
+        let program = crate::program(named, "device-sim", "--generator")?;
+        Ok(Self { program, threads })
     }
 
     pub(crate) fn fan_in(&self, peer: &Peer, publishing: Publishing) -> Result<FanInReport> {

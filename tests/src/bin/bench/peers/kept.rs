@@ -2,7 +2,8 @@
 //! the figures can be put together.
 
 use super::kind::Kind;
-use super::table::{Figure, Outcome};
+use super::rows::{Figure, Outcome};
+use crate::Usage;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -54,7 +55,8 @@ impl Kept {
     pub(crate) fn begin(run: Run, file: Option<&Path>) -> Result<Self> {
         let open = |path: &Path| {
             let file = File::options().append(true).create(true).open(path);
-            let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+            let file =
+                file.with_context(|| Usage(format!("{} cannot be written", path.display())))?;
             anyhow::Ok((file, path.to_owned()))
         };
         let mut kept = Self {
@@ -89,18 +91,18 @@ impl Kept {
         let mut kept = Self::default();
         for path in files {
             let text = fs::read_to_string(path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
+                .with_context(|| Usage(format!("{} cannot be read", path.display())))?;
             for (number, line) in text.lines().enumerate() {
                 let line = serde_json::from_str(line).with_context(|| {
                     let (path, number) = (path.display(), number + 1);
-                    format!("{path}, line {number}, is not what --keep writes: take it out")
+                    let wrong = "is not what --keep writes: take it out";
+                    Usage(format!("{path}, line {number}, {wrong}"))
                 })?;
                 kept.lines.push(line);
             }
             ensure!(
                 matches!(kept.lines.first(), Some(Line::Run(_))),
-                "{} does not begin with a run",
-                path.display()
+                Usage(format!("{} does not begin with a run", path.display()))
             );
         }
         Ok(kept)
@@ -151,7 +153,7 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::{Better, Sample};
+    use super::super::rows::{Better, Sample};
     use super::*;
 
     fn run(machine: &str) -> Run {

@@ -10,6 +10,7 @@ mod figures;
 mod generator;
 mod kept;
 mod kind;
+mod rows;
 mod table;
 
 use crate::note;
@@ -20,9 +21,9 @@ use figures::MANY_WINDOW;
 use generator::Generator;
 use kept::{Found, Kept, Run};
 use kind::{Kind, Needs, Peer};
+use rows::{Figure, Sample};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use table::{Figure, Sample};
 
 pub(crate) use args::PeersArgs;
 
@@ -69,6 +70,7 @@ pub(crate) fn measure(args: &PeersArgs, rollcall: PathBuf, machine: &Machine) ->
             hold: Some(args.hold).filter(|hold| !hold.is_zero()),
         }
     };
+    args.into.as_deref().map_or(Ok(()), table::check)?;
     let (mut kinds, mut left_out) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         match kind.missing(&args.peers) {
@@ -104,7 +106,7 @@ pub(crate) fn join(args: &PeersArgs) -> Result<String> {
 }
 
 fn show(args: &PeersArgs, kept: &Kept) -> Result<String> {
-    let text = table::markdown(&kept.notes(), &table::rows(kept.all()))?;
+    let text = table::markdown(&kept.notes(), &rows::rows(kept.all()))?;
     if let Some(document) = &args.into {
         table::write_into(document, &text)?;
     }
