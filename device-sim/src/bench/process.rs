@@ -150,6 +150,14 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_never_rests_is_busy_nearly_all_the_time() {
+        let meter = Meter::begin(None).unwrap();
+        while meter.read().unwrap().own < Duration::from_millis(200) {}
+        let busiest = meter.read().unwrap().busiest_thread;
+        assert!(busiest.is_none_or(|busy| busy > 0.5), "{busiest:?}");
+    }
+
+    #[test]
     fn a_process_that_is_not_there_is_named() {
         let error = Process::find(u32::MAX).unwrap_err();
         assert!(error.to_string().contains(&u32::MAX.to_string()));
