@@ -9,10 +9,12 @@ mod support;
 
 use rollcall_broker::codec::{Ack, Packet, Properties, PropertyId as Id};
 use rollcall_broker::{Count, QoS, ReasonCode};
+use std::collections::BTreeMap;
 use support::conformance::{
-    BOTH, lasting, payloads, send, subscribe_to, unacknowledged, until_connections, with_number,
+    BOTH, EVERY_QOS, lasting, number, payloads, send, subscribe_to, unacknowledged,
+    until_connections, with_number,
 };
-use support::{ANY, Client, Server, V5, ack, connect, publish};
+use support::{ANY, Client, Server, V4, V5, ack, connect, publish};
 
 #[tokio::test]
 async fn an_identifier_whose_exchange_is_over_belongs_to_a_new_message() {
@@ -142,25 +144,110 @@ async fn v5_4_4_0_2_a_message_that_the_client_refused_is_not_sent_again() {
     assert_eq!(client.until_pong().await, []);
 }
 
+fn pairs<'a>(topics: &'a [&str], qualities: &'a [QoS]) -> impl Iterator<Item = (&'a str, QoS)> {
+    let each = |topic| qualities.iter().map(move |qos| (topic, *qos));
+    topics.iter().copied().flat_map(each)
+}
+
 #[tokio::test]
 async fn messages_of_one_topic_and_qos_come_in_the_order_of_their_publisher() {
+    const ROUNDS: u16 = 20;
+    const TOPICS: [&str; 3] = ["t/a", "t/b", "t/c"];
     let server = Server::start().await;
-    for version in BOTH {
-        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let mut subscriber = Client::open(server.addr, connect(version, "subscriber")).await;
-            subscriber.subscribe("t", ANY).await;
-            let mut client = Client::open(server.addr, connect(version, "publisher")).await;
-            let expected: Vec<_> = (1..=50_u16).map(|number| number.to_string()).collect();
-            for (number, payload) in (1..).zip(&expected) {
-                let id = if qos == QoS::AtMostOnce { 0 } else { number };
-                client
-                    .publish(publish("t", payload.as_bytes(), qos, id))
-                    .await;
-            }
-            client.until_pong().await;
-            assert_eq!(payloads(&subscriber.until_pong().await), expected);
+    for (version, is_there) in [(V4, true), (V4, false), (V5, true), (V5, false)] {
+        let mut subscriber = Client::open(server.addr, lasting(version, "subscriber")).await;
+        subscriber.subscribe("t/+", ANY).await;
+        if !is_there {
+            drop(subscriber);
+            until_connections(&server, 0).await;
+            subscriber = Client::raw(server.addr, version).await;
         }
+        // What waits for an absent client is never QoS 0.
+        let qualities = &EVERY_QOS[usize::from(!is_there)..];
+        let mut publishers = Vec::new();
+        for name in ["first", "second"] {
+            publishers.push((
+                name,
+                Client::open(server.addr, connect(version, name)).await,
+            ));
+        }
+        let mut last = 0;
+        for round in 1..=ROUNDS {
+            for (name, publisher) in &mut publishers {
+                for (topic, qos) in pairs(&TOPICS, qualities) {
+                    let payload = format!("{name} {round:02}");
+                    last += 1;
+                    let id = if qos == QoS::AtMostOnce { 0 } else { last };
+                    publisher
+                        .publish(publish(topic, payload.as_bytes(), qos, id))
+                        .await;
+                }
+            }
+        }
+        for (_, publisher) in &mut publishers {
+            publisher.until_pong().await;
+        }
+        if !is_there {
+            subscriber.introduce(lasting(version, "subscriber")).await;
+        }
+        let each = TOPICS.len() * qualities.len();
+        let mut found = BTreeMap::<_, Vec<_>>::new();
+        let mut left = usize::from(ROUNDS) * publishers.len() * each;
+        while left > 0 {
+            let message = match subscriber.recv().await {
+                Packet::Publish(message) => message,
+                Packet::PubRel(released) => {
+                    subscriber.send(Packet::PubComp(released)).await;
+                    continue;
+                }
+                other => panic!("a publish was expected, not {other:?}"),
+            };
+            match message.qos {
+                QoS::AtMostOnce => {}
+                QoS::AtLeastOnce => {
+                    subscriber
+                        .send(Packet::PubAck(ack(message.packet_id)))
+                        .await
+                }
+                QoS::ExactlyOnce => {
+                    subscriber
+                        .send(Packet::PubRec(ack(message.packet_id)))
+                        .await
+                }
+            }
+            left -= 1;
+            let payload = String::from_utf8(message.payload.to_vec()).unwrap();
+            let (name, round) = payload.split_once(' ').unwrap();
+            let course = (name.to_owned(), message.topic.to_string(), message.qos);
+            found.entry(course).or_default().push(round.to_owned());
+        }
+        assert_eq!(found.len(), publishers.len() * each);
+        let expected: Vec<_> = (1..=ROUNDS).map(|round| format!("{round:02}")).collect();
+        for (course, rounds) in found {
+            assert_eq!(rounds, expected, "{course:?}");
+        }
+        drop((subscriber, publishers));
+        until_connections(&server, 0).await;
+        Client::open(server.addr, connect(version, "subscriber")).await;
     }
+}
+
+#[tokio::test]
+async fn v5_4_3_3_13_a_qos_2_publish_that_has_expired_is_acknowledged_to_the_end() {
+    let server = Server::start().await;
+    let mut client = Client::v5(server.addr, "a").await;
+    client.subscribe("t", ANY).await;
+    let mut message = publish("t", b"x", QoS::ExactlyOnce, 7);
+    message.properties = number(Id::MessageExpiryInterval, 0);
+    for dup in [false, true] {
+        message.dup = dup;
+        client.publish(message.clone()).await;
+        client.expect(Packet::PubRec(ack(7))).await;
+    }
+    client.send(Packet::PubRel(ack(7))).await;
+    client.expect(Packet::PubComp(ack(7))).await;
+    assert_eq!(client.until_pong().await, [], "nobody gets it");
+    server.counts(Count::MessageExpired, 1).await;
 }
 
 #[tokio::test]

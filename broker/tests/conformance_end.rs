@@ -117,8 +117,27 @@ async fn v5_3_14_2_2_and_3_the_servers_disconnect_has_no_expiry_and_fits_into_th
         let last = last_word(&mut robot).await;
         assert_eq!(last.code, code);
         assert_eq!(last.properties.get(Id::SessionExpiryInterval), None);
-        let reason = last.properties.text(Id::ReasonString);
-        assert_eq!(reason.is_some(), has_reason);
+        let properties: Vec<_> = last.properties.iter().map(|(id, _)| id).collect();
+        let reason = has_reason.then_some(Id::ReasonString);
+        assert_eq!(properties, Vec::from_iter(reason), "and none of the user");
+    }
+}
+
+#[tokio::test]
+async fn v5_3_15_2_1_an_auth_has_a_code_of_its_own() {
+    let server = Server::start().await;
+    for code in 0..=u8::MAX {
+        let mut client = Client::v5(server.addr, "a").await;
+        let method = b"\x15\0\x01m";
+        client
+            .send_bytes(&[&[0xf0, 6, code, 4], &method[..]].concat())
+            .await;
+        // What is well formed is refused all the same: no method was agreed on.
+        let expected = match code {
+            0x00 | 0x18 | 0x19 => ReasonCode::ProtocolError,
+            _ => ReasonCode::MalformedPacket,
+        };
+        assert_eq!(last_word(&mut client).await.code, expected, "{code:#x}");
     }
 }
 

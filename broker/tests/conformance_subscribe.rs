@@ -31,6 +31,7 @@ async fn unsubscribe_from(client: &mut Client, filters: &[&str]) -> Vec<ReasonCo
     match client.recv().await {
         Packet::UnsubAck(answer) => {
             assert_eq!(answer.packet_id, 77);
+            assert!(answer.properties.is_empty(), "no reason string either");
             answer.codes
         }
         other => panic!("unsuback was expected, not {other:?}"),
@@ -124,6 +125,48 @@ async fn the_same_filter_again_replaces_the_subscription_and_repeats_what_is_ret
         assert_eq!(server.handle.metrics().subscriptions, 1);
         drop(client);
         support::conformance::until_connections(&server, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn replacing_a_subscription_loses_nothing_that_is_published_meanwhile() {
+    const MESSAGES: u16 = 300;
+    let server = Server::start().await;
+    for version in BOTH {
+        let mut client = Client::open(server.addr, connect(version, "a")).await;
+        client.subscribe("t", ANY).await;
+        let mut publisher = Client::open(server.addr, connect(version, "publisher")).await;
+        let publishing = tokio::spawn(async move {
+            for number in 1..=MESSAGES {
+                let payload = number.to_be_bytes();
+                publisher
+                    .publish(publish("t", &payload, QoS::AtLeastOnce, number))
+                    .await;
+                publisher.expect(Packet::PubAck(ack(number))).await;
+            }
+        });
+        let mut found = Vec::new();
+        let mut replaced = 0;
+        while found.len() < usize::from(MESSAGES) {
+            client.send(support::subscription(1, "t", ANY)).await;
+            loop {
+                match client.recv().await {
+                    Packet::Publish(message) => {
+                        client.send(Packet::PubAck(ack(message.packet_id))).await;
+                        found.push(u16::from_be_bytes(message.payload[..].try_into().unwrap()));
+                    }
+                    Packet::SubAck(_) => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            replaced += 1;
+        }
+        publishing.await.unwrap();
+        assert_eq!(
+            found,
+            Vec::from_iter(1..=MESSAGES),
+            "replaced {replaced} times"
+        );
     }
 }
 

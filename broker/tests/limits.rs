@@ -331,7 +331,22 @@ async fn verdicts_other_than_acceptance_reach_the_client() {
     }
     new.publish(publish("intake/a", b"y", QoS::ExactlyOnce, 2))
         .await;
-    assert_eq!(server.next_publish().await.1, "y", "the identifier is free");
+    let (ticket, payload) = server.next_publish().await;
+    assert_eq!(payload, "y", "the identifier is free");
+    server.accept(ticket);
+    new.expect(Packet::PubRec(ack(2))).await;
+
+    for code in [ReasonCode::TopicAliasInvalid, ReasonCode::Success] {
+        new.publish(publish("intake/a", b"x", QoS::AtLeastOnce, 3))
+            .await;
+        let (ticket, _) = server.next_publish().await;
+        let why = "no code of a PUBACK".into();
+        server.handle.settle(ticket, Verdict::Refused { code, why });
+        let Packet::PubAck(answer) = new.recv().await else {
+            panic!("a puback");
+        };
+        assert_eq!(answer.code, ReasonCode::UnspecifiedError);
+    }
 
     let mut old = Client::v4(server.addr, "robot-old").await;
     old.publish(publish("intake/a", b"x", QoS::AtLeastOnce, 1))

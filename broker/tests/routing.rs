@@ -8,8 +8,8 @@
 mod support;
 
 use rollcall_broker::codec::{
-    Packet, PacketType, Properties, PropertyId, RetainHandling, Subscribe, SubscribeOptions,
-    Subscription, Unsubscribe, Value,
+    Packet, PacketType, Properties, PropertyId, RetainHandling, SubscribeOptions, Unsubscribe,
+    Value,
 };
 use rollcall_broker::{QoS, ReasonCode};
 use support::{ANY, Client, Server, V4, V5, ack, connect, publish, subscription};
@@ -177,33 +177,36 @@ async fn subscription_options_of_v5_are_obeyed() {
 #[tokio::test]
 async fn a_message_that_matches_twice_comes_once_with_all_identifiers_and_the_best_qos() {
     let server = Server::start().await;
-    let mut client = Client::v5(server.addr, "client").await;
-    for (id, filter, qos) in [(1, "m/+", QoS::AtMostOnce), (2, "m/#", QoS::AtLeastOnce)] {
-        client
-            .send(Packet::Subscribe(Subscribe {
-                packet_id: 9,
-                properties: Properties::builder()
-                    .number(PropertyId::SubscriptionIdentifier, id)
-                    .build()
-                    .unwrap(),
-                subscriptions: vec![Subscription {
-                    filter: filter.into(),
-                    options: SubscribeOptions { qos, ..ANY },
-                }],
-            }))
-            .await;
-        client.recv().await;
+    let (low, high) = (("m/+", QoS::AtMostOnce), ("m/#", QoS::AtLeastOnce));
+    for (version, filters) in [
+        (V4, [low, high]),
+        (V4, [high, low]),
+        (V5, [low, high]),
+        (V5, [high, low]),
+    ] {
+        let mut client = Client::open(server.addr, connect(version, "client")).await;
+        let mut expected = Vec::new();
+        for (id, (filter, qos)) in (1..).zip(filters) {
+            let mut properties = Properties::none();
+            if version.is_v5() {
+                properties = support::conformance::number(PropertyId::SubscriptionIdentifier, id);
+                expected.push(Value::Number(id));
+            }
+            let options = SubscribeOptions { qos, ..ANY };
+            support::conformance::subscribe_to(&mut client, 9, properties, &[(filter, options)])
+                .await;
+        }
+        server
+            .handle
+            .publish("m/a", "x".into(), QoS::ExactlyOnce, false)
+            .unwrap();
+        let message = client.message().await;
+        assert_eq!(message.qos, QoS::AtLeastOnce);
+        let mut ids: Vec<_> = message.properties.iter().map(|(_, value)| value).collect();
+        ids.sort_by_key(|value| format!("{value:?}"));
+        assert_eq!(ids, expected);
+        assert_eq!(client.until_pong().await, []);
     }
-    server
-        .handle
-        .publish("m/a", "x".into(), QoS::ExactlyOnce, false)
-        .unwrap();
-    let message = client.message().await;
-    assert_eq!(message.qos, QoS::AtLeastOnce);
-    let mut ids: Vec<_> = message.properties.iter().map(|(_, value)| value).collect();
-    ids.sort_by_key(|value| format!("{value:?}"));
-    assert_eq!(ids, [Value::Number(1), Value::Number(2)]);
-    assert_eq!(client.until_pong().await, []);
 }
 
 #[tokio::test]

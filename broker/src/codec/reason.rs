@@ -3,6 +3,9 @@
 use super::types::PacketType;
 use std::fmt;
 
+#[cfg(test)]
+mod tests;
+
 macro_rules! reason_codes {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal, [$($packet:ident),*];)*) => {
         /// An MQTT 5 reason code. Where the standard gives 0x00 three names, `Success` stands for all of them.

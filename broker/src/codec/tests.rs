@@ -311,18 +311,43 @@ fn legal_oddities_are_accepted() {
 
 #[test]
 fn every_error_has_a_reason_code_that_disconnect_may_carry() {
-    let wrong = |error: DecodeError| {
-        let code = error.reason_code();
-        !code.allowed_in(PacketType::Disconnect) && !code.allowed_in(PacketType::ConnAck)
-    };
     for error in [
+        DecodeError::ReservedPacketType(0),
+        DecodeError::WrongFlags(PacketType::PubRel),
+        DecodeError::VariableByteInteger,
+        DecodeError::PacketTooLarge {
+            length: 2,
+            maximum: 1,
+        },
+        DecodeError::Truncated,
+        DecodeError::TrailingBytes,
+        DecodeError::InvalidUtf8,
         DecodeError::NulInString,
-        DecodeError::ProtocolLevel(9),
+        DecodeError::ReservedQoS,
+        DecodeError::DupOnQoS0,
+        DecodeError::PacketIdZero,
+        DecodeError::EmptyTopic,
         DecodeError::WildcardInTopic,
         DecodeError::TopicFilter,
+        DecodeError::ConnectFlags,
+        DecodeError::ConnAckFlags,
+        DecodeError::UnknownProperty(1),
+        DecodeError::MisplacedProperty(1),
         DecodeError::RepeatedProperty(1),
+        DecodeError::PropertyValue(1),
+        DecodeError::EmptyList,
+        DecodeError::SubscriptionOptions,
+        DecodeError::NoLocalOnShared,
+        DecodeError::ReasonCode(3),
     ] {
-        assert!(!wrong(error), "{error}");
+        let code = error.reason_code();
+        assert!(code.is_error(), "{error}");
+        assert!(code.allowed_in(PacketType::Disconnect), "{error}");
+    }
+    // Only a CONNECT can have these, and DISCONNECT comes after it.
+    for error in [DecodeError::ProtocolName, DecodeError::ProtocolLevel(9)] {
+        let code = error.reason_code();
+        assert!(code.allowed_in(PacketType::ConnAck), "{error}");
     }
 }
 

@@ -222,6 +222,36 @@ fn a_will_waits_for_its_delay_but_not_beyond_the_session() {
 }
 
 #[test]
+fn a_return_within_the_delay_calls_the_will_off_and_not_only_puts_it_off() {
+    let start = Instant::now();
+    let mut router = router();
+    let (watcher, _) = open(&mut router, "watcher", true, start);
+    let options = SubscribeOptions::qos(QoS::AtLeastOnce);
+    router
+        .subscribe(watcher.key, "#", options, None, start)
+        .expect("below the limit");
+    let keep = Duration::from_secs(60);
+    let (ready, _) = open(&mut router, "robot", true, start);
+    let mut routed = Vec::new();
+    let testament = Some(will("wills", 9));
+    router.close(
+        ready.key,
+        ready.session,
+        keep,
+        testament,
+        start,
+        &mut routed,
+    );
+    let back = start + Duration::from_secs(8);
+    let (ready, _) = open(&mut router, "robot", false, back);
+    assert!(ready.present);
+    router.tick(start + Duration::from_secs(600), &mut routed);
+    router.close(ready.key, ready.session, keep, None, back, &mut routed);
+    router.tick(back + Duration::from_secs(600), &mut routed);
+    assert!(routed.is_empty(), "{:?}", topics(&routed));
+}
+
+#[test]
 fn a_late_verdict_finds_its_own_session_only() {
     let start = Instant::now();
     let mut router = router();

@@ -127,3 +127,21 @@ pub async fn until_connections(server: &Server, number: usize) {
     })
     .await;
 }
+
+/// The packet, if it is one that a server may send, without user properties of the server's own: there are none.
+pub fn from_server(packet: Packet) -> Packet {
+    let properties = match &packet {
+        Packet::Publish(_) | Packet::PingResp => return packet,
+        Packet::ConnAck(answer) => &answer.properties,
+        Packet::PubAck(answer)
+        | Packet::PubRec(answer)
+        | Packet::PubRel(answer)
+        | Packet::PubComp(answer) => &answer.properties,
+        Packet::SubAck(answer) => &answer.properties,
+        Packet::UnsubAck(answer) => &answer.properties,
+        Packet::Disconnect(last) => &last.properties,
+        other => panic!("{other:?} from a server"),
+    };
+    assert_eq!(properties.get(PropertyId::UserProperty), None, "{packet:?}");
+    packet
+}

@@ -347,9 +347,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 {
                     let mut packet = self.buffer.split_to(found.total());
                     packet.advance(found.header_len);
-                    return Some(
-                        Packet::decode(self.version, found.first, packet.freeze()).unwrap(),
-                    );
+                    let packet = Packet::decode(self.version, found.first, packet.freeze());
+                    return Some(conformance::from_server(packet.unwrap()));
                 }
                 match self.stream.read_buf(&mut self.buffer).await {
                     Ok(0) => return None,
