@@ -13,6 +13,7 @@ pub(super) async fn finish(line: &mut Line, mut served: Served, close: Close) ->
     let hub = Arc::clone(&line.hub);
     line.set_timer(None);
     with_output(|out| {
+        let _connection = served.span(line);
         served.connection.farewell(&close, out);
         // Best effort: the connection ends either way.
         let _ = write(line, out);

@@ -140,6 +140,7 @@ pub(super) async fn open(line: &mut Line, connect: Box<Connect>) -> Option<Box<S
     match opened {
         Ok(served) => {
             line.hub.metrics.one(Count::ConnectionsOpened);
+            tracing::debug!(peer = %line.peer, client_id = cut(&served.principal.client_id), "connected");
             Some(served)
         }
         Err(refused) => {

@@ -5,7 +5,7 @@ use super::refusals::cut;
 use super::socket::count_breach;
 use super::task::{Line, Room, Wake, Want, with_output};
 use crate::access::{Principal, PublishAccess};
-use crate::codec::{Packet, topic};
+use crate::codec::{MAX_REMAINING_LENGTH, Packet, PacketType, header, topic};
 use crate::connection::{Arrived, Close, Connection, Request, Tally};
 use crate::event::{DisconnectReason, Event, Ticket};
 use crate::message::{Delivery, Message};
@@ -16,6 +16,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
+use tracing::Level;
+use tracing::span::EnteredSpan;
 
 /// A client whose CONNECT was accepted.
 pub(super) struct Served {
@@ -118,6 +120,7 @@ impl Served {
 
     /// Does everything that can be done now and writes the result.
     fn work(&mut self, line: &mut Line) -> Result<(), Close> {
+        let _connection = self.span(line);
         with_output(|out| {
             let done = self
                 .connection
@@ -127,6 +130,13 @@ impl Served {
             let written = write(line, out);
             done.and(written)
         })
+    }
+
+    /// What is done until it is dropped concerns this client. Made anew each time, if it is wanted at all, so that an idle
+    /// connection holds none.
+    pub(super) fn span(&self, line: &Line) -> EnteredSpan {
+        let client_id = &*self.principal.client_id;
+        tracing::trace_span!("connection", client_id, peer = %line.peer).entered()
     }
 
     /// Handles the packets that have arrived, as long as the owner keeps up and the client reads its answers.
@@ -166,6 +176,8 @@ impl Served {
         let Some((first, body)) = line.socket.packet(line.hub.limits.max_packet_size)? else {
             return Ok(None);
         };
+        let kind = PacketType::from_first_byte(first);
+        tracing::trace!(?kind, bytes = body.len(), "received");
         let packet = Packet::decode(self.connection.version(), first, body)?;
         let is_publish = matches!(packet, Packet::Publish(_));
         match self.connection.handle(packet, now, out)? {
@@ -194,6 +206,14 @@ impl Served {
         out: &mut Vec<u8>,
     ) -> Result<(), Close> {
         let publish = &arrived.publish;
+        tracing::trace!(
+            topic = cut(&publish.topic),
+            qos = ?publish.qos,
+            retain = publish.retain,
+            packet_id = publish.packet_id,
+            bytes = publish.payload.len(),
+            "publish"
+        );
         let access = if topic::is_reserved(&publish.topic) {
             PublishAccess::Deny {
                 why: "topics that begin with $ belong to the server".into(),
@@ -271,6 +291,12 @@ impl Served {
                 else {
                     return Ok(());
                 };
+                tracing::trace!(
+                    topic = cut(&delivery.message.topic),
+                    qos = ?delivery.qos,
+                    bytes = delivery.message.payload.len(),
+                    "message"
+                );
                 self.connection.deliver(delivery, now, out)?;
             }
             if !self.connection.has_room() {
@@ -317,6 +343,7 @@ fn has_space(line: &mut Line, out: &mut Vec<u8>) -> bool {
 
 /// Writes what has gathered, in one go.
 pub(super) fn write(line: &mut Line, out: &mut Vec<u8>) -> Result<(), Close> {
+    say_sent(out);
     let written = if out.is_empty() && line.socket.backlog() == 0 {
         Ok(())
     } else {
@@ -324,6 +351,17 @@ pub(super) fn write(line: &mut Line, out: &mut Vec<u8>) -> Result<(), Close> {
     };
     out.clear();
     written.map_err(|_| Close::because(DisconnectReason::ConnectionLost))
+}
+
+fn say_sent(mut out: &[u8]) {
+    if !tracing::enabled!(Level::TRACE) {
+        return;
+    }
+    while let Ok(Some(found)) = header(out, MAX_REMAINING_LENGTH) {
+        let kind = PacketType::from_first_byte(found.first);
+        tracing::trace!(?kind, bytes = found.body_len, "sent");
+        out = out.get(found.total()..).unwrap_or_default();
+    }
 }
 
 /// Serves a client until its connection ends.
@@ -348,6 +386,7 @@ fn respond(line: &mut Line, served: &mut Served, wake: Wake) -> Result<(), Close
     let lost = || Close::because(DisconnectReason::ConnectionLost);
     match wake {
         Wake::Mail(mail) => {
+            let _connection = served.span(line);
             with_output(|out| {
                 let mut settled = Ok(());
                 for (ticket, verdict) in mail.verdicts {
