@@ -2,8 +2,8 @@
 //!
 //! Layers, outermost last: [`codec`] (bytes and packets), `connection` (one client's protocol state), `routing`
 //! (sessions, subscriptions, retained messages), `storage` (what of them survives a restart), `tls` (one connection's
-//! records), `websocket` (one connection's frames) and `server` (tokio). Only `server` knows
-//! sockets, tasks and the clock.
+//! records), [`websocket`] (one connection's frames) and `server` (tokio). Only `server` knows
+//! sockets and tasks.
 //!
 //! The owner implements [`Access`], starts a [`Broker`], receives [`Event`]s of its robots and answers their publishes
 //! with [`BrokerHandle::settle`].
@@ -26,6 +26,7 @@
 //!   bytes.
 
 mod access;
+mod clock;
 pub mod codec;
 mod config;
 mod connection;
@@ -36,7 +37,7 @@ mod routing;
 mod server;
 mod storage;
 mod tls;
-mod websocket;
+pub mod websocket;
 
 pub use access::{
     Access, ConnectRefusal, ConnectRequest, Principal, PublishAccess, SessionPolicy,

@@ -5,3 +5,5 @@ pub mod broker;
 pub mod codec;
 pub mod payload;
 pub mod selector;
+pub mod stored;
+pub mod websocket;

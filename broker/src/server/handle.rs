@@ -5,6 +5,7 @@ use super::listener::{self, Layers};
 use super::mailbox::Rejected;
 use super::pipe::Pipe;
 use crate::access::Access;
+use crate::clock;
 use crate::codec::{Properties, QoS, ReasonCode, topic};
 use crate::config::Config;
 use crate::connection::Close;
@@ -16,7 +17,6 @@ use crate::tls::Tls;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -238,7 +238,7 @@ fn message(topic: &str, payload: &[u8]) -> Result<Arc<Message>, SendError> {
             topic,
             payload,
             &Properties::none(),
-            Instant::now(),
+            clock::now(),
         ))
     } else {
         Err(SendError::InvalidTopic)

@@ -6,6 +6,7 @@
 use super::mailbox::Mailbox;
 use super::refusals::Refusals;
 use crate::access::Access;
+use crate::clock;
 use crate::codec::{QoS, ReasonCode, SubscribeOptions};
 use crate::config::{Config, Limits};
 use crate::connection::{Close, Connection};
@@ -195,7 +196,7 @@ impl Hub {
         let mut guard = self.routing.lock();
         let routing = &mut *guard;
         routing.router.noted = false;
-        let opened = routing.router.open(claim, Instant::now(), &mut routed);
+        let opened = routing.router.open(claim, clock::now(), &mut routed);
         self.dispatch(routing, routed);
         self.count(&mut routing.router);
         let noted = self.noted(&mut routing.router);
@@ -229,7 +230,7 @@ impl Hub {
         will: Option<Testament>,
         retained: VecDeque<Delivery>,
     ) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut routed = Vec::new();
         let mut unwritten = Vec::new();
         let mut guard = self.routing.lock();
@@ -315,7 +316,7 @@ impl Hub {
         self.routing
             .lock()
             .router
-            .subscribe(key, filter, options, identifier, Instant::now())
+            .subscribe(key, filter, options, identifier, clock::now())
     }
 
     pub(crate) fn unsubscribe(&self, key: SessionKey, filter: &str) -> bool {
@@ -338,7 +339,7 @@ impl Hub {
         routing.router.noted = false;
         routing
             .router
-            .publish(publisher, message, qos, retain, Instant::now(), &mut routed);
+            .publish(publisher, message, qos, retain, clock::now(), &mut routed);
         self.dispatch(routing, routed);
         self.count(&mut routing.router);
         also().max(self.noted(&mut routing.router))
@@ -388,7 +389,7 @@ impl Hub {
         let mut routed = Vec::new();
         let mut guard = self.routing.lock();
         let routing = &mut *guard;
-        routing.router.tick(Instant::now(), &mut routed);
+        routing.router.tick(clock::now(), &mut routed);
         self.dispatch(routing, routed);
         self.count(&mut routing.router);
         routing.router.next_deadline()
@@ -411,7 +412,7 @@ impl Hub {
 
     /// A member whose queue is full is passed over, and stays.
     fn dispatch_shared(&self, routing: &mut Routing, mut key: SessionKey, mut delivery: Delivery) {
-        let (mut tries, now) = (0, Instant::now());
+        let (mut tries, now) = (0, clock::now());
         while let Some(mailbox) = routing.links.get(&key) {
             let Err(back) = mailbox.offer(delivery, &self.limits) else {
                 return;

@@ -12,6 +12,7 @@ use super::upgrading;
 use crate::access::{
     ConnectRefusal, ConnectRequest, Principal, PublishAccess, SessionPolicy, SubscribeAccess,
 };
+use crate::clock;
 use crate::codec::{
     Connect, Packet, PacketType, PropertyId, ProtocolVersion, ReasonCode, Will, topic,
 };
@@ -24,12 +25,12 @@ use crate::storage::{Mark, SessionJournal, Waiter};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Waits for a complete CONNECT, but not long. Every failure is counted here.
 pub(super) async fn receive_connect(line: &mut Line) -> Option<Box<Connect>> {
-    line.set_timer(Instant::now().checked_add(line.hub.limits.connect_timeout));
+    line.set_timer(clock::now().checked_add(line.hub.limits.connect_timeout));
     if line.socket.is_handshaking() && !Box::pin(securing::secure(line)).await {
         return None;
     }
@@ -265,7 +266,7 @@ fn testament(line: &Line, principal: &Principal, will: &Will) -> Result<Testamen
         .properties
         .without(&[PropertyId::MessageExpiryInterval]);
     Ok(Testament {
-        message: Message::copied(&will.topic, &will.payload, &properties, Instant::now()),
+        message: Message::copied(&will.topic, &will.payload, &properties, clock::now()),
         expiry: expiry.map(|seconds| Duration::from_secs(u64::from(seconds))),
         qos: will.qos,
         retain: will.retain,
@@ -340,7 +341,7 @@ async fn establish(
         connect,
     };
     let limits = Arc::clone(&line.hub.limits);
-    let connection = Connection::new(terms, ready.session, journal, Instant::now());
+    let connection = Connection::new(terms, ready.session, journal, clock::now());
     with_output(|out| {
         match connack(&offer, connection.terms(), &limits, out) {
             // A broken socket shows at the next read.
@@ -384,7 +385,7 @@ fn give_back(line: &Line, terms: Terms, ready: Ready, journal: SessionJournal) {
     } else {
         Duration::ZERO
     };
-    let now = Instant::now();
+    let now = clock::now();
     let connection = Connection::new(terms, ready.session, journal, now);
     // The client was not let in, so the will of its last connection is still to come.
     let will = ready.will.map(|(due, will)| Testament {

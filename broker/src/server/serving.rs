@@ -5,6 +5,7 @@ use super::refusals::cut;
 use super::socket::count_breach;
 use super::task::{Line, Room, Wake, Want, with_output};
 use crate::access::{Principal, PublishAccess};
+use crate::clock;
 use crate::codec::{MAX_REMAINING_LENGTH, Packet, PacketType, header, topic};
 use crate::connection::{Arrived, Close, Connection, Request, Tally};
 use crate::event::{DisconnectReason, Event, Ticket};
@@ -141,7 +142,7 @@ impl Served {
 
     /// Handles the packets that have arrived, as long as the owner keeps up and the client reads its answers.
     fn packets(&mut self, line: &mut Line, out: &mut Vec<u8>) -> Result<(), Close> {
-        let now = Instant::now();
+        let now = clock::now();
         if self.rests && !self.must_rest() {
             self.connection.touch(now);
         }
@@ -283,7 +284,7 @@ impl Served {
 
     /// Sends what waits for the client, as far as its window and its reading allow.
     fn messages(&mut self, line: &mut Line, out: &mut Vec<u8>) -> Result<(), Close> {
-        let now = Instant::now();
+        let now = clock::now();
         loop {
             self.connection.resend(now, out)?;
             while self.connection.has_room() && out.len() < line.hub.limits.send_buffer {
@@ -418,7 +419,7 @@ fn respond(line: &mut Line, served: &mut Served, wake: Wake) -> Result<(), Close
 }
 
 fn keep_alive(line: &mut Line, served: &mut Served) -> Result<(), Close> {
-    let now = Instant::now();
+    let now = clock::now();
     if served.must_rest() {
         served.connection.touch(now);
     }

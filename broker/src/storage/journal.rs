@@ -7,6 +7,7 @@
 
 use super::records::{self, DeliveryRecord, RetainedRecord, SessionState, Stage};
 use super::{Storage, StoredChange, StoredKey, StoredTable, Unstored};
+use crate::clock;
 use crate::codec::QoS;
 use crate::message::{Delivery, Message};
 use crate::server::Mailbox;
@@ -17,7 +18,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// Stands for all changes up to it. 0: nothing to wait for.
@@ -254,7 +255,7 @@ impl Journal {
 impl Taken {
     /// The changes as the owner gets them. Nothing is locked meanwhile.
     pub(crate) fn encode(self) -> Unstored {
-        let clock = records::Clock::read(Instant::now(), SystemTime::now());
+        let clock = records::Clock::read(clock::now(), SystemTime::now());
         let dirty = self.dirty.into_iter();
         let changes = dirty.map(|((table, key), dirty)| StoredChange {
             table,

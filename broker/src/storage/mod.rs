@@ -124,7 +124,10 @@ pub struct Unstored {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// A row is not what this version writes.
-    #[error("row {key:?} of {table:?} cannot be understood: {why}")]
+    #[error(
+        "row {key:?} of {table:?} cannot be understood: {why}; start the version that wrote it, or restore a backup of the \
+         database"
+    )]
     Damaged {
         /// In which table.
         table: StoredTable,

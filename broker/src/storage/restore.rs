@@ -2,6 +2,7 @@
 
 use super::records::{self, Clock, DeliveryRecord, RetainedRecord, SessionState, Stage};
 use super::{Journal, RestoreError, StoredKey, StoredRow, StoredTable};
+use crate::clock;
 use crate::codec::QoS;
 use crate::connection::Session;
 use crate::message::{Delivery, Message};
@@ -37,7 +38,7 @@ pub(crate) fn restore(
     journal: &Journal,
     stored: impl IntoIterator<Item = StoredRow>,
 ) -> Result<(), RestoreError> {
-    let now = Instant::now();
+    let now = clock::now();
     let clock = Clock::read(now, SystemTime::now());
     let mut rows = Rows::default();
     for row in stored {

@@ -28,17 +28,21 @@ const NORMAL: u16 = 1000;
 
 /// A broken rule of WebSocket, or of MQTT about its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Violation {
+pub enum Violation {
     /// Clients mask what they send.
     Unmasked,
     /// MQTT is spoken in binary frames only (MQTT-6.0.0-1).
     NotBinary,
+    /// A frame is longer than any packet.
     TooLarge,
+    /// It is no frame of a client, or not where it may be.
     Malformed,
 }
 
 impl Violation {
-    pub(crate) fn count(self) -> Count {
+    /// What counts it.
+    #[must_use]
+    pub const fn count(self) -> Count {
         match self {
             Self::Unmasked => Count::WebSocketUnmasked,
             Self::NotBinary => Count::WebSocketNotBinary,
@@ -67,7 +71,7 @@ impl std::error::Error for Violation {}
 
 /// The frames of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub struct Frames {
     phase: Phase,
     /// Within a message of several frames.
     in_message: bool,
@@ -101,31 +105,33 @@ struct Frame {
 
 impl Frames {
     /// Begins, after the request was granted.
-    pub(crate) fn open(&mut self) {
+    pub fn open(&mut self) {
         self.phase = Phase::Open;
     }
 
     /// Gives up, after the request was refused.
-    pub(crate) fn give_up(&mut self) {
+    pub fn give_up(&mut self) {
         self.phase = Phase::Over;
     }
 
-    pub(crate) fn is_asked(&self) -> bool {
+    /// Whether the request has not been answered yet.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
         self.phase == Phase::Asked
     }
 
     /// Whether nothing more is taken from the client.
-    pub(crate) fn is_over(&self) -> bool {
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
     /// Takes the envelopes off what has arrived, so that the content is at its beginning; how long it is. Appends to `out`
     /// what is to be sent in answer, also when it fails.
-    pub(crate) fn receive(
-        &mut self,
-        arrived: &mut [u8],
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Violation> {
+    ///
+    /// # Errors
+    /// The first rule that is broken; the connection is over then.
+    pub fn receive(&mut self, arrived: &mut [u8], out: &mut Vec<u8>) -> Result<usize, Violation> {
         let received = self.unwrap(arrived, out);
         if let Err(violation) = received {
             self.end_with(violation.code(), out);
@@ -207,14 +213,14 @@ impl Frames {
     }
 
     /// Appends one frame with this content.
-    pub(crate) fn wrap(&mut self, content: &[u8], out: &mut Vec<u8>) {
+    pub fn wrap(&mut self, content: &[u8], out: &mut Vec<u8>) {
         if self.phase == Phase::Open {
             put_frame(BINARY, content, out);
         }
     }
 
     /// Appends the frame that says that nothing more comes.
-    pub(crate) fn end(&mut self, out: &mut Vec<u8>) {
+    pub fn end(&mut self, out: &mut Vec<u8>) {
         self.end_with(NORMAL, out);
     }
 

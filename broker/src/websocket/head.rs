@@ -19,29 +19,40 @@ const SUBPROTOCOL: &str = "mqtt";
 
 /// A request that is granted.
 #[derive(Debug)]
-pub(crate) struct Granted {
+pub struct Granted {
     /// How many bytes it has.
-    pub(crate) length: usize,
+    pub length: usize,
     /// What to send.
-    pub(crate) answer: Vec<u8>,
+    pub answer: Vec<u8>,
 }
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// It is no request of HTTP.
     NotHttp,
+    /// It is too long, or has too many fields.
     TooLarge,
+    /// It is not of HTTP/1.1.
     OldHttp,
+    /// It is no GET.
     Method,
+    /// MQTT is not there.
     Path,
+    /// It asks for something else.
     NoUpgrade,
+    /// It asks for another version of WebSocket.
     Version,
+    /// Its key or host is missing, or there twice, or no key.
     Key,
+    /// It does not offer MQTT.
     Subprotocol,
 }
 
 impl Refusal {
-    pub(crate) fn count(self) -> Count {
+    /// What counts it.
+    #[must_use]
+    pub const fn count(self) -> Count {
         match self {
             Self::NotHttp | Self::OldHttp | Self::Key => Count::WebSocketRequestMalformed,
             Self::TooLarge => Count::WebSocketRequestTooLarge,
@@ -52,7 +63,8 @@ impl Refusal {
     }
 
     /// The answer: status, what it needs besides, and what to do.
-    pub(crate) fn answer(self) -> String {
+    #[must_use]
+    pub fn answer(self) -> String {
         let (status, field, says) = match self {
             Self::NotHttp => ("400 Bad Request", "", "this is no HTTP request"),
             Self::TooLarge => (
@@ -101,7 +113,10 @@ impl Refusal {
 }
 
 /// Looks for a whole request at the beginning of what has arrived.
-pub(crate) fn examine(arrived: &[u8]) -> Result<Option<Granted>, Refusal> {
+///
+/// # Errors
+/// When it is no request for MQTT over WebSocket, whatever may follow.
+pub fn examine(arrived: &[u8]) -> Result<Option<Granted>, Refusal> {
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut request = Request::new(&mut fields);
     match request.parse(&arrived[..arrived.len().min(HEAD_MAX)]) {

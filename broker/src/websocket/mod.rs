@@ -7,5 +7,5 @@
 mod frames;
 mod head;
 
-pub(crate) use frames::{Frames, Violation};
-pub(crate) use head::examine;
+pub use frames::{Frames, Violation};
+pub use head::{Granted, Refusal, examine};
