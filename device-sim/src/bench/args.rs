@@ -242,6 +242,11 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(super) duration: Duration,
 
+    /// Tell the figures of every interval of this length as they come, each as a line of JSON before the report. A queue
+    /// that grows does not end the measurement then.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires_all = ["rate", "json"])]
+    pub(super) every: Option<Duration>,
+
     /// How long messages are sent before they are counted.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     pub(super) warm_up: Duration,
@@ -300,6 +305,10 @@ pub(super) struct ChurnArgs {
     /// How many clients come and go at one time.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) clients: u32,
+
+    /// Visits per second, all clients together; without it as fast as it goes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) rate: Option<u32>,
 
     /// How long.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]

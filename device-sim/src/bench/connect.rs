@@ -144,13 +144,21 @@ pub(super) fn churn(args: &ChurnArgs) -> Result<ChurnReport, BenchError> {
     setup::files(clients.len())?;
     let resident = server.map(Process::resident).transpose()?;
     let (meter, began) = (Meter::begin(server)?, Instant::now());
+    // One client's share of the rate: a visit in so long.
+    let each_in = args
+        .rate
+        .map(|rate| Duration::from_secs_f64(f64::from(args.clients) / f64::from(rate)));
     let crew = Crew::start(count(args.target.threads), move |desk: Desk| {
         let (target, clients) = (Rc::new(target.clone()), clients.clone());
         async move {
             let visits = desk.share(clients.len()).map(|number| {
                 let (desk, target, clients) = (desk.clone(), target.clone(), clients.clone());
                 spawn_local(async move {
+                    let mut turns = each_in.map(|each_in| turns(each_in, number, clients.len()));
                     while !desk.is_over() {
+                        if let Some(turns) = &mut turns {
+                            turns.tick().await;
+                        }
                         visit(&desk, &target, &clients[number], number).await;
                     }
                 })
@@ -187,6 +195,14 @@ pub(super) fn churn(args: &ChurnArgs) -> Result<ChurnReport, BenchError> {
         return Err(BenchError::nobody("came and went", &report.errors));
     }
     Ok(report)
+}
+
+/// When the `number`th of `clients` comes: the clients are spread over the time between two visits of one.
+fn turns(each_in: Duration, number: usize, clients: usize) -> tokio::time::Interval {
+    let late = each_in.mul_f64(number as f64 / clients as f64);
+    let mut turns = tokio::time::interval_at(tokio::time::Instant::now() + late, each_in);
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    turns
 }
 
 /// Comes and goes once; a failure is followed by a pause, so that a server that is gone is not hammered.

@@ -284,8 +284,14 @@ impl Crew {
         sum(&self.tallies, of)
     }
 
-    /// The distribution of all latencies since it was taken last.
+    /// The distribution of all latencies since it was taken last, as a report.
     pub(super) fn take_latency(&self) -> LatencyReport {
+        let taken = self.take_latencies();
+        taken.as_ref().map(LatencyReport::of).unwrap_or_default()
+    }
+
+    /// The distribution of all latencies since it was taken last; nothing as in [`Tally`].
+    pub(super) fn take_latencies(&self) -> Option<Histogram<u64>> {
         let mut all: Option<Histogram<u64>> = None;
         for tally in &*self.tallies {
             if let Some(latency) = tally.latency.lock().as_mut() {
@@ -297,7 +303,7 @@ impl Crew {
                 latency.reset();
             }
         }
-        all.as_ref().map(LatencyReport::of).unwrap_or_default()
+        all
     }
 
     /// When the last thing with a latency happened.

@@ -4,6 +4,7 @@
 //! does; what is due and cannot be sent waits, and its latency grows. With full windows they stop for a moment when the
 //! server has acknowledged far more than it has delivered, so that what goes through is what it can keep up.
 
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,7 +18,7 @@ use super::crew::{Crew, Desk, Phase};
 use super::peak;
 use super::process::Process;
 use super::publisher::{Line, Pace, Publisher, Source, take_everything};
-use super::report::FanInReport;
+use super::report::{FanInReport, IntervalReport};
 use super::robot::Robot;
 use super::window::{self, Window};
 use super::{BenchError, count, per, reasons, setup};
@@ -67,12 +68,26 @@ struct Plan {
     ahead: u64,
 }
 
-pub(super) fn measure(args: &LoadArgs, qos: u8) -> Result<FanInReport, BenchError> {
+/// Intervals are told to `out` as they come.
+pub(super) fn measure(
+    args: &LoadArgs,
+    qos: u8,
+    out: &mut impl Write,
+) -> Result<FanInReport, BenchError> {
     let load = start(args, qos)?;
     let rate = args.rate.unwrap_or(FREE);
     load.rate.store(rate, Relaxed);
     std::thread::sleep(args.warm_up);
-    let window = window::measure(&load, args.rate, args.duration)?;
+    let window = match args.every {
+        None => window::measure(&load, args.rate, args.duration)?,
+        Some(every) => {
+            let mut tell = |interval: &IntervalReport| -> Result<(), BenchError> {
+                writeln!(out, "{}", serde_json::to_string(interval)?)?;
+                Ok(out.flush()?)
+            };
+            window::measure_telling(&load, args.rate, args.duration, every, &mut tell)?
+        }
+    };
     let peak = if args.find_peak {
         let open = window.throughput(load.subscribers);
         Some(peak::find(&load, open, args.hold)?)

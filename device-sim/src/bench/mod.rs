@@ -31,8 +31,8 @@ use args::What;
 pub use args::BenchArgs;
 pub use process::ProcessError;
 pub use report::{
-    BenchReport, ChurnReport, ConnectReport, FanInReport, FanOutReport, IdleReport, LatencyReport,
-    PeakReport, StormReport, TryReport,
+    BenchReport, ChurnReport, ConnectReport, FanInReport, FanOutReport, IdleReport, IntervalReport,
+    LatencyReport, PeakReport, StormReport, TryReport,
 };
 pub use setup::SetupError;
 
@@ -94,9 +94,11 @@ pub fn execute(args: &BenchArgs, out: &mut impl Write) -> Result<BenchReport, Be
     let report = match &args.what {
         What::Connect(args) => BenchReport::Connect(connect::connect(args)?),
         What::Idle(args) => BenchReport::Idle(connect::idle(args)?),
-        What::FanIn(args) => BenchReport::FanIn(Box::new(fan_in::measure(&args.load, args.qos)?)),
+        What::FanIn(args) => {
+            BenchReport::FanIn(Box::new(fan_in::measure(&args.load, args.qos, out)?))
+        }
         What::FanOut(args) => BenchReport::FanOut(fan_out::measure(args)?),
-        What::Qos2(args) => BenchReport::FanIn(Box::new(fan_in::measure(args, 2)?)),
+        What::Qos2(args) => BenchReport::FanIn(Box::new(fan_in::measure(args, 2, out)?)),
         What::Churn(args) => BenchReport::Churn(connect::churn(args)?),
         What::Storm(args) => BenchReport::Storm(connect::storm(args)?),
     };

@@ -133,6 +133,27 @@ pub struct FanInReport {
     pub errors: BTreeMap<String, u64>,
 }
 
+/// What an interval of a window brought, with `--every`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IntervalReport {
+    /// Length of the interval.
+    pub seconds: f64,
+    /// Messages acknowledged in all, since the publishers began.
+    pub acknowledged: u64,
+    /// Messages acknowledged per second of this interval.
+    pub acknowledged_per_second: f64,
+    /// From when a message was due to its acknowledgement, of those acknowledged in this interval.
+    pub ack_latency: LatencyReport,
+    /// Messages due and not acknowledged, or acknowledged and not delivered, at its end.
+    pub queue: u64,
+    /// Acknowledgements that refuse, in all.
+    pub refused: u64,
+    /// Connections lost, in all.
+    pub lost: u64,
+    /// CPU that this program used in this interval, cores.
+    pub own_cores: f64,
+}
+
 /// The highest rate without a growing queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PeakReport {

@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+
 use super::BenchError;
 use super::fan_in::{Load, STOPPED};
-use super::process::{Meter, Usage};
-use super::report::LatencyReport;
+use super::process::{Meter, Process, Usage};
+use super::report::{IntervalReport, LatencyReport};
 
 /// Between two looks at the queue.
 const LOOK: Duration = Duration::from_millis(50);
@@ -85,27 +87,64 @@ impl Counts {
     }
 }
 
+/// Who hears of intervals.
+pub(super) type Tell<'a> = dyn FnMut(&IntervalReport) -> Result<(), BenchError> + 'a;
+
 /// Counts for `duration`, or until the queue is hopeless.
 pub(super) fn measure(
     load: &Load,
     rate: Option<u64>,
     duration: Duration,
 ) -> Result<Window, BenchError> {
+    count(load, rate, duration, None)
+}
+
+/// Counts for `duration`, whatever becomes of the queue, and tells every interval.
+pub(super) fn measure_telling(
+    load: &Load,
+    rate: Option<u64>,
+    duration: Duration,
+    every: Duration,
+    tell: &mut Tell<'_>,
+) -> Result<Window, BenchError> {
+    count(load, rate, duration, Some((every, tell)))
+}
+
+fn count(
+    load: &Load,
+    rate: Option<u64>,
+    duration: Duration,
+    mut telling: Option<(Duration, &mut Tell<'_>)>,
+) -> Result<Window, BenchError> {
     let (began, begin) = (Instant::now(), Counts::of(load));
     let meter = Meter::begin(load.server)?;
     load.crew.take_latency();
+    let mut latencies = None;
+    let (mut interval, mut intervals) = (Interval::begin(&begin)?, 0);
     let mut queues = Vec::new();
     while began.elapsed() < duration {
         std::thread::sleep(LOOK.min(duration));
         let queue = Counts::of(load).queue(&begin, rate.is_some(), load.subscribers);
         queues.push(queue);
+        if let Some((every, tell)) = &mut telling {
+            // By the clock of the whole window, so that late looks do not add up and the last interval ends with it.
+            if began.elapsed() >= *every * (intervals + 1) {
+                intervals += 1;
+                tell(&interval.end(load, queue, &mut latencies)?)?;
+            }
+            continue;
+        }
         if rate.is_some_and(|rate| queue as f64 > rate as f64 * HOPELESS_SECONDS) {
             break;
         }
     }
     let (end, seconds) = (Counts::of(load), began.elapsed().as_secs_f64());
     let usage = meter.read()?;
-    let latency = load.crew.take_latency();
+    merge(&mut latencies, load.crew.take_latencies());
+    let latency = latencies
+        .as_ref()
+        .map(LatencyReport::of)
+        .unwrap_or_default();
     let acknowledged = end.acknowledged - begin.acknowledged;
     let pace = rate.map_or(acknowledged as f64 / seconds, |rate| rate as f64);
     let slack = (pace * SLACK_SECONDS).max(load.publishers as f64);
@@ -120,6 +159,59 @@ pub(super) fn measure(
         grows: grows(&queues, slack),
         usage,
     })
+}
+
+/// A part of a window.
+struct Interval {
+    began: Instant,
+    acknowledged: u64,
+    own_cpu: Duration,
+}
+
+impl Interval {
+    fn begin(counts: &Counts) -> Result<Self, BenchError> {
+        Ok(Self {
+            began: Instant::now(),
+            acknowledged: counts.acknowledged,
+            own_cpu: Process::own().cpu()?,
+        })
+    }
+
+    /// What it brought; the next one begins.
+    fn end(
+        &mut self,
+        load: &Load,
+        queue: u64,
+        latencies: &mut Option<Histogram<u64>>,
+    ) -> Result<IntervalReport, BenchError> {
+        let counts = Counts::of(load);
+        let next = Self::begin(&counts)?;
+        let seconds = (next.began - self.began).as_secs_f64();
+        let own_cpu = next.own_cpu.saturating_sub(self.own_cpu);
+        let taken = load.crew.take_latencies();
+        let report = IntervalReport {
+            seconds,
+            acknowledged: counts.acknowledged,
+            acknowledged_per_second: (counts.acknowledged - self.acknowledged) as f64 / seconds,
+            ack_latency: taken.as_ref().map(LatencyReport::of).unwrap_or_default(),
+            queue,
+            refused: counts.refused,
+            lost: load.crew.sum(|tally| &tally.lost),
+            own_cores: own_cpu.as_secs_f64() / seconds,
+        };
+        merge(latencies, taken);
+        *self = next;
+        Ok(report)
+    }
+}
+
+fn merge(all: &mut Option<Histogram<u64>>, more: Option<Histogram<u64>>) {
+    match (all.as_mut(), more) {
+        // Both have the same bounds, so that nothing is left out.
+        (Some(all), Some(more)) => drop(all.add(more)),
+        (None, more) => *all = more,
+        (Some(_), None) => {}
+    }
 }
 
 /// Whether the last quarter's queue is longer than that of the second, by more than `slack` messages. The first quarter

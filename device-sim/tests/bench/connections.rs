@@ -77,3 +77,14 @@ async fn storm_brings_everybody_back() {
     );
     assert_eq!(report["back_latency"]["count"], 50);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn churn_at_a_rate_makes_no_more_visits_than_are_due() {
+    let server = open(None).await;
+    let words = ["churn", "--broker", &server.url, "--clients", "5"];
+    let report = measured(&[&words[..], &["--rate", "20", "--duration", "1s"]].concat()).await;
+    let visits = report["visits"].as_f64().unwrap();
+    // Each client may come at the very beginning.
+    let due = 20.0 * report["seconds"].as_f64().unwrap() + 5.0;
+    assert!((1.0..=due).contains(&visits), "{report}");
+}

@@ -2,9 +2,10 @@
 
 use futures_util::future::join_all;
 use rollcall_broker::{ReasonCode, Verdict};
+use serde_json::Value;
 
 use crate::servers::{intake, open, robots_server, stalling};
-use crate::{measured, positive, refused};
+use crate::{bench, measured, positive, refused};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fan_in_delivers_what_it_publishes_at_every_qos_on_both_versions() {
@@ -265,4 +266,29 @@ async fn fan_out_by_the_server_counts_the_first_request_of_each_robot() {
         &report["last_delivery_unix_us"],
     );
     assert!(first.as_u64().unwrap() <= last.as_u64().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn intervals_are_told_as_they_come_and_add_up() {
+    let server = open(None).await;
+    let words = ["fan-in", "--broker", &server.url, "--publishers", "3"];
+    let more = ["--rate", "200", "--duration", "600ms", "--warm-up", "100ms"];
+    let every = ["--every", "200ms", "--json"];
+    let output = bench(&[&words[..], &more[..], &every[..]].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (report, intervals) = lines.split_last().unwrap();
+    assert!(!intervals.is_empty(), "{text}");
+    let measured = |line: &Value| line["ack_latency"]["count"].as_u64().unwrap();
+    let parts: u64 = intervals.iter().map(measured).sum();
+    assert!(0 < parts && parts <= measured(report), "{text}");
+    let totals: Vec<_> = lines
+        .iter()
+        .map(|line| line["acknowledged"].as_u64().unwrap())
+        .collect();
+    assert!(totals.is_sorted(), "{totals:?}");
 }
