@@ -153,6 +153,7 @@ impl State {
         if let Some(set) = rollout.timer.take_if(|set| *set <= now) {
             self.timers.remove(&(set, Timer::Rollout(id)));
         }
+        rollout.more = false;
         let status = rollout.status;
         let moved = self.turn_windows(id);
         match status {
@@ -197,6 +198,7 @@ impl State {
                 let start = start.filter(|_| !rollout.ready.is_empty());
                 [
                     Some(deadline),
+                    rollout.more.then_some(self.now),
                     start,
                     self.phase_timer(rollout),
                     rollout.window_timer(),

@@ -17,6 +17,10 @@ use crate::time::Timestamp;
 /// How much of a robot's words is kept beside a target; the history keeps them whole.
 const MAX_DETAIL_BYTES: usize = 512;
 
+/// How many robots one input tells at most. A launch to a whole fleet goes out in bursts: the first robots are told while the
+/// next ones are still being worked out, and nobody else waits for all of them.
+pub const BURST: usize = 2_500;
+
 /// What dispatch finds when it looks at a pending target.
 enum Verdict {
     Send,
@@ -61,16 +65,22 @@ impl State {
     }
 
     /// Tells robots while slots are free, then completes the rollout if nothing is left to do. To be called after
-    /// everything that may open one of its gates.
+    /// everything that may open one of its gates. After a burst the rollout's timer, due at once, goes on.
     pub(crate) fn pump(&mut self, id: RolloutId, changes: &mut Changes) {
         self.turn_windows(id);
-        loop {
+        let mut left = BURST;
+        let next = loop {
             self.watch_thresholds(id, changes);
             self.turn_phases(id, changes);
-            let Some(key) = self.next_ready(id) else {
-                break;
+            let next = self.next_ready(id);
+            let Some(key) = next.filter(|_| left > 0) else {
+                break next;
             };
             self.tell(id, key, changes);
+            left -= 1;
+        };
+        if let Some(rollout) = self.rollouts.get_mut(&id) {
+            rollout.more = next.is_some();
         }
         self.complete_if_done(id, changes);
         self.arm_rollout(id);
@@ -131,7 +141,7 @@ impl State {
         let next = next.and_then(|(robot, rollout)| {
             let index = next_target(rollout, robot, self.now)?;
             // The last word: the ready sets only say where to look.
-            self.wait_reason(id, robot, index)
+            self.gate_before(id, robot, index)
                 .is_none()
                 .then_some(index)
         });

@@ -64,6 +64,7 @@ impl State {
             ready: RobotSet::new(),
             begun: RobotSet::new(),
             zones: Zones::default(),
+            more: false,
             timer: None,
         };
         self.rollouts.insert(id, rollout);

@@ -99,6 +99,7 @@ pub use credentials::{
 pub use device::{
     Device, InterfaceVersion, Interfaces, MAX_DEVICE_BYTES, MAX_DEVICE_PATHS, Published, Setting,
 };
+pub use dispatch::BURST;
 pub use edgehog::EDGEHOG_ECU;
 pub use input::{
     Actor, BaseImageProperty, Command, DeviceValue, Event, EventCode, EventStatus, ImageSpec,

@@ -408,6 +408,8 @@ pub struct Rollout {
     pub begun: RobotSet,
     /// Its robots by time zone, if it has windows (derived).
     pub zones: Zones,
+    /// Robots can be told at once, but so many were by one input that the others come with the next (derived).
+    pub more: bool,
     /// When its timer is set (derived).
     pub timer: Option<Timestamp>,
 }

@@ -44,7 +44,7 @@ impl State {
             WaitReason::Introduction => Some(said),
             WaitReason::Hold(_) => link.introduced.then_some(said),
             WaitReason::Busy { .. } => Some(robot.active_since),
-            WaitReason::Slot { .. } => self.free_since(rollout, robot, target),
+            WaitReason::Slot { .. } | WaitReason::Turn => self.free_since(rollout, robot, target),
             // What becomes pending again is either.
             WaitReason::Retry { .. } | WaitReason::Order { .. } => None,
         };

@@ -92,12 +92,25 @@ pub enum WaitReason {
     },
     /// The robot declares another ECU than is registered.
     Hold(Hold),
+    /// Nothing but the [burst](crate::BURST) before it.
+    Turn,
 }
 
 impl State {
-    /// What the pending target waits for; `None` when it is its turn.
+    /// What the pending target waits for.
     #[must_use]
     pub fn wait_reason(&self, id: RolloutId, robot: &Robot, index: usize) -> Option<WaitReason> {
+        let turn = || self.rollouts.get(&id)?.more.then_some(WaitReason::Turn);
+        self.gate_before(id, robot, index).or_else(turn)
+    }
+
+    /// What holds the pending target back; `None` when it may be sent.
+    pub(crate) fn gate_before(
+        &self,
+        id: RolloutId,
+        robot: &Robot,
+        index: usize,
+    ) -> Option<WaitReason> {
         let rollout = self.rollouts.get(&id)?;
         let member = rollout.members.get(&robot.key)?;
         let target = member.targets.get(index)?;
@@ -302,6 +315,7 @@ impl WaitReason {
                 "starts when a robot that is under way is done",
                 "wait, or use a greater cap",
             ),
+            Self::Turn => ("is told within moments, after those before it", "wait"),
             Self::Hold(Hold::OtaDisabled) => (
                 "expires with the rollout's deadline",
                 "enable OTA in the configuration of the device's runtime ([ota] enabled = true)",
@@ -356,6 +370,7 @@ impl fmt::Display for WaitReason {
             Self::Offline { .. } => f.write_str("offline"),
             Self::NotSubscribed => f.write_str("not subscribed"),
             Self::Introduction => f.write_str("introduction"),
+            Self::Turn => f.write_str("turn"),
             Self::Busy { rollout } => write!(f, "busy with rollout {}", rollout.0),
             Self::Order { ecu } => write!(f, "order, after {ecu}"),
             Self::Slot {

@@ -45,6 +45,7 @@ pub(super) fn wait_view(reason: &WaitReason) -> Value {
         | WaitReason::Busy { .. }
         | WaitReason::Order { .. }
         | WaitReason::Slot { .. }
+        | WaitReason::Turn
         | WaitReason::Hold(_) => {}
     }
     Value::Object(fields)

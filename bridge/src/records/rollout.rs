@@ -97,6 +97,7 @@ pub(super) fn decode_rollout(key: RowKey, bytes: &[u8]) -> Result<(Rollout, u64)
         ready: RobotSet::new(),
         begun: RobotSet::new(),
         zones: Zones::default(),
+        more: false,
         timer: None,
     };
     Ok((rollout, stored.newest))

@@ -29,6 +29,8 @@ pub(super) struct Pending {
     pub(super) inputs: usize,
     /// OTAEvents among the recorded inputs.
     pub(super) events: usize,
+    /// OTARequests among the effects.
+    pub(super) requests: usize,
     pub(super) history: Vec<HistoryEntry>,
     rows: BTreeSet<Row>,
     /// Robots of which connection tasks must hear.
@@ -391,6 +393,8 @@ impl<S: Store + Retention> Writer<S> {
         pending: &mut Pending,
     ) -> Result<Reply, Refusal> {
         let reply = outcome.reply?;
+        let is_request = |effect: &&Effect| matches!(effect, Effect::Request(_));
+        pending.requests += outcome.effects.iter().filter(is_request).count();
         pending.effects.extend(outcome.effects);
         if matches!(reply, Reply::Duplicate | Reply::Stale) {
             return Ok(reply);

@@ -24,6 +24,10 @@ const MAX_BATCH: usize = 10_000;
 /// Timers of one commit, beside its other inputs: under load deadlines come due all the same.
 const MAX_TIMERS: usize = 1_000;
 
+/// OTARequests that timers may bring into one commit: the robots of a [burst](rollcall_engine::BURST) are told before the next
+/// one is looked at.
+const MAX_REQUESTS: usize = rollcall_engine::BURST;
+
 /// Between the starts of two commits under continuous load: tiny commits cost 33 to 72 KB each.
 const MIN_COMMIT_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -165,8 +169,9 @@ impl<S: Store + Retention> Writer<S> {
     fn take_due_timers(&mut self, pending: &mut Pending) {
         let mut fired = 0;
         let now = self.clock.now();
+        let most = pending.requests + MAX_REQUESTS;
         while let Some((at, timer)) = self.state.next_timer().filter(|(at, _)| *at <= now) {
-            if fired == MAX_TIMERS {
+            if fired == MAX_TIMERS || pending.requests >= most {
                 return;
             }
             fired += 1;

@@ -81,6 +81,7 @@ const fn rank(reason: &WaitReason) -> u8 {
         WaitReason::Window { .. } => 12,
         WaitReason::Rate { .. } => 13,
         WaitReason::Slot { .. } => 14,
+        WaitReason::Turn => 15,
     }
 }
 

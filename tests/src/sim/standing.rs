@@ -158,6 +158,15 @@ fn nobody_waits_who_could_be_told(state: &State, rollout: &Rollout) -> Result<()
     let full = at_work >= rollout.mechanism.max_in_progress as usize;
     let runs = rollout.run() == Some(Run::Running);
     let goes_on = runs || matches!(rollout.run(), Some(Run::Paused { .. }));
+    if rollout.more {
+        let next = state.next_timer();
+        return ensure(next.is_some_and(|(at, _)| at <= state.now()), || {
+            format!(
+                "lost wake-up: rollout {} would tell more robots, and no timer is due",
+                rollout.id.0
+            )
+        });
+    }
     let rate = rollout.mechanism.rate.is_some();
     let paced = rate && rollout.course.next_start_us / 1_000 > state.now().0;
     for (key, member) in rollout.members.iter().filter(|_| goes_on && !full) {
@@ -346,6 +355,7 @@ fn is_so(
         WaitReason::Launch { .. } => rollout.status == RolloutStatus::Prepared,
         WaitReason::Hold(hold) => held.as_ref() == Some(hold),
         WaitReason::Offline { fails } => !online && (fails.is_some() || held.is_none()),
+        WaitReason::Turn => rollout.more && robot.ready() && held.is_none(),
         WaitReason::NotSubscribed => online && !robot.link.subscribed && held.is_none(),
         WaitReason::Introduction => {
             online && robot.link.subscribed && !robot.ready() && held.is_none()

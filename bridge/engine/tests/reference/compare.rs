@@ -192,6 +192,8 @@ impl Model {
             }
             WaitReason::Rate { .. } => rollout.newest_start?,
             WaitReason::Offline { .. } => robot.gone,
+            // Fleets here are smaller than a burst.
+            WaitReason::Turn => return None,
             WaitReason::NotSubscribed => link?.came,
             WaitReason::Introduction if link?.introduced => link?.introduced_at,
             WaitReason::Introduction => link?.came,
@@ -249,6 +251,7 @@ impl Model {
                 let patience = self.patience(r, member.robot);
                 robot.link.is_none() && fails.map(|at| at.0) == patience
             }
+            WaitReason::Turn => false,
             WaitReason::NotSubscribed => robot.link.as_ref().is_some_and(|link| !link.subscribed),
             WaitReason::Introduction => {
                 robot.link.as_ref().is_some_and(|link| link.subscribed)
