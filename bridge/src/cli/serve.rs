@@ -9,7 +9,7 @@ use crate::pki::Pki;
 use crate::server::{Server, raise_open_files};
 use device_sim::cli::RunArgs;
 use std::future::Future;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -25,11 +25,18 @@ fn runtime() -> Result<Runtime, Failure> {
     Runtime::new().map_err(failure)
 }
 
+/// rustls warns of every odd record of every stranger, as often as they like. The broker counts them, and says so now and
+/// then. Who wants to read it all the same asks with `RUST_LOG=rustls=warn`.
+const HUSHED: &str = "rustls=error";
+
 /// Logs to standard error, as `RUST_LOG` says or from `default` up.
 fn log(json: bool, default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let filter = asked.and_then(|asked| EnvFilter::try_new(format!("{HUSHED},{asked}")).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(format!("{HUSHED},{default}")));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     if json {
         logs.json().init();
