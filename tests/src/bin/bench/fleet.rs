@@ -5,6 +5,8 @@ use anyhow::{Context, Result, ensure};
 use rollcall_proto::native::EcuDescription;
 use rollcall_tests::lean::{Fleet, Identity, Life, Script, live};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
@@ -43,27 +45,33 @@ pub(crate) fn register_with(
     count: usize,
     keep: usize,
 ) -> Result<Vec<Identity>> {
-    let ecus: Vec<_> = hardware_ids_of(ecus)
-        .into_iter()
+    register_named(server, "robot", &hardware_ids_of(ecus), count, keep)
+}
+
+/// The same for robots whose ids begin with `name` and whose ECUs have these hardware ids.
+pub(crate) fn register_named(
+    server: &Server,
+    name: &str,
+    hardware_ids: &[String],
+    count: usize,
+    keep: usize,
+) -> Result<Vec<Identity>> {
+    let ecus: Vec<_> = hardware_ids
+        .iter()
         .enumerate()
         .map(|(index, hardware_id)| EcuDescription {
             name: format!("ecu-{index}"),
-            hardware_id,
+            hardware_id: hardware_id.clone(),
             primary: index == 0,
         })
         .collect();
-    let described: Vec<_> = ecus
-        .iter()
-        .map(
-            |ecu| json!({"name": ecu.name, "hardware_id": ecu.hardware_id, "primary": ecu.primary}),
-        )
-        .collect();
+    let described = described(&ecus);
     let mut identities = Vec::new();
     let numbers: Vec<_> = (0..count).collect();
     for numbers in numbers.chunks(REGISTERED_AT_ONCE) {
         let robots: Vec<_> = numbers
             .iter()
-            .map(|number| json!({"id": format!("robot-{number}"), "ecus": described}))
+            .map(|number| json!({"id": format!("{name}-{number}"), "ecus": described}))
             .collect();
         let answer = server.post("/v1/robots", &json!({"robots": robots}))?;
         let registered = answer["registered"].as_u64();
@@ -78,6 +86,24 @@ pub(crate) fn register_with(
         }
     }
     Ok(identities)
+}
+
+fn described(ecus: &[EcuDescription]) -> Value {
+    let ecus = ecus.iter().map(
+        |ecu| json!({"name": ecu.name, "hardware_id": ecu.hardware_id, "primary": ecu.primary}),
+    );
+    ecus.collect()
+}
+
+/// Writes one line per robot, as `rollcall robot add --json` prints it.
+pub(crate) fn write_credentials(path: &Path, identities: &[Identity]) -> Result<()> {
+    let mut text = String::new();
+    for robot in identities {
+        let ecus = described(&robot.ecus);
+        let line = json!({"id": robot.id, "credentials_secret": robot.secret, "ecus": ecus});
+        writeln!(text, "{line}")?;
+    }
+    std::fs::write(path, text).context("the credentials of the robots cannot be written")
 }
 
 fn identity(robot: &Value, ecus: &[EcuDescription]) -> Result<Identity> {

@@ -7,6 +7,7 @@
 //! Exit codes: 0 measured, 1 a measurement or a check failed, 2 the command line is wrong, or names what is not there.
 
 mod cpu;
+mod document;
 mod edgehog;
 mod engine;
 mod events;
@@ -19,6 +20,7 @@ mod procfs;
 mod report;
 mod restart;
 mod server;
+mod soak;
 mod tls;
 mod verify;
 
@@ -58,6 +60,8 @@ struct Args {
     json: bool,
     #[command(flatten)]
     peers: peers::PeersArgs,
+    #[command(flatten)]
+    soak: soak::SoakArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,6 +92,8 @@ enum What {
     Growth,
     /// The same over sockets, as far as there are files. Not part of `all`.
     Sockets,
+    /// An hour at a fixed rate, with robots that come and go, rollouts and hostile clients. Not part of `all`.
+    Soak,
 }
 
 /// What every measurement needs to know.
@@ -132,6 +138,8 @@ impl fmt::Display for Usage {
     }
 }
 
+impl std::error::Error for Usage {}
+
 /// Returns whether every check held.
 fn run(args: &Args) -> Result<bool> {
     if let (Some(address), Some(certificates)) = (args.serve_tls, &args.certificates) {
@@ -148,6 +156,9 @@ fn run(args: &Args) -> Result<bool> {
         };
         write!(std::io::stdout().lock(), "{text}")?;
         return Ok(true);
+    }
+    if args.what == What::Soak {
+        return soak(args);
     }
     let robots = args.robots.map(usize::try_from).transpose()?;
     let mut report = Report::new(Machine::here()?);
@@ -172,6 +183,29 @@ fn run(args: &Args) -> Result<bool> {
         write!(stdout, "{report}")?;
     }
     Ok(report.failures.is_empty())
+}
+
+fn soak(args: &Args) -> Result<bool> {
+    let settings = args.soak.settings(args.robots)?;
+    if let Some(document) = &args.peers.into {
+        document::check(document, "soak")?;
+    }
+    raise_open_files()?;
+    let programs = soak::Programs {
+        server: program(args.server.clone(), "rollcall", "--server")?,
+        generator: program(args.peers.generator.clone(), "device-sim", "--generator")?,
+    };
+    let report = soak::measure(settings, &programs, Machine::here()?)?;
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        writeln!(stdout, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        write!(stdout, "{}", report.markdown())?;
+    }
+    if let Some(document) = &args.peers.into {
+        document::write_into(document, "soak", &report.markdown())?;
+    }
+    Ok(report.has_passed())
 }
 
 fn measure_server(what: What, bench: &Bench, report: &mut Report) -> Result<()> {

@@ -101,6 +101,18 @@ impl Memory {
     }
 }
 
+/// How many files a process has open.
+pub(crate) fn open_files(pid: u32) -> Result<u64> {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).context("the process is gone")?;
+    Ok(files.count() as u64)
+}
+
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> Result<u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).context("the process is gone")?;
+    Ok(tasks.count() as u64)
+}
+
 /// The most bytes that were resident since the process started.
 pub(crate) fn peak(pid: u32) -> Result<u64> {
     field(pid, "status", "VmHWM:")

@@ -29,6 +29,8 @@ const MAX_ANSWER: u64 = 64 << 20;
 pub(crate) struct Server {
     child: Child,
     program: PathBuf,
+    /// Of the log.
+    level: &'static str,
     config: PathBuf,
     data_dir: PathBuf,
     api: String,
@@ -72,6 +74,15 @@ impl Server {
 
     /// The same with these listeners for devices.
     pub(crate) fn start_with(program: &Path, devices: &str) -> Result<Self> {
+        Self::start_logging(program, devices, "error")
+    }
+
+    /// The same, whose log has everything from this level on.
+    pub(crate) fn start_logging(
+        program: &Path,
+        devices: &str,
+        level: &'static str,
+    ) -> Result<Self> {
         let directory = tempfile::tempdir().context("no directory for the server's data")?;
         let data_dir = directory.path().join("data");
         let config = directory.path().join("rollcall.toml");
@@ -87,8 +98,9 @@ impl Server {
             .build()
             .into();
         let mut server = Self {
-            child: spawn(program, &config)?,
+            child: spawn(program, &config, level)?,
             program: program.to_owned(),
+            level,
             config,
             data_dir,
             api: format!("http://{http}"),
@@ -144,7 +156,7 @@ impl Server {
     /// Starts it again on the same data and ports, and does not wait. Returns when it was started.
     pub(crate) fn respawn(&mut self) -> Result<Instant> {
         let at = Instant::now();
-        self.child = spawn(&self.program, &self.config)?;
+        self.child = spawn(&self.program, &self.config, self.level)?;
         Ok(at)
     }
 
@@ -171,20 +183,42 @@ impl Server {
     }
 
     /// What the server wrote to its standard error.
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(log_of(&self.config)).unwrap_or_default()
     }
 
-    fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child
             .try_wait()
             .context("the server cannot be watched")
     }
 
-    fn token(&self) -> Result<String> {
+    /// What an admin shows.
+    pub(crate) fn admin_token(&self) -> Result<String> {
         let path = self.data_dir.join("admin.token");
         let token = std::fs::read_to_string(path).context("the admin token cannot be read")?;
-        Ok(format!("Bearer {}", token.trim()))
+        Ok(token.trim().to_owned())
+    }
+
+    fn token(&self) -> Result<String> {
+        Ok(format!("Bearer {}", self.admin_token()?))
+    }
+
+    /// What `/metrics` says: each value by its name with its labels, without `rollcall_`.
+    pub(crate) fn metrics(&self) -> Result<BTreeMap<String, f64>> {
+        let request = self.agent.get(format!("{}/metrics", self.api));
+        let mut response = request.header("Authorization", self.token()?).call()?;
+        ensure!(
+            response.status().is_success(),
+            "/metrics: {}",
+            response.status()
+        );
+        let text = response.body_mut().read_to_string()?;
+        let values = text.lines().filter_map(|line| {
+            let (name, value) = line.strip_prefix("rollcall_")?.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        });
+        Ok(values.collect())
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
@@ -199,6 +233,23 @@ impl Server {
             .header("Authorization", self.token()?)
             .send_json(body)?;
         answer(path, response)
+    }
+
+    /// Adds an image whose file is nowhere: nobody fetches it.
+    pub(crate) fn add_image(&self, image: &str, hardware_id: &str) -> Result<()> {
+        let described = json!({
+            "image": image, "hardware_ids": [hardware_id], "url": "http://127.0.0.1:9/none", "size": 1,
+            "sha256": "00".repeat(32),
+        });
+        self.post("/v1/images", &described).map(drop)
+    }
+
+    /// Adds an image whose file the server keeps.
+    pub(crate) fn upload(&self, image: &str, hardware_id: &str, file: &[u8]) -> Result<()> {
+        let path = format!("/v1/images/{image}/file?hardware={hardware_id}");
+        let request = self.agent.post(format!("{}{path}", self.api));
+        let response = request.header("Authorization", self.token()?).send(file)?;
+        answer(&path, response).map(drop)
     }
 
     pub(crate) fn counters(&self) -> Result<Counters> {
@@ -236,15 +287,23 @@ impl Server {
 
     /// How many robots may be sent requests now.
     pub(crate) fn ready_robots(&self) -> Result<usize> {
-        let (mut ready, mut after) = (0, String::new());
+        let robots = self.robots()?;
+        Ok(robots
+            .iter()
+            .filter(|robot| robot["ready"] == json!(true))
+            .count())
+    }
+
+    /// Every robot, as the API shows it.
+    pub(crate) fn robots(&self) -> Result<Vec<Value>> {
+        let (mut robots, mut after) = (Vec::new(), String::new());
         loop {
-            let page = self.get(&format!("/v1/robots?limit=1000{after}"))?;
-            let items = page["items"].as_array().context("no robots")?;
-            let is_ready = |robot: &&Value| robot["ready"] == json!(true);
-            ready += items.iter().filter(is_ready).count();
+            let mut page = self.get(&format!("/v1/robots?limit=1000{after}"))?;
+            let items = page["items"].as_array_mut().context("no robots")?;
+            robots.append(items);
             match page["next"].as_str() {
                 Some(next) => after = format!("&after={next}"),
-                None => return Ok(ready),
+                None => return Ok(robots),
             }
         }
     }
@@ -258,15 +317,21 @@ impl Server {
         let mut images = Vec::new();
         for hardware_id in hardware_ids {
             let image = format!("{hardware_id}-os@2.0.0");
-            let described = json!({
-                "image": image, "hardware_ids": [hardware_id], "url": "http://127.0.0.1:9/none", "size": 1,
-                "sha256": "00".repeat(32),
-            });
-            self.post("/v1/images", &described)?;
-            images.push(json!({"hardware_id": hardware_id, "image": image}));
+            self.add_image(&image, hardware_id)?;
+            images.push((hardware_id.as_str(), image));
         }
+        self.create_rollout(&images, cap)
+    }
+
+    /// Makes a rollout of these images, each for a hardware id, to every robot that has the first one. Returns its number.
+    pub(crate) fn create_rollout(&self, images: &[(&str, String)], cap: usize) -> Result<u64> {
+        let (target, _) = images.first().context("a rollout without images")?;
+        let images: Vec<_> = images
+            .iter()
+            .map(|(hardware_id, image)| json!({"hardware_id": hardware_id, "image": image}))
+            .collect();
         let rollout = json!({
-            "name": "benchmark", "target": {"hardware": hardware_ids[0]}, "images": images,
+            "name": "benchmark", "target": {"hardware": target}, "images": images,
             "mechanism": {"max_in_progress": cap},
         });
         let made = self.post("/v1/rollouts", &rollout)?;
@@ -309,7 +374,7 @@ fn log_of(config: &Path) -> PathBuf {
     config.with_file_name("server.log")
 }
 
-fn spawn(program: &Path, config: &Path) -> Result<Child> {
+fn spawn(program: &Path, config: &Path, level: &str) -> Result<Child> {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -318,7 +383,7 @@ fn spawn(program: &Path, config: &Path) -> Result<Child> {
     Command::new(program)
         .args(["serve", "--config"])
         .arg(config)
-        .env("RUST_LOG", "error")
+        .env("RUST_LOG", level)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

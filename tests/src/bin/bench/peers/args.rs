@@ -18,9 +18,9 @@ pub(crate) struct PeersArgs {
     /// peers: where peer-rumqttd and peer-rmqtt are; default: where Cargo builds them.
     #[arg(long, value_name = "DIR", default_value = "tests/peers/target/release")]
     pub(super) peers: PathBuf,
-    /// peers: the load generator; default: `device-sim` beside this program.
+    /// peers, soak: the load generator; default: `device-sim` beside this program.
     #[arg(long, value_name = "FILE")]
-    pub(super) generator: Option<PathBuf>,
+    pub(crate) generator: Option<PathBuf>,
     /// peers: bytes of a payload.
     #[arg(long, value_name = "BYTES", default_value_t = 200)]
     pub(super) size: u32,
@@ -42,9 +42,9 @@ pub(crate) struct PeersArgs {
     /// peers: measure nothing; make the table of what --keep wrote, also of several files and runs.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["quick", "rounds", "only", "keep", "hold", "count_for"])]
     pub(crate) from: Vec<PathBuf>,
-    /// peers: write the table into this document, between its two marks, beside standard output.
+    /// peers, soak: write the table into this document, between its two marks, beside standard output.
     #[arg(long, value_name = "FILE")]
-    pub(super) into: Option<PathBuf>,
+    pub(crate) into: Option<PathBuf>,
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

@@ -4,9 +4,7 @@ use crate::fleet;
 use crate::server::{LOOK, PATIENCE, Server, free_address};
 use crate::tls::pki::{Files, Pki};
 use anyhow::{Context, Result, bail, ensure};
-use rollcall_tests::lean::Identity;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -215,7 +213,7 @@ impl Fleet {
         let mut server = Server::start_with(program, &config)?;
         let identities = fleet::register_with(&server, needs.ecus, needs.robots, needs.robots)?;
         let credentials = directory.path().join("robots.jsonl");
-        std::fs::write(&credentials, lines(&identities)?)?;
+        fleet::write_credentials(&credentials, &identities)?;
         // Memory that the registration needed must not be there for connections to grow into.
         server.terminate()?;
         server.respawn()?;
@@ -238,23 +236,6 @@ impl Fleet {
         self.server
             .prepare_rollout(&fleet::hardware_ids_of(needs.ecus), needs.robots)
     }
-}
-
-/// One line per robot, as `rollcall robot add --json` prints it.
-fn lines(identities: &[Identity]) -> Result<String> {
-    let mut text = String::new();
-    for robot in identities {
-        let ecus: Vec<_> = robot
-            .ecus
-            .iter()
-            .map(|ecu| {
-                json!({"name": ecu.name, "hardware_id": ecu.hardware_id, "primary": ecu.primary})
-            })
-            .collect();
-        let line = json!({"id": robot.id, "credentials_secret": robot.secret, "ecus": ecus});
-        writeln!(text, "{line}")?;
-    }
-    Ok(text)
 }
 
 /// As it comes, with nothing stored, and with queues for its subscriber that do not overflow in a moment's delay, as

@@ -13,6 +13,7 @@ mod kind;
 mod rows;
 mod table;
 
+use crate::document;
 use crate::note;
 use crate::report::{Machine, number};
 use crate::tls::pki::Pki;
@@ -70,7 +71,9 @@ pub(crate) fn measure(args: &PeersArgs, rollcall: PathBuf, machine: &Machine) ->
             hold: Some(args.hold).filter(|hold| !hold.is_zero()),
         }
     };
-    args.into.as_deref().map_or(Ok(()), table::check)?;
+    if let Some(document) = &args.into {
+        document::check(document, "peers")?;
+    }
     let (mut kinds, mut left_out) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         match kind.missing(&args.peers) {
@@ -108,7 +111,7 @@ pub(crate) fn join(args: &PeersArgs) -> Result<String> {
 fn show(args: &PeersArgs, kept: &Kept) -> Result<String> {
     let text = table::markdown(&kept.notes(), &rows::rows(kept.all()))?;
     if let Some(document) = &args.into {
-        table::write_into(document, &text)?;
+        document::write_into(document, "peers", &text)?;
     }
     Ok(text)
 }

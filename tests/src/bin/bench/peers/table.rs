@@ -2,11 +2,9 @@
 
 use super::kind::Kind;
 use super::rows::{BUSY, Row, spread};
-use crate::Usage;
 use crate::report::number;
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// Beside a figure that the generator may have bounded.
 const BOUNDED: &str = "†";
@@ -84,41 +82,6 @@ fn broken(rows: &[Row]) -> Vec<String> {
     lines
 }
 
-/// Where the table goes in a document.
-const BEGIN: &str = "<!-- peers: written by `bench peers` -->";
-const END: &str = "<!-- /peers -->";
-
-/// Whether a table can be put into the document, which is asked before anything is measured.
-pub(crate) fn check(document: &Path) -> Result<()> {
-    filled(document, "").map(drop)
-}
-
-/// Puts the text between the two marks of the document.
-pub(crate) fn write_into(document: &Path, text: &str) -> Result<()> {
-    let new = filled(document, text)?;
-    std::fs::write(document, new)
-        .with_context(|| Usage(format!("{} cannot be written", document.display())))
-}
-
-fn filled(document: &Path, text: &str) -> Result<String> {
-    let old = std::fs::read_to_string(document)
-        .with_context(|| Usage(format!("{} cannot be read", document.display())))?;
-    ensure!(!text.contains(END), "the table contains {END}");
-    replaced(&old, text).with_context(|| {
-        let document = document.display();
-        Usage(format!("{document} has no {BEGIN} before an {END}"))
-    })
-}
-
-fn replaced(old: &str, text: &str) -> Option<String> {
-    let (before, rest) = old.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!(
-        "{before}{BEGIN}\n\n{}\n\n{END}{after}",
-        text.trim()
-    ))
-}
-
 /// Median and span of one server, or that it is broken.
 fn cell(row: &Row, kind: Kind) -> String {
     let Some(outcomes) = row.rounds.get(&kind) else {
@@ -182,14 +145,5 @@ mod tests {
             "2.00 (2.00–2.00), 1 of 2 broken"
         );
         assert_eq!(broken(&rows), ["rumqttd 0.20, fan-in: QoS 2 hangs"]);
-    }
-
-    #[test]
-    fn only_what_is_between_the_marks_is_replaced() {
-        let old = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let new = replaced(&old, "table").unwrap();
-        assert_eq!(new, format!("a\n{BEGIN}\n\ntable\n\n{END}\nb\n"));
-        assert_eq!(replaced(&new, "table").unwrap(), new);
-        assert_eq!(replaced("nothing", "table"), None);
     }
 }
