@@ -1,7 +1,7 @@
 //! The section `[artifacts]`: where uploaded files are kept, and how robots get them.
 
 use super::Error;
-use super::file::Check;
+use super::check::Check;
 use super::size;
 use crate::artifacts::{MAX_DOWNLOADS, S3Settings, Settings, StartCheck, StorageSettings};
 use serde::Deserialize;

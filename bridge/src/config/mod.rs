@@ -3,7 +3,9 @@
 //! **Invariant**: a [`Config`] that exists is valid. Whatever is wrong is reported with file, key, value and remedy.
 
 mod artifacts;
+mod check;
 mod file;
+mod limits;
 mod size;
 mod tls;
 mod websocket;

@@ -1,6 +1,6 @@
 //! `[mqtts]` and `[tls]` as they are written, and their checks.
 
-use super::file::Check;
+use super::check::Check;
 use super::{Error, Mqtts, Switch, Tls};
 use crate::pki::{self, CertificateFiles};
 use serde::Deserialize;

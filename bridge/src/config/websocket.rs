@@ -1,6 +1,6 @@
 //! `[websocket]` as it is written, and its checks.
 
-use super::file::Check;
+use super::check::Check;
 use super::tls::device_tls;
 use super::{Error, Switch, WebSocket};
 use crate::pki;

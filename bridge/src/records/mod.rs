@@ -26,7 +26,10 @@ pub enum LoadError {
     #[error("rows cannot be read")]
     Store(#[from] ReadError),
     /// A row is not what this version writes.
-    #[error("row {key:?} of table {table:?} cannot be understood: {why}")]
+    #[error(
+        "row {key:?} of table {table:?} cannot be understood: {why}; start the version that wrote it, or restore a backup of \
+         the database"
+    )]
     Damaged {
         /// In which table.
         table: Table,
@@ -36,7 +39,9 @@ pub enum LoadError {
         why: String,
     },
     /// The counters are not what this version writes.
-    #[error("counters cannot be understood: {0}")]
+    #[error(
+        "counters cannot be understood: {0}; start the version that wrote them, or restore a backup of the database"
+    )]
     Counters(prost::DecodeError),
 }
 

@@ -1,7 +1,7 @@
 //! One batch: what its inputs will need when they are durable.
 
 use super::run::{Retention, Writer};
-use super::{Chains, CommandError, Control, View};
+use super::{Chains, CommandError, Control, View, trail};
 use crate::device::{self, Message, Rejected};
 use crate::history::{Entry, Record};
 use crate::records;
@@ -9,8 +9,8 @@ use crate::registry::{self, PROVISIONAL, key};
 use crate::store::{Batch, HistoryEntry, Store};
 use rollcall_broker::{Event, QoS, ReasonCode, Ticket, Unstored, Verdict};
 use rollcall_engine::{
-    Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, Report, RobotKey, Row,
-    State, Timer, Timestamp, TokenKey,
+    Actor, Command, Effect, Input, LinkEvent, Outcome, Refusal, Reply, Report, RobotKey, RolloutId,
+    Row, State, Timer, Timestamp, TokenKey,
 };
 use rollcall_proto::edgehog;
 use std::collections::BTreeSet;
@@ -51,6 +51,16 @@ impl Pending {
         self.history.is_empty()
             && self.rows.is_empty()
             && sessions.is_none_or(|unstored| unstored.changes.is_empty())
+    }
+
+    /// The rollouts whose rows it holds.
+    pub(super) fn rollouts(&self) -> impl Iterator<Item = RolloutId> {
+        let all = Row::Rollout(RolloutId(0))..=Row::Rollout(RolloutId(u32::MAX));
+        let rollout = |row: &Row| match row {
+            Row::Rollout(id) => Some(*id),
+            _ => None,
+        };
+        self.rows.range(all).filter_map(rollout)
     }
 
     /// The batch for the store.
@@ -169,6 +179,8 @@ impl<S: Store + Retention> Writer<S> {
         event: LinkEvent,
         pending: &mut Pending,
     ) {
+        let _robot = trail::robot(&self.state, robot);
+        tracing::trace!(?event, "link");
         let outcome = self.apply(self.clock.now(), Input::Link { robot, event });
         let refused = self
             .record(Some(robot), Entry::Link(event), outcome, pending)
@@ -209,6 +221,8 @@ impl<S: Store + Retention> Writer<S> {
         (topic, payload, durable): (&str, &[u8], bool),
         pending: &mut Pending,
     ) {
+        let _robot = trail::robot(&self.state, robot);
+        tracing::trace!(topic, bytes = payload.len(), durable, "publish");
         let at = self.clock.now();
         let report = match device::read(self.state.robot(robot), topic, payload) {
             // Nothing depends on telemetry, so it costs neither history nor disk.
@@ -393,6 +407,7 @@ impl<S: Store + Retention> Writer<S> {
         pending: &mut Pending,
     ) -> Result<Reply, Refusal> {
         let reply = outcome.reply?;
+        trail::steps(&self.state, &outcome.touched);
         let is_request = |effect: &&Effect| matches!(effect, Effect::Request(_));
         pending.requests += outcome.effects.iter().filter(is_request).count();
         pending.effects.extend(outcome.effects);

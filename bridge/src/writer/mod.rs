@@ -11,6 +11,7 @@ mod sessions;
 mod spawn;
 mod status;
 mod streams;
+mod trail;
 
 pub(crate) use clock::wall_clock;
 pub(crate) use handle::Control;

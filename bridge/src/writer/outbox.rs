@@ -1,11 +1,12 @@
 //! What leaves after a commit: acknowledgements and requests.
 
 use super::batch::Answer;
+use super::trail;
 use crate::artifacts::Artifacts;
 use crate::device;
 use bytes::Bytes;
 use rollcall_broker::{BrokerHandle, ConnectionId, QoS, ReasonCode, Ticket, Unstored, Verdict};
-use rollcall_engine::{Effect, Protocol, Request, Robot, RobotKey, State};
+use rollcall_engine::{Effect, Protocol, Request, RequestKind, Robot, RobotKey, State};
 use rollcall_proto::topic::Base;
 use rollcall_proto::{edgehog, native};
 use std::collections::BTreeMap;
@@ -122,6 +123,18 @@ impl Outbox {
         let Some(image) = state.image(request.image) else {
             return;
         };
+        // A Cancel may be of an older rollout than the one that the robot is in now.
+        let active = robot.active.filter(|_| request.kind == RequestKind::Update);
+        let _rollout = active.map(|(id, _)| trail::rollout(id));
+        let _robot = trail::robot(state, robot.key);
+        tracing::trace!(
+            kind = ?request.kind,
+            ecu = %request.ecu,
+            image = %image.reference,
+            operation = %request.operation,
+            attempt = request.attempt,
+            "request"
+        );
         let url = self.artifacts.url_at(request.base.as_deref(), image);
         let base = self.base(robot);
         if robot.protocol == Some(Protocol::Edgehog) {

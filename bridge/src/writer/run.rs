@@ -4,6 +4,7 @@ use super::batch::Pending;
 use super::clock::Clock;
 use super::dev::Newcomers;
 use super::outbox::Outbox;
+use super::trail::Trail;
 use super::{Chains, Control, LastRefusal, SessionStorage, Settings, Status, Streams, View};
 use crate::records;
 use crate::registry::Registry;
@@ -65,6 +66,7 @@ pub(crate) struct Writer<S> {
     pub(super) registry: Registry,
     pub(super) newcomers: Newcomers,
     pub(super) outbox: Outbox,
+    pub(super) trail: Trail,
     pub(super) status: Arc<Status>,
     pub(super) sessions: Arc<SessionStorage>,
     pub(super) settings: Settings,
@@ -208,6 +210,7 @@ impl<S: Store + Retention> Writer<S> {
 
     /// Lets the world know what is durable now: connections, acknowledgements, requests, answers.
     fn publish(&mut self, pending: Pending) {
+        self.trail.follow(&self.state, pending.rollouts());
         for key in &pending.robots {
             if let Some(robot) = self.state.robot(*key) {
                 self.registry.update(robot);

@@ -6,6 +6,7 @@ use super::dev::Newcomers;
 use super::handle::CONTROL_QUEUE;
 use super::outbox::Outbox;
 use super::run::{Retention, Writer, WriterError};
+use super::trail::Trail;
 use super::{Bridge, SessionStorage, Settings, Status};
 use crate::artifacts::Artifacts;
 use crate::history::Entry;
@@ -84,6 +85,7 @@ pub fn spawn(setup: Setup) -> Result<Running, SpawnError> {
     let bridge = Bridge::new(control, setup.store.history(), Arc::clone(&status));
     let mut writer = Writer {
         store: setup.store,
+        trail: Trail::of(&state),
         state,
         chains,
         telemetry: BTreeMap::new(),

@@ -29,6 +29,8 @@ pub const PATIENCE: Duration = Duration::from_secs(600);
 pub struct ServerProcess {
     child: Child,
     config: PathBuf,
+    /// Of its log.
+    filter: String,
     pub mqtt: SocketAddr,
     mqtts: Option<SocketAddr>,
     /// Base of what devices reach over HTTP.
@@ -68,7 +70,16 @@ impl ServerProcess {
         Self::start_with(directory, "", &free_address().to_string(), true)
     }
 
+    /// The same as [`Self::start`], with a log that says what the filter lets through.
+    pub fn start_logging(directory: &Path, filter: &str) -> Self {
+        Self::start_as(directory, "", "off", false, filter)
+    }
+
     fn start_with(directory: &Path, settings: &str, mqtts: &str, https: bool) -> Self {
+        Self::start_as(directory, settings, mqtts, https, "error")
+    }
+
+    fn start_as(directory: &Path, settings: &str, mqtts: &str, https: bool, filter: &str) -> Self {
         let (mqtt, http, device_http) = (free_address(), free_address(), free_address());
         let scheme = if https { "https" } else { "http" };
         let device_url = format!("{scheme}://localhost:{}", device_http.port());
@@ -81,8 +92,9 @@ impl ServerProcess {
         );
         std::fs::write(&config, text).unwrap();
         let mut server = Self {
-            child: spawn(&config),
+            child: spawn(&config, filter),
             config,
+            filter: filter.to_owned(),
             mqtt,
             mqtts: mqtts.parse().ok(),
             device_http: device_url,
@@ -135,7 +147,7 @@ impl ServerProcess {
     }
 
     pub fn restart(&mut self) {
-        self.child = spawn(&self.config);
+        self.child = spawn(&self.config, &self.filter);
         self.wait_until_ready();
     }
 
@@ -254,7 +266,7 @@ impl Drop for ServerProcess {
     }
 }
 
-fn spawn(config: &Path) -> Child {
+fn spawn(config: &Path, filter: &str) -> Child {
     // Kept beside the configuration, for whoever looks into a failure.
     let log = std::fs::File::options()
         .create(true)
@@ -264,7 +276,8 @@ fn spawn(config: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_rollcall"))
         .args(["serve", "--config"])
         .arg(config)
-        .env("RUST_LOG", "error")
+        .env("RUST_LOG", filter)
+        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

@@ -1,18 +1,20 @@
-//! The server without its process: engine, batches, commits, death and return.
+//! The server without its process: engine and batches here, commits, deaths and returns below.
 //!
 //! **Invariant**: what leaves (acknowledgements, requests, answers) leaves after the commit of the batch that led to
 //! it, or not at all.
 
+mod commits;
+mod deaths;
+
 use super::Broken;
 use super::disk::RealDisk;
-use super::rows::{Rows, changes};
+use super::rows::Rows;
 use super::watch::Watch;
 use rollcall::device;
 use rollcall::history::{self, Entry};
-use rollcall::records;
 use rollcall_engine::{
     Actor, Command, Effect, Input, LinkEvent, Outcome, Protocol, Refusal, Reply, Report, RobotKey,
-    Rollout, RolloutId, RolloutStatus, Row, State, TargetState, Timer, Timestamp,
+    Rollout, RolloutId, RolloutStatus, Row, State, Timer, Timestamp,
 };
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
@@ -123,9 +125,6 @@ pub(super) struct Server {
     pub(super) checkpoints: Vec<(usize, Rows)>,
     next_checkpoint: usize,
 }
-
-/// The time is made durable at least so often while rollouts run; milliseconds.
-const HEARTBEAT: u64 = 5_000;
 
 /// Records between two checkpoints, at least.
 const CHECKPOINT: usize = 100;
@@ -286,6 +285,7 @@ impl Server {
         }
         Ok(())
     }
+
     fn take_publish(
         &mut self,
         now: u64,
@@ -408,168 +408,6 @@ impl Server {
         }
         Ok(reply)
     }
-
-    /// Commits the batch. Returns what may leave now, in the order in which it leaves, unless the power went.
-    pub(super) fn committed(&mut self, watch: &mut Watch) -> Result<Option<Vec<Leaving>>, Broken> {
-        if !self.make_durable()? {
-            return Ok(None);
-        }
-        let Some(batch) = self.batch.take() else {
-            return Ok(Some(Vec::new()));
-        };
-        let leaving = self.write(batch, watch)?;
-        let (settled, rest): (Vec<_>, Vec<_>) = leaving
-            .into_iter()
-            .partition(|one| matches!(one, Leaving::Settled { .. } | Leaving::HangUp { .. }));
-        let (acks, rest): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|one| matches!(one, Leaving::Effect(Effect::Acknowledge { .. })));
-        Ok(Some(settled.into_iter().chain(rest).chain(acks).collect()))
-    }
-
-    /// While a server with a real disk was up, it was made durable all the time how late it is.
-    fn beat(&mut self, now: u64) -> Result<(), Broken> {
-        let before = Timestamp(now.saturating_sub(HEARTBEAT));
-        match &mut self.disk {
-            Some(disk) if self.heartbeat && before > self.rows.at => {
-                disk.beat(&mut self.rows, before)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Hands the batch to the real disk, where there is one. `false`: the power went.
-    fn make_durable(&mut self) -> Result<bool, Broken> {
-        let (Some(disk), Some(state)) = (&mut self.disk, &self.state) else {
-            return Ok(true);
-        };
-        let batch = self.batch.as_ref();
-        let Some(batch) = batch.filter(|batch| !batch.history.is_empty()) else {
-            return Ok(true);
-        };
-        let head = (state.now(), records::encode_counters(state.counters()));
-        let rows = changes(state, &batch.touched).collect();
-        let durable = disk.commit(head, rows, &batch.history)?;
-        self.power_is_off = !durable;
-        Ok(durable)
-    }
-
-    fn write(&mut self, batch: Batch, watch: &mut Watch) -> Result<Vec<Leaving>, Broken> {
-        if let Some(state) = self.state.as_ref().filter(|_| !batch.history.is_empty()) {
-            self.rows.commit(state, &batch.touched);
-            self.heartbeat = state.rollouts().any(|rollout| rollout.is_launched());
-            self.history.extend(batch.history);
-            let robots = state.counters().robots as usize;
-            if self.history.len() >= self.next_checkpoint {
-                self.checkpoints
-                    .push((self.history.len(), self.rows.clone()));
-                // Fewer and fewer, since each costs a look at everything.
-                self.next_checkpoint += CHECKPOINT + 10 * robots + self.history.len() / 8;
-            }
-            for event in batch.events {
-                let native = is_native(&event);
-                if !self.durable.insert(event.clone()) && native {
-                    return Err(Broken(format!(
-                        "design 2: an event is recorded twice: {}",
-                        event.0
-                    )));
-                }
-            }
-        }
-        watch.committed();
-        Ok(batch.leaving)
-    }
-
-    /// The process dies. A batch on its way may have reached the disk; nothing of it leaves either way.
-    pub(super) fn die(
-        &mut self,
-        now: u64,
-        (mut reached_the_disk, heartbeat_age): (bool, u64),
-        watch: &mut Watch,
-    ) -> Result<(), Broken> {
-        if reached_the_disk && !self.power_is_off {
-            reached_the_disk = self.make_durable()?;
-        }
-        let power_went_in_commit = std::mem::take(&mut self.power_is_off);
-        if let (Some(disk), Some(batch), true) = (&mut self.disk, &self.batch, power_went_in_commit)
-        {
-            // It may be there or not; the check below takes neither more nor less than that.
-            let all = self.history.len() + batch.history.len();
-            reached_the_disk = disk.lose_power()? == all as u64;
-            watch.tally.in_flight(reached_the_disk);
-        }
-        let moment = match (&self.batch, reached_the_disk) {
-            (Some(_), _) if power_went_in_commit => "in a commit",
-            (Some(_), true) => "after a commit, before anything left",
-            (Some(_), false) => "before a commit",
-            (None, _) if !self.queue.is_empty() => "with a full queue",
-            (None, _) => "idle",
-        };
-        watch.tally.died(moment);
-        if let Some(state) = &self.state {
-            for moment in moments(state) {
-                watch.tally.died(moment);
-            }
-        }
-        if let Some(batch) = self.batch.take().filter(|_| reached_the_disk) {
-            self.write(batch, watch)?;
-        }
-        watch.died();
-        self.queue.clear();
-        // While rollouts run the engine's time is made durable every few seconds.
-        if self.heartbeat && !power_went_in_commit {
-            let at = Timestamp(now.saturating_sub(heartbeat_age)).max(self.rows.at);
-            match &mut self.disk {
-                Some(disk) => disk.beat(&mut self.rows, at)?,
-                None => self.rows.at = at,
-            }
-        }
-        if let Some(disk) = &mut self.disk {
-            if !power_went_in_commit {
-                disk.lose_power()?;
-            }
-            disk.check(&self.rows, &self.history, &self.acknowledged)?;
-            watch.tally.power_losses = disk.losses;
-            watch.tally.acknowledged = self.acknowledged.len() as u64;
-        }
-        self.state = None;
-        Ok(())
-    }
-
-    /// The process is back: recover, then tell the engine that time has passed, in a commit of its own. `false`: the
-    /// power went in that.
-    pub(super) fn start(&mut self, now: u64, watch: &mut Watch) -> Result<bool, Broken> {
-        let mut state = self.rows.recover();
-        if let Some(disk) = &self.disk {
-            let loaded = disk.load()?;
-            Rows::of(&loaded).check_same("what was loaded", &Rows::of(&state))?;
-            state = loaded;
-        }
-        self.lost += now.saturating_sub(state.now().0);
-        watch.restarted(&state);
-        self.state = Some(state);
-        let mut batch = Batch::default();
-        let down_since = self.rows.at;
-        let reply = self.apply(
-            now,
-            Input::Started {
-                down_since,
-                base: None,
-            },
-            &mut batch,
-            watch,
-        )?;
-        reply.map_err(|refusal| Broken(format!("a start was refused: {refusal}")))?;
-        self.next_checkpoint = self.next_checkpoint.min(self.history.len() + 1);
-        self.batch = Some(batch);
-        if !self.make_durable()? {
-            return Ok(false);
-        }
-        if let Some(batch) = self.batch.take() {
-            self.write(batch, watch)?;
-        }
-        Ok(true)
-    }
 }
 
 /// Events of Rollcall's own protocol are numbered, so each is one of a kind.
@@ -580,35 +418,4 @@ pub(super) fn is_native(event: &Publish) -> bool {
 /// It is, or was.
 fn is_launched(rollout: &Rollout) -> bool {
     rollout.status != RolloutStatus::Prepared
-}
-
-/// What else is going on when the process dies.
-fn moments(state: &State) -> BTreeSet<&'static str> {
-    let mut moments = BTreeSet::new();
-    if state.rollouts().any(|rollout| rollout.is_launched()) {
-        moments.insert("while a rollout runs");
-    }
-    for robot in state.robots(None) {
-        if robot.link.settled_at.is_some() {
-            moments.insert("in a property window");
-        }
-        if !robot.owed.is_empty() {
-            moments.insert("owing a Cancel");
-        }
-        let Some((_, target)) = state.active_target(robot) else {
-            continue;
-        };
-        moments.insert(match target.state {
-            TargetState::Requested => "while a request is unanswered",
-            TargetState::Applied | TargetState::Verifying => "while a robot restarts",
-            _ => "while a robot installs",
-        });
-        if target.suspect_until.is_some() {
-            moments.insert("during a suspicion");
-        }
-        if target.cancelling.is_some() {
-            moments.insert("while an operation is cancelled");
-        }
-    }
-    moments
 }
