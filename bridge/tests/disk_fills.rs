@@ -8,19 +8,16 @@
 mod process;
 
 use bytes::Bytes;
-use process::{Line, PATIENCE, ServerProcess};
+use process::{Line, OPEN, PATIENCE, ServerProcess};
+use rollcall_broker::QoS;
 use rollcall_broker::codec::{
-    Connect, Packet, Properties, Publish, Subscribe, SubscribeOptions, Subscription,
+    Packet, Properties, Publish, Subscribe, SubscribeOptions, Subscription,
 };
-use rollcall_broker::{ProtocolVersion, QoS};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
-
-const OPEN: &str =
-    "[mqtt.open]\nanonymous = true\npublish = [\"open/#\"]\nsubscribe = [\"open/#\"]\n";
 
 /// A file system in memory that ends with the test.
 struct Disk {
@@ -75,26 +72,9 @@ impl Drop for Disk {
     }
 }
 
-fn connect(server: &ServerProcess, client_id: &str) -> Line {
-    let mut line = Line::open(server.mqtt, ProtocolVersion::V4);
-    let connect = Packet::Connect(Box::new(Connect {
-        version: ProtocolVersion::V4,
-        clean_start: false,
-        keep_alive: 0,
-        client_id: client_id.into(),
-        will: None,
-        username: None,
-        password: None,
-        properties: Properties::none(),
-    }));
-    line.send(&connect).unwrap();
-    assert!(matches!(line.packet(), Some(Packet::ConnAck(_))));
-    line
-}
-
 /// An absent client for which everything below `open/` is kept.
 fn leave_a_subscriber(server: &ServerProcess) {
-    let mut line = connect(server, "subscriber");
+    let (mut line, _) = Line::connect(server.mqtt, "subscriber", false);
     let subscribe = Packet::Subscribe(Subscribe {
         packet_id: 1,
         properties: Properties::none(),
@@ -146,7 +126,7 @@ fn intake_stops_while_the_reserve_is_touched_and_nothing_is_acknowledged_meanwhi
     let settings = format!("[store]\nreserve = \"48 MiB\"\n{OPEN}");
     let mut server = ServerProcess::start(disk.path(), &settings);
     leave_a_subscriber(&server);
-    let mut line = connect(&server, "publisher");
+    let (mut line, _) = Line::connect(server.mqtt, "publisher", false);
     publish(&mut line, 1);
     assert!(matches!(line.packet(), Some(Packet::PubAck(ack)) if ack.packet_id == 1));
 
@@ -169,7 +149,7 @@ fn intake_stops_while_the_reserve_is_touched_and_nothing_is_acknowledged_meanwhi
     wait_for_intake(&server, false);
     server.kill();
     server.restart();
-    let mut subscriber = connect(&server, "subscriber");
+    let (mut subscriber, _) = Line::connect(server.mqtt, "subscriber", false);
     for _ in 0..2 {
         assert!(matches!(subscriber.packet(), Some(Packet::Publish(_))));
     }
@@ -182,7 +162,7 @@ fn a_disk_that_is_really_full_ends_the_server_and_loses_nothing_acknowledged() {
     let settings = format!("[store]\nreserve = 0\n{OPEN}");
     let mut server = ServerProcess::start(disk.path(), &settings);
     leave_a_subscriber(&server);
-    let mut line = connect(&server, "publisher");
+    let (mut line, _) = Line::connect(server.mqtt, "publisher", false);
     disk.fill(0);
     let mut acknowledged = 0;
     for id in 1..=u16::MAX {
@@ -202,7 +182,7 @@ fn a_disk_that_is_really_full_ends_the_server_and_loses_nothing_acknowledged() {
 
     disk.make_room();
     server.restart();
-    let mut subscriber = connect(&server, "subscriber");
+    let (mut subscriber, _) = Line::connect(server.mqtt, "subscriber", false);
     // Its queue holds 1,000; the newest are dropped above that, which is the rule.
     for _ in 0..acknowledged.min(1_000) {
         assert!(matches!(subscriber.packet(), Some(Packet::Publish(_))));

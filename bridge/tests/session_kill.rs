@@ -7,41 +7,18 @@
 mod process;
 
 use bytes::Bytes;
-use process::{Line, ServerProcess};
+use process::{Line, OPEN, ServerProcess};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rollcall_broker::QoS;
 use rollcall_broker::codec::{
-    Ack, Connect, Packet, Properties, Publish, Subscribe, SubscribeOptions, Subscription,
+    Ack, Packet, Properties, Publish, Subscribe, SubscribeOptions, Subscription,
 };
-use rollcall_broker::{ProtocolVersion, QoS};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-const OPEN: &str =
-    "[mqtt.open]\nanonymous = true\npublish = [\"open/#\"]\nsubscribe = [\"open/#\"]\n";
-
 /// Publishes under way at one time.
 const WINDOW: usize = 8;
-
-/// A connection with a session that lasts unless it is `clean`, and whether there was one.
-fn connect(mqtt: SocketAddr, client_id: &str, clean: bool) -> (Line, bool) {
-    let mut line = Line::open(mqtt, ProtocolVersion::V4);
-    let connect = Packet::Connect(Box::new(Connect {
-        version: ProtocolVersion::V4,
-        clean_start: clean,
-        keep_alive: 0,
-        client_id: client_id.into(),
-        will: None,
-        username: None,
-        password: None,
-        properties: Properties::none(),
-    }));
-    line.send(&connect).unwrap();
-    match line.packet() {
-        Some(Packet::ConnAck(connack)) => (line, connack.session_present),
-        other => panic!("{other:?} instead of CONNACK"),
-    }
-}
 
 /// Every third message is retained instead of queued, every second is of QoS 2.
 const fn is_retained(number: u32) -> bool {
@@ -79,7 +56,7 @@ fn number(publish: &Publish) -> u32 {
 /// Publishes numbers from `first` on until the server is killed, which happens after `acks` acknowledgements. Returns the
 /// numbers that were acknowledged, and the first that was not sent.
 fn publish_until_killed(server: &mut ServerProcess, first: u32, acks: usize) -> (Vec<u32>, u32) {
-    let (mut line, _) = connect(server.mqtt, "publisher", false);
+    let (mut line, _) = Line::connect(server.mqtt, "publisher", false);
     let (mut next, mut under_way) = (first, VecDeque::new());
     let mut acknowledged = Vec::new();
     loop {
@@ -119,7 +96,7 @@ struct Subscriber {
 impl Subscriber {
     /// Takes everything that waits, or as many packets as `until_kill` says before it kills the server; whether all came.
     fn fetch(&mut self, server: &mut ServerProcess, until_kill: Option<usize>) -> bool {
-        let (mut line, present) = connect(server.mqtt, "subscriber", false);
+        let (mut line, present) = Line::connect(server.mqtt, "subscriber", false);
         assert!(present, "the session survives");
         let (mut quiet, mut packets) = (0, 0);
         let send = |line: &mut Line, packet| drop(line.send(&packet));
@@ -177,7 +154,7 @@ fn subscribe(line: &mut Line, filter: &str) {
 }
 
 fn retained(mqtt: SocketAddr) -> u32 {
-    let (mut line, _) = connect(mqtt, "looker", true);
+    let (mut line, _) = Line::connect(mqtt, "looker", true);
     subscribe(&mut line, "open/last");
     loop {
         match line.packet() {
@@ -199,7 +176,7 @@ fn kills_lose_nothing_that_was_acknowledged_and_double_nothing_of_qos_2() {
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let directory = tempfile::tempdir().unwrap();
     let mut server = ServerProcess::start(directory.path(), OPEN);
-    let (mut line, present) = connect(server.mqtt, "subscriber", false);
+    let (mut line, present) = Line::connect(server.mqtt, "subscriber", false);
     assert!(!present);
     subscribe(&mut line, "open/queue");
     assert!(matches!(line.packet(), Some(Packet::SubAck(_))));

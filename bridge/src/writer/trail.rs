@@ -17,7 +17,7 @@ impl Trail {
         let rollouts = state.rollouts();
         Self(
             rollouts
-                .map(|rollout| (rollout.id, word(&rollout.status)))
+                .map(|rollout| (rollout.id, rollout.word()))
                 .collect(),
         )
     }
@@ -31,7 +31,7 @@ impl Trail {
                 }
                 continue;
             };
-            let now = word(&found.status);
+            let now = found.word();
             let was = self.0.insert(id, now);
             if was != Some(now) {
                 let _rollout = rollout(id);
@@ -46,19 +46,6 @@ impl Trail {
                 );
             }
         }
-    }
-}
-
-const fn word(status: &RolloutStatus) -> &'static str {
-    match status {
-        RolloutStatus::Prepared => "prepared",
-        RolloutStatus::Launched { run, .. } => match run {
-            Run::Running => "running",
-            Run::Paused { .. } => "paused",
-            Run::Stopped { .. } => "stopped",
-            Run::Ending { .. } => "ending",
-        },
-        RolloutStatus::Completed { .. } => "completed",
     }
 }
 

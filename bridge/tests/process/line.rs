@@ -2,7 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 use rollcall_broker::ProtocolVersion;
-use rollcall_broker::codec::{Packet, header};
+use rollcall_broker::codec::{Connect, Packet, Properties, header};
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -20,6 +20,26 @@ impl Line {
             stream,
             input: BytesMut::new(),
             version,
+        }
+    }
+
+    /// A client of MQTT 3.1.1 whose session lasts unless it is `clean`, and whether there was one.
+    pub fn connect(mqtt: SocketAddr, client_id: &str, clean: bool) -> (Self, bool) {
+        let mut line = Self::open(mqtt, ProtocolVersion::V4);
+        let connect = Packet::Connect(Box::new(Connect {
+            version: ProtocolVersion::V4,
+            clean_start: clean,
+            keep_alive: 0,
+            client_id: client_id.into(),
+            will: None,
+            username: None,
+            password: None,
+            properties: Properties::none(),
+        }));
+        line.send(&connect).unwrap();
+        match line.packet() {
+            Some(Packet::ConnAck(connack)) => (line, connack.session_present),
+            other => panic!("{other:?} instead of CONNACK"),
         }
     }
 

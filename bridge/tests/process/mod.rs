@@ -26,6 +26,10 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything; reached only when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Configuration that lets anybody publish and subscribe below `open/`.
+pub const OPEN: &str =
+    "[mqtt.open]\nanonymous = true\npublish = [\"open/#\"]\nsubscribe = [\"open/#\"]\n";
+
 pub struct ServerProcess {
     child: Child,
     config: PathBuf,
