@@ -15,7 +15,7 @@ pub(crate) struct SoakArgs {
     /// soak: how often everything is looked at.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
     every: Duration,
-    /// soak: events per second; half of what is held for 30 s.
+    /// soak: events per second; take half of the peak that `bench peers` finds here.
     #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
     /// soak: robots that come and go, per second; 0: none.
