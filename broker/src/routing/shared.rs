@@ -9,7 +9,7 @@
 mod tests;
 
 use super::tree::Tree;
-use super::{Handed, Routed, Router, SessionKey, Wish};
+use super::{Routed, Router, SessionKey, Wish};
 use crate::codec::{QoS, topic};
 use crate::message::{Delivery, Message, ShareId, Shared};
 use std::collections::HashMap;
@@ -49,6 +49,17 @@ struct Rota {
 pub(super) struct Member {
     session: SessionKey,
     wish: Wish,
+}
+
+/// What became of a message for one member of a share.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// It is for this connected member.
+    Online(Routed),
+    /// It waits for an absent one.
+    Queued,
+    /// Nobody can take it.
+    ToNobody,
 }
 
 impl Rota {
@@ -168,7 +179,7 @@ impl Shares {
     fn matching(&self, topic: &str) -> Vec<ShareId> {
         let mut found = Vec::new();
         self.tree
-            .matches(topic, &mut |share| found.push(ShareId(share.session)));
+            .matches(topic, &mut |share, ()| found.push(ShareId(share)));
         found
     }
 

@@ -1,7 +1,8 @@
 //! The tree against a list, and sessions in virtual time.
 
 use super::*;
-use crate::codec::{Properties, topic};
+use crate::codec::{Properties, SubscribeOptions, topic};
+use crate::event::Verdict;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -75,6 +76,15 @@ fn wide() -> impl Strategy<Value = String> {
     (0..40_u8).prop_map(|number| format!("wide/{number}"))
 }
 
+/// A filter and who changes it: few sessions with many filters, or enough sessions for a map with few filters.
+fn subscriber() -> impl Strategy<Value = (String, usize)> {
+    let alike = select(vec!["a", "a/#", "+"]).prop_map(str::to_owned);
+    prop_oneof![
+        2 => (prop_oneof![filter(), wide()], 0..4_usize),
+        1 => (alike, 0..200_usize),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
@@ -83,16 +93,16 @@ proptest! {
 
     #[test]
     fn the_tree_finds_what_a_list_finds(
-        changes in vec((any::<bool>(), prop_oneof![filter(), wide()], 0..4_usize), 1..120),
+        changes in vec((0..4_u8, subscriber()), 1..400),
         names in vec(prop_oneof![vec(level(), 1..6).prop_map(|levels| levels.join("/")), wide()], 1..20),
     ) {
         let mut tree = Tree::default();
         let mut list = BTreeMap::new();
-        for (number, (adds, filter, session)) in changes.into_iter().enumerate() {
+        for (number, (kind, (filter, session))) in changes.into_iter().enumerate() {
             if filter.is_empty() {
                 continue;
             }
-            if adds {
+            if kind > 0 {
                 let old = tree.insert(&filter, session, number);
                 prop_assert_eq!(old, list.insert((filter, session), number));
             } else {
@@ -109,7 +119,7 @@ proptest! {
                 continue;
             }
             let mut found = Vec::new();
-            tree.matches(&name, &mut |subscriber| found.push(subscriber.options));
+            tree.matches(&name, &mut |_, options| found.push(*options));
             found.sort_unstable();
             let mut expected: Vec<_> = list
                 .iter()

@@ -3,14 +3,8 @@
 //! Most nodes have few children (one device's interfaces), a few have very many (the devices of a realm), so children
 //! are a short list until there are too many for one.
 
+use super::subscribers::Subscribers;
 use std::collections::HashMap;
-
-/// One subscription at its place in the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subscriber<T> {
-    pub(crate) session: usize,
-    pub(crate) options: T,
-}
 
 /// Subscriptions by topic filter.
 #[derive(Debug)]
@@ -25,9 +19,9 @@ struct Node<T> {
     /// The `+` child.
     any: Option<Box<Self>>,
     /// Filters that end here.
-    here: Vec<Subscriber<T>>,
+    here: Subscribers<T>,
     /// Filters that end here with `#`.
-    below: Vec<Subscriber<T>>,
+    below: Subscribers<T>,
 }
 
 #[derive(Debug)]
@@ -56,31 +50,15 @@ impl<T: Copy> Tree<T> {
 
     /// Adds or replaces a subscription; the options it had.
     pub(crate) fn insert(&mut self, filter: &str, session: usize, options: T) -> Option<T> {
-        let subscribers = self.root.place(filter);
-        if let Some(known) = subscribers
-            .iter_mut()
-            .find(|subscriber| subscriber.session == session)
-        {
-            return Some(std::mem::replace(&mut known.options, options));
-        }
-        subscribers.reserve_exact(if subscribers.len() < 4 {
-            1
-        } else {
-            subscribers.len()
-        });
-        subscribers.push(Subscriber { session, options });
-        self.len += 1;
-        None
+        let known = self.root.place(filter).insert(session, options);
+        self.len += usize::from(known.is_none());
+        known
     }
 
     /// Options of one session's subscription to exactly this filter.
     #[cfg(test)]
     pub(crate) fn get(&self, filter: &str, session: usize) -> Option<T> {
-        self.root
-            .find(filter)?
-            .iter()
-            .find(|subscriber| subscriber.session == session)
-            .map(|subscriber| subscriber.options)
+        self.root.find(filter)?.get(session)
     }
 
     /// Removes a subscription; whether it existed.
@@ -90,8 +68,8 @@ impl<T: Copy> Tree<T> {
         removed
     }
 
-    /// Calls `found` for every subscription that matches a topic name.
-    pub(crate) fn matches(&self, topic: &str, found: &mut impl FnMut(&Subscriber<T>)) {
+    /// Calls `found` with session and options of every subscription that matches a topic name.
+    pub(crate) fn matches(&self, topic: &str, found: &mut impl FnMut(usize, &T)) {
         self.root
             .matches(Some(topic), topic.starts_with('$'), found);
     }
@@ -109,8 +87,8 @@ impl<T: Copy> Node<T> {
         Self {
             children: Children::Few(Vec::new()),
             any: None,
-            here: Vec::new(),
-            below: Vec::new(),
+            here: Subscribers::new(),
+            below: Subscribers::new(),
         }
     }
 
@@ -121,8 +99,8 @@ impl<T: Copy> Node<T> {
             && self.children.is_empty()
     }
 
-    /// The list in which subscribers to this filter stand; made if there is none.
-    fn place(&mut self, filter: &str) -> &mut Vec<Subscriber<T>> {
+    /// The subscribers to this filter; their place is made if there is none.
+    fn place(&mut self, filter: &str) -> &mut Subscribers<T> {
         let mut node = self;
         let mut rest = Some(filter);
         while let Some(filter) = rest {
@@ -141,7 +119,7 @@ impl<T: Copy> Node<T> {
     }
 
     #[cfg(test)]
-    fn find(&self, filter: &str) -> Option<&Vec<Subscriber<T>>> {
+    fn find(&self, filter: &str) -> Option<&Subscribers<T>> {
         let mut node = self;
         let mut rest = Some(filter);
         while let Some(filter) = rest {
@@ -159,7 +137,7 @@ impl<T: Copy> Node<T> {
     fn remove(&mut self, filter: &str, session: usize) -> bool {
         let (level, rest) = split(filter);
         if level == "#" {
-            return take(&mut self.below, session);
+            return self.below.remove(session);
         }
         let child = if level == "+" {
             self.any.as_deref_mut()
@@ -171,7 +149,7 @@ impl<T: Copy> Node<T> {
         };
         let removed = match rest {
             Some(rest) => child.remove(rest, session),
-            None => take(&mut child.here, session),
+            None => child.here.remove(session),
         };
         if child.is_empty() {
             if level == "+" {
@@ -184,12 +162,12 @@ impl<T: Copy> Node<T> {
     }
 
     /// `topic` is what is left of the name; `reserved` holds at the first level of a `$` topic.
-    fn matches(&self, topic: Option<&str>, reserved: bool, found: &mut impl FnMut(&Subscriber<T>)) {
+    fn matches(&self, topic: Option<&str>, reserved: bool, found: &mut impl FnMut(usize, &T)) {
         if !reserved {
-            self.below.iter().for_each(&mut *found);
+            self.below.for_each(found);
         }
         let Some(topic) = topic else {
-            self.here.iter().for_each(found);
+            self.here.for_each(found);
             return;
         };
         let (level, rest) = split(topic);
@@ -202,16 +180,6 @@ impl<T: Copy> Node<T> {
             any.matches(rest, false, found);
         }
     }
-}
-
-fn take<T>(subscribers: &mut Vec<Subscriber<T>>, session: usize) -> bool {
-    let position = subscribers
-        .iter()
-        .position(|subscriber| subscriber.session == session);
-    if let Some(position) = position {
-        subscribers.swap_remove(position);
-    }
-    position.is_some()
 }
 
 impl<T: Copy> Children<T> {
