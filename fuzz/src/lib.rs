@@ -4,6 +4,8 @@
 pub mod broker;
 pub mod codec;
 pub mod payload;
+#[cfg(feature = "rows")]
+pub mod rows;
 pub mod selector;
 pub mod stored;
 pub mod websocket;
