@@ -17,11 +17,7 @@ use peak_alloc::PeakAlloc;
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 fn bounded(data: &[u8]) {
-    ALLOCATOR.reset_peak_usage();
-    let before = ALLOCATOR.current_usage();
-    rows::rows(data);
-    let most = ALLOCATOR.peak_usage().saturating_sub(before);
-    assert!(most <= rows::most_memory(data), "{most} bytes of memory");
+    rows::bounded(&ALLOCATOR, data);
 }
 
 /// The input cut at every place, and with every byte replaced; at every seventh place unless there is time.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use peak_alloc::PeakAlloc;
 use rollcall::records::{self, LoadError, Stored, Take};
 use rollcall::store::{Recovered, RowKey, Table};
 use rollcall_engine::{Input, Timestamp};
@@ -22,15 +23,20 @@ impl Stored for Rows {
     }
 }
 
-/// Bytes of memory that such an input may take: whatever a row says of lengths and numbers, it holds no more than it has
-/// bytes.
-pub fn most_memory(data: &[u8]) -> usize {
-    (1 << 20) + 1_000 * data.len()
+/// Takes the rows and no more memory than they may: whatever a row says of lengths and numbers, it holds no more than it has
+/// bytes. `allocator` is the program's, and nobody else may use it meanwhile.
+pub fn bounded(allocator: &PeakAlloc, data: &[u8]) {
+    allocator.reset_peak_usage();
+    let before = allocator.current_usage();
+    rows(data);
+    let taken = allocator.peak_usage().saturating_sub(before);
+    let most = (1 << 20) + 1_000 * data.len();
+    assert!(taken <= most, "{taken} bytes of memory");
 }
 
 /// The counters with their length before them; then rows: table, length of the key, key, length of the value in two bytes,
 /// value.
-pub fn rows(data: &[u8]) {
+fn rows(data: &[u8]) {
     let mut rest = data;
     let Some(counters) = part(&mut rest, 1) else {
         return;
